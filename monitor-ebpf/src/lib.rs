@@ -1,0 +1,353 @@
+//! The records that the kernel programs write and the monitor reads.
+//!
+//! Every record begins with a [`Header`]. Layouts are `#[repr(C)]`, without padding that the
+//! compiler chooses, and asserted at compile time: both sides are built from this file, and
+//! [`ABI`] stands in the read-only globals so that an object of another build is refused.
+#![no_std]
+
+/// Version of the layouts below. Changes with any of them.
+pub const ABI: u32 = 1;
+
+/// What a record is; first byte of its header.
+pub mod kind {
+    /// Bytes of one direction of one socket ([`super::Data`]).
+    pub const DATA: u8 = 1;
+    /// A socket was seen for the first time ([`super::Open`]).
+    pub const OPEN: u8 = 2;
+    /// A socket was closed, or its peer will send no more ([`super::Close`]).
+    pub const CLOSE: u8 = 3;
+    /// A process replaced its image ([`super::Exec`]).
+    pub const EXEC: u8 = 4;
+    /// A process was born ([`super::Fork`]).
+    pub const FORK: u8 = 5;
+    /// A process ended ([`super::Exit`]).
+    pub const EXIT: u8 = 6;
+    /// A control group was made ([`super::Cgroup`]).
+    pub const CGROUP: u8 = 7;
+}
+
+/// Direction of bytes as the socket's owner sees it.
+pub mod dir {
+    /// The process sent them.
+    pub const TX: u8 = 0;
+    /// The process received them.
+    pub const RX: u8 = 1;
+}
+
+/// Bits of [`Data::flags`].
+pub mod data_flag {
+    /// First bytes after the direction turned, or first of the connection: a message may begin here.
+    pub const START: u8 = 1;
+    /// The call's buffer could not be read (page not present): no bytes follow.
+    pub const FAULT: u8 = 2;
+    /// The bytes were cut short because the process or ring was over its share.
+    pub const SHED: u8 = 4;
+}
+
+/// Bits of [`Open::flags`].
+pub mod open_flag {
+    /// The connection was seen being established: offsets start at its beginning.
+    pub const FRESH: u8 = 1;
+    /// This end connected.
+    pub const CLIENT: u8 = 2;
+    /// This end accepted.
+    pub const SERVER: u8 = 4;
+    /// Offsets are TCP sequence numbers (same at both ends), not counts of this end.
+    pub const SEQUENCED: u8 = 8;
+}
+
+/// Bits of [`Close::flags`].
+pub mod close_flag {
+    /// The socket is gone.
+    pub const GONE: u8 = 1;
+    /// End of file was read: the peer sends no more.
+    pub const EOF: u8 = 2;
+}
+
+/// What the kernel program takes a socket for.
+pub mod class {
+    /// Not decided yet.
+    pub const UNKNOWN: u8 = 0;
+    /// Clear-text HTTP/1.x.
+    pub const HTTP1: u8 = 1;
+    /// TLS records.
+    pub const TLS: u8 = 2;
+    /// Clear-text HTTP/2 (its preface was seen).
+    pub const HTTP2: u8 = 3;
+    /// Something else: counted only.
+    pub const OTHER: u8 = 4;
+}
+
+/// Index into a process' counters of bytes that no buffer could be had for.
+pub mod uncovered {
+    /// Sent or received by io_uring.
+    pub const IO_URING: usize = 0;
+    /// sendfile, splice, tee, vmsplice.
+    pub const SENDFILE: usize = 1;
+    /// sendmmsg, recvmmsg: several messages in one call.
+    pub const MMSG: usize = 2;
+    /// A 32-bit system call.
+    pub const COMPAT: usize = 3;
+    /// Any other system call.
+    pub const OTHER: usize = 4;
+    /// Number of causes.
+    pub const COUNT: usize = 5;
+    /// Their names, in order.
+    pub const NAMES: [&str; COUNT] = ["io_uring", "sendfile", "mmsg", "compat", "other"];
+}
+
+/// Index into the per-CPU loss counters.
+pub mod loss {
+    /// A data record did not fit into its ring.
+    pub const DATA_RING: u32 = 0;
+    /// A control record did not fit into its ring.
+    pub const CONTROL_RING: u32 = 1;
+    /// User memory could not be read.
+    pub const FAULT: u32 = 2;
+    /// Bytes beyond what one message may send up (normal for bodies).
+    pub const CAPPED_BYTES: u32 = 3;
+    /// Calls reduced to 64 bytes by the fairness rule.
+    pub const SHED_SHORT: u32 = 4;
+    /// Calls reduced to counting by the fairness rule.
+    pub const SHED_COUNT: u32 = 5;
+    /// No socket state could be allocated.
+    pub const STATE: u32 = 6;
+    /// Sends and receives that the programs looked at (not a loss; the denominator).
+    pub const CALLS: u32 = 7;
+    /// Number of counters.
+    pub const COUNT: u32 = 8;
+    /// Their names, in order.
+    pub const NAMES: [&str; COUNT as usize] = [
+        "data_ring",
+        "control_ring",
+        "fault",
+        "capped_bytes",
+        "shed_short",
+        "shed_count",
+        "state",
+        "calls",
+    ];
+}
+
+/// Size classes of a data record's payload in bytes; with [`Data`] in front each is a power of two
+/// less the ring's own 8-byte header.
+pub const PAYLOAD_CLASSES: [usize; 4] = [184, 952, 4024, 16312];
+/// Most bytes of one message that are sent up.
+pub const MESSAGE_BYTES: u32 = 16 * 1024;
+/// Most buffers of one vectored call that are walked.
+pub const MAX_SEGMENTS: usize = 8;
+/// Longest path in an [`Exec`] record, in bytes.
+pub const PATH_BYTES: usize = 256;
+/// Longest unix-socket path or cgroup path, in bytes.
+pub const NAME_BYTES: usize = 108;
+
+/// First 8 bytes of every record.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Header {
+    /// One of [`kind`].
+    pub kind: u8,
+    /// [`dir`] for data and close records.
+    pub dir: u8,
+    /// [`class`] of the socket for data records.
+    pub class: u8,
+    /// Flags of the record's own kind.
+    pub flags: u8,
+    /// Payload bytes in use behind the fixed part.
+    pub len: u32,
+}
+
+/// Bytes of one buffer of one send or receive; `header.len` bytes follow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Data {
+    /// kind, dir, class, flags ([`data_flag`]), captured bytes.
+    pub header: Header,
+    /// CLOCK_MONOTONIC in ns at a message's start, 0 elsewhere.
+    pub time: u64,
+    /// Socket (its kernel cookie).
+    pub sock: u64,
+    /// Position of the first byte in its direction: a TCP sequence number or a count.
+    pub off: u32,
+    /// Bytes of the call in this buffer, captured or not.
+    pub full: u32,
+    /// Number of this record among the socket's records, from 0; a jump is a lost record.
+    pub seq: u32,
+    /// Process (thread group) that made the call.
+    pub tgid: u32,
+    /// The task's `self_exec_id`: which image of the process it was.
+    pub exec_id: u32,
+    /// Reserved, zero.
+    pub pad: u32,
+}
+
+/// A socket seen for the first time.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Open {
+    /// flags: [`open_flag`]; len: bytes of `path` in use.
+    pub header: Header,
+    /// CLOCK_MONOTONIC, ns.
+    pub time: u64,
+    /// Socket (its kernel cookie).
+    pub sock: u64,
+    /// This end's address as an obscured kernel address; 0 for TCP.
+    pub local_id: u64,
+    /// The other end's, for unix sockets; 0 when unknown.
+    pub peer_id: u64,
+    /// Control group of the process.
+    pub cgroup: u64,
+    /// Inode of the network namespace.
+    pub netns: u32,
+    /// Process (thread group); 0 when seen in interrupt context.
+    pub tgid: u32,
+    /// Address family: 1 unix, 2 IPv4, 10 IPv6.
+    pub family: u16,
+    /// Local port, host order.
+    pub local_port: u16,
+    /// Remote port, host order.
+    pub remote_port: u16,
+    /// Protocol number (6 TCP, 262 MPTCP, 0 unix).
+    pub protocol: u16,
+    /// Local address; IPv4 in the first 4 bytes.
+    pub local: [u8; 16],
+    /// Remote address.
+    pub remote: [u8; 16],
+    /// First offset of what this end sends.
+    pub tx_base: u32,
+    /// First offset of what this end receives.
+    pub rx_base: u32,
+    /// Unix path (of the listening side), as bound; an abstract name begins with a zero byte.
+    pub path: [u8; NAME_BYTES],
+    /// Reserved, zero.
+    pub pad: u32,
+}
+
+/// A socket that closed, or whose peer will send no more.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Close {
+    /// flags: [`close_flag`].
+    pub header: Header,
+    /// CLOCK_MONOTONIC, ns.
+    pub time: u64,
+    /// Socket (its kernel cookie).
+    pub sock: u64,
+    /// Number of data records the socket has sent up.
+    pub seq: u32,
+    /// Reserved, zero.
+    pub pad: u32,
+    /// Bytes sent and received in all (exact, whatever was shed).
+    pub bytes: [u64; 2],
+    /// Calls in all.
+    pub calls: [u32; 2],
+}
+
+/// A process replaced its image.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Exec {
+    /// len: bytes of `path` in use; flags: 1 if `path` was walked from the dentry (absolute).
+    pub header: Header,
+    /// CLOCK_MONOTONIC, ns.
+    pub time: u64,
+    /// Control group.
+    pub cgroup: u64,
+    /// When the process was born (CLOCK_BOOTTIME, ns): with `tgid` its identity.
+    pub start: u64,
+    /// Process.
+    pub tgid: u32,
+    /// Its parent process.
+    pub ppid: u32,
+    /// User (effective), in the initial user namespace.
+    pub uid: u32,
+    /// `self_exec_id` from now on.
+    pub exec_id: u32,
+    /// Executable's path.
+    pub path: [u8; PATH_BYTES],
+}
+
+/// A process was born.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fork {
+    /// Kind only.
+    pub header: Header,
+    /// CLOCK_MONOTONIC, ns.
+    pub time: u64,
+    /// Control group of the parent.
+    pub cgroup: u64,
+    /// The child's start (CLOCK_BOOTTIME, ns).
+    pub start: u64,
+    /// Child process.
+    pub tgid: u32,
+    /// Parent process.
+    pub ppid: u32,
+    /// User.
+    pub uid: u32,
+    /// `self_exec_id`, inherited.
+    pub exec_id: u32,
+}
+
+/// A process ended.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Exit {
+    /// Kind only.
+    pub header: Header,
+    /// CLOCK_MONOTONIC, ns.
+    pub time: u64,
+    /// When it was born.
+    pub start: u64,
+    /// Process.
+    pub tgid: u32,
+    /// Reserved, zero.
+    pub pad: u32,
+}
+
+/// A control group was made.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Cgroup {
+    /// len: bytes of `path` in use.
+    pub header: Header,
+    /// Its id (inode number in cgroupfs).
+    pub id: u64,
+    /// Path below the cgroup root.
+    pub path: [u8; PATH_BYTES],
+}
+
+/// Exact counters of one process, bumped before anything is shed.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProcessCounters {
+    /// Tokens left, in bytes.
+    pub tokens: u64,
+    /// Jiffies at the last refill.
+    pub refilled: u64,
+    /// Calls reduced to 64 bytes.
+    pub shed_short: u64,
+    /// Calls reduced to counting.
+    pub shed_count: u64,
+    /// Bytes that no buffer could be had for, by cause ([`uncovered`]).
+    pub uncovered: [u64; uncovered::COUNT],
+    /// Control group.
+    pub cgroup: u64,
+}
+
+const _: () = {
+    assert!(size_of::<Header>() == 8);
+    assert!(size_of::<Data>() == 48);
+    assert!(size_of::<Open>() == 216);
+    assert!(size_of::<Close>() == 56);
+    assert!(size_of::<Exec>() == 304);
+    assert!(size_of::<Fork>() == 48);
+    assert!(size_of::<Exit>() == 32);
+    assert!(size_of::<Cgroup>() == 272);
+    assert!(size_of::<ProcessCounters>() == 80);
+    let mut i = 0;
+    while i < PAYLOAD_CLASSES.len() {
+        assert!((PAYLOAD_CLASSES[i] + size_of::<Data>()) % 8 == 0);
+        i += 1;
+    }
+};

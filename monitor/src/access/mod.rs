@@ -1,0 +1,183 @@
+//! Who did what: credentials, workloads and operations of HTTP exchanges.
+//!
+//! Pure: no I/O, no clock, no panic on any input. A raw credential exists only inside
+//! [`credential`]'s recogniser and is zeroised there; everything else sees its [`Fingerprint`].
+
+pub mod credential;
+pub mod fingerprint;
+pub mod jwt;
+pub mod record;
+pub mod route;
+pub mod workload;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+pub use fingerprint::{Fingerprint, FingerprintKey};
+pub use workload::Workload;
+
+use crate::judge::FindingSet;
+
+/// Kinds of credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CredentialKind {
+    /// `Authorization: Bearer`, opaque (RFC 6750).
+    Bearer,
+    /// A bearer token that is a JSON Web Token (RFC 7519).
+    Jwt,
+    /// RFC 7617.
+    Basic,
+    /// RFC 7616; only the user name is seen.
+    Digest,
+    /// A key in a header, query parameter or path segment known to carry one.
+    ApiKey,
+    /// AWS Signature Version 4; only the access key id is seen.
+    Sigv4,
+    /// `Authorization: DPoP` (RFC 9449).
+    Dpop,
+    /// A session cookie named in the configuration.
+    Cookie,
+}
+
+/// Where in the request a credential stood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Location {
+    /// A header field.
+    Header,
+    /// A query parameter.
+    Query,
+    /// A path segment.
+    Path,
+    /// A cookie.
+    Cookie,
+}
+
+/// A credential without its secret. Shared: one per fingerprint.
+#[derive(Debug)]
+pub struct Credential {
+    /// Kind.
+    pub kind: CredentialKind,
+    /// Keyed hash of the secret.
+    pub fingerprint: Fingerprint,
+    /// Short public prefix (`ghp_`, `AKIA`), when the value begins with a known one.
+    pub hint: Option<Box<str>>,
+    /// What the credential says of its bearer, unverified.
+    pub claims: Claims,
+    /// How it is called without a policy: the fingerprint, or `jwt:iss=…,sub=…`
+    /// (`client=…` for a token without a subject).
+    pub default_identity: Arc<str>,
+}
+
+/// Public parts of a credential, read without verification, each bounded to 256 bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// JWT `iss`.
+    pub issuer: Option<Box<str>>,
+    /// JWT `sub`; user name of Basic and Digest; access key id of SigV4.
+    pub subject: Option<Box<str>>,
+    /// JWT `aud` (all of them).
+    pub audience: Vec<Box<str>>,
+    /// JWT `azp`, else `client_id`.
+    pub client: Option<Box<str>>,
+    /// JWT `scope` (space separated) or `scp`.
+    pub scope: Option<Box<str>>,
+    /// JWT `exp`, seconds since 1970.
+    pub expires: Option<i64>,
+    /// JWT `jti`.
+    pub token_id: Option<Box<str>>,
+    /// JWT `amr`.
+    pub methods: Vec<Box<str>>,
+    /// JWT `cnf.jkt` (RFC 9449) or `cnf.x5t#S256` (RFC 8705).
+    pub confirmation: Option<Box<str>>,
+}
+
+/// Which ends of the connection are on this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Only the client.
+    Client,
+    /// Only the server.
+    Server,
+    /// Both: one access that names both.
+    Both,
+}
+
+/// One end of a connection on this host.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Process at the time of the request.
+    pub pid: u32,
+    /// What it is.
+    pub workload: Arc<Workload>,
+}
+
+/// Where a request went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// The server's address as the client saw it; for [`Role::Server`] the client's.
+    Inet(SocketAddr),
+    /// A unix socket's path; abstract names begin with `@`.
+    Unix(Arc<str>),
+    /// Not known.
+    Unknown,
+}
+
+/// One use of one credential (or a request without any).
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Microseconds since 1970 at the request's first byte.
+    pub time_us: i64,
+    /// Which ends are here.
+    pub role: Role,
+    /// The credential; `None` for a request without one.
+    pub credential: Option<Arc<Credential>>,
+    /// Where it stood.
+    pub location: Option<Location>,
+    /// Named principal: by policy, else the credential's default.
+    pub identity: Option<Arc<str>>,
+    /// Owner by policy.
+    pub owner: Option<Arc<str>>,
+    /// Client process, when on this host.
+    pub client: Option<Endpoint>,
+    /// Server process, when on this host.
+    pub server: Option<Endpoint>,
+    /// Other end.
+    pub peer: Peer,
+    /// True when client and server share this host or the peer is a loopback address or unix socket.
+    pub local: bool,
+    /// `http/1.0` or `http/1.1`.
+    pub protocol: &'static str,
+    /// Method.
+    pub method: Arc<str>,
+    /// Host of the target or the Host field, lower case, port kept when not the default;
+    /// `-` when the request named none.
+    pub host: Arc<str>,
+    /// Path without query, secrets replaced, at most 2 KiB.
+    pub path: String,
+    /// Path with object ids lifted out.
+    pub route: Arc<str>,
+    /// Status code; `None` when no response was seen.
+    pub status: Option<u16>,
+    /// From the request's to the response's first byte.
+    pub duration_us: Option<u64>,
+    /// Environment the request went to (by destination), else that of this host.
+    pub environment: Option<Arc<str>>,
+    /// Duties of the identity that grant the operation.
+    pub duties: Arc<[Arc<str>]>,
+    /// What the checks found.
+    pub findings: FindingSet,
+    /// First message after a gap.
+    pub resynchronised: bool,
+}
+
+impl Access {
+    /// Whether the server refused the credential: then the access is judged, but says nothing of how the
+    /// identity itself behaves, since nobody verified the credential.
+    #[must_use]
+    pub fn refused(&self) -> bool {
+        matches!(self.status, Some(401 | 403))
+    }
+}

@@ -1,0 +1,53 @@
+//! Findings of one kind for the same identity, workload and clause fold into one alert, which is
+//! stored durably before its first delivery.
+
+use serde::{Deserialize, Serialize};
+
+use crate::access::record::AccessRecord;
+use crate::judge::{FindingKind, Severity};
+
+/// Most evidence accesses kept with an alert: the first and the newest.
+pub const MAX_EVIDENCE: usize = 10;
+
+/// `{"type":"alert","v":1,…}`, documented in docs/json.md.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Alert {
+    /// Always `alert`.
+    pub r#type: String,
+    /// Version of this form: 1.
+    pub v: u32,
+    /// Stable id; also the `webhook-id` prefix.
+    pub id: String,
+    /// How bad.
+    pub severity: Severity,
+    /// What kind.
+    pub kind: FindingKind,
+    /// One line.
+    pub title: String,
+    /// Identity.
+    pub identity: Option<String>,
+    /// Owner.
+    pub owner: Option<String>,
+    /// Workload that used the credential: `unit:…`, `container:…` or `exe:…`.
+    pub workload: Option<String>,
+    /// `METHOD host/route`.
+    pub operation: String,
+    /// Where it went.
+    pub environment: Option<String>,
+    /// The clause broken.
+    pub clause: String,
+    /// Accesses folded into it.
+    pub count: u64,
+    /// RFC 3339.
+    pub first_seen: String,
+    /// RFC 3339.
+    pub last_seen: String,
+    /// MITRE ATT&CK technique ids.
+    pub techniques: Vec<String>,
+    /// What is normal.
+    pub normal: String,
+    /// What to do.
+    pub action: String,
+    /// Up to [`MAX_EVIDENCE`] accesses.
+    pub evidence: Vec<AccessRecord>,
+}

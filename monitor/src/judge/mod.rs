@@ -1,0 +1,114 @@
+//! Checks: each looks at one access and may conclude something. One file a check.
+//!
+//! Pure: no I/O, no clock.
+
+use serde::{Deserialize, Serialize};
+
+/// What a check can conclude. The name in JSON and configuration is the kebab-case one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum FindingKind {
+    /// The operation is in no duty of the identity.
+    Duty,
+    /// The request went to an environment the identity is not for.
+    Environment,
+    /// The credential was used by a workload it is not bound to.
+    Workload,
+    /// A canary credential was used.
+    Canary,
+    /// A credential crossed the network in clear text.
+    Cleartext,
+    /// A credential stood in a URL.
+    CredentialInUrl,
+    /// The server accepted an expired token.
+    ExpiredToken,
+}
+
+impl FindingKind {
+    /// All kinds, in order of their discriminants.
+    pub const ALL: [Self; 7] = [
+        Self::Duty,
+        Self::Environment,
+        Self::Workload,
+        Self::Canary,
+        Self::Cleartext,
+        Self::CredentialInUrl,
+        Self::ExpiredToken,
+    ];
+
+    /// Name in JSON, configuration and messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Duty => "duty",
+            Self::Environment => "environment",
+            Self::Workload => "workload",
+            Self::Canary => "canary",
+            Self::Cleartext => "cleartext",
+            Self::CredentialInUrl => "credential-in-url",
+            Self::ExpiredToken => "expired-token",
+        }
+    }
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing.
+    Low,
+    /// Look today.
+    Medium,
+    /// Look now.
+    High,
+    /// Wake someone.
+    Critical,
+}
+
+/// A set of finding kinds, one bit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct FindingSet(u32);
+
+impl FindingSet {
+    /// Adds one.
+    pub fn insert(&mut self, kind: FindingKind) {
+        self.0 |= 1 << kind as u32;
+    }
+
+    /// Whether it is in.
+    #[must_use]
+    pub fn contains(self, kind: FindingKind) -> bool {
+        self.0 & (1 << kind as u32) != 0
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The kinds in order.
+    pub fn iter(self) -> impl Iterator<Item = FindingKind> {
+        FindingKind::ALL.into_iter().filter(move |kind| self.contains(*kind))
+    }
+}
+
+/// One conclusion about one access, with the words an alert needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Which.
+    pub kind: FindingKind,
+    /// How bad.
+    pub severity: Severity,
+    /// The clause that was broken, in policy words, e.g. `identities.ci-bot.environments = ["dev"]`.
+    pub clause: String,
+    /// One line: what happened.
+    pub title: String,
+    /// What would have been normal.
+    pub normal: String,
+    /// What to do.
+    pub action: String,
+    /// MITRE ATT&CK technique ids.
+    pub techniques: &'static [&'static str],
+}

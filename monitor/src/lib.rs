@@ -1,0 +1,12 @@
+//! Bailiwick watches every API credential that is used on a Linux host: which process used it, for
+//! which operation, against which environment; and says so when a credential leaves its bailiwick.
+//!
+//! Data flows one way: [`source`] → [`wire`] → [`access`] → [`judge`] → [`alert`].
+//! ARCHITECTURE.md has the map and the invariants.
+
+pub mod access;
+pub mod alert;
+pub mod judge;
+pub mod policy;
+pub mod source;
+pub mod wire;

@@ -1,0 +1,1 @@
+//! What identities are allowed to do.

@@ -1,0 +1,113 @@
+//! Bytes of connections become HTTP messages.
+//!
+//! Pure: no I/O, no clock, no panic on any input, every buffer bounded.
+
+/// Which way bytes travel, as HTTP sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dir {
+    /// Requests.
+    ToServer,
+    /// Responses.
+    ToClient,
+}
+
+/// A run of bytes of one direction of one connection, as one end saw it.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<'a> {
+    /// Direction.
+    pub dir: Dir,
+    /// Position of the first byte in its direction; wraps at 2³² (TCP sequence numbers).
+    pub off: u32,
+    /// Captured bytes.
+    pub data: &'a [u8],
+    /// Bytes that follow `data` in the stream but were not captured.
+    pub hole: u32,
+    /// Nanoseconds (CLOCK_MONOTONIC) of the call; 0 when the piece does not begin a message.
+    pub time: u64,
+    /// The direction turned before this piece: a message may begin here.
+    pub start: bool,
+}
+
+/// A request head. Borrowed from the connection's buffer: valid for one call.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'a> {
+    /// Method as sent.
+    pub method: &'a str,
+    /// Request target as sent: origin, absolute, authority or asterisk form (RFC 9112 §3.2).
+    pub target: &'a [u8],
+    /// 0 for HTTP/1.0, 1 for HTTP/1.1.
+    pub minor: u8,
+    /// Fields in order; folded values (RFC 9112 §5.2) are joined by spaces.
+    pub headers: &'a [httparse::Header<'a>],
+    /// Position of the head's first byte.
+    pub off: u32,
+    /// Nanoseconds at which its first byte was seen.
+    pub time: u64,
+    /// The first message after a gap or after joining a connection that was already open.
+    pub resynchronised: bool,
+    /// The head did not fit and only its beginning was parsed (fields may be missing).
+    pub truncated: bool,
+}
+
+/// A response head.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseHead<'a> {
+    /// Status code. Never 1xx except 101.
+    pub status: u16,
+    /// Fields in order.
+    pub headers: &'a [httparse::Header<'a>],
+    /// Nanoseconds at which its first byte was seen.
+    pub time: u64,
+}
+
+/// Why a request has no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The connection closed before one came.
+    Closed,
+    /// Bytes were lost, or could not be parsed; the pairing was given up.
+    Lost,
+    /// Too many requests in flight on one connection.
+    Overflow,
+}
+
+/// Receives what a connection says. `P` is what the receiver wants kept between request and response.
+pub trait Exchanges {
+    /// Kept per request in flight.
+    type Pending;
+    /// A request's head is complete. The return value comes back with its response.
+    fn request(&mut self, head: &RequestHead<'_>) -> Self::Pending;
+    /// The final response head of the oldest request in flight.
+    fn response(&mut self, pending: Self::Pending, head: &ResponseHead<'_>);
+    /// A request that got none.
+    fn unanswered(&mut self, pending: Self::Pending, why: Unanswered);
+    /// Something was not understood: counted by cause, never silent.
+    fn anomaly(&mut self, cause: Anomaly);
+}
+
+/// What went wrong with a connection's bytes. One counter each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Anomaly {
+    /// Bytes inside a head (or before framing was known) were not captured.
+    Gap,
+    /// A head was longer than the bound.
+    HeadTooLong,
+    /// A request head that HTTP does not allow.
+    BadRequest,
+    /// A response head that HTTP does not allow.
+    BadResponse,
+    /// Chunked framing broken.
+    BadChunk,
+    /// Conflicting or unparsable Content-Length / Transfer-Encoding (RFC 9112 §6.3).
+    BadFraming,
+    /// A response without a request in flight.
+    Orphan,
+    /// The connection was already open when first seen.
+    JoinedMidway,
+    /// More requests in flight than the bound.
+    Pipeline,
+    /// Bytes skipped until a message was recognised again.
+    Resynchronised,
+    /// The connection left HTTP (CONNECT, Upgrade) — not an error.
+    LeftHttp,
+}
