@@ -118,10 +118,8 @@ pub mod loss {
     pub const SHED_COUNT: u32 = 5;
     /// No socket state could be allocated.
     pub const STATE: u32 = 6;
-    /// Sends and receives that the programs looked at (not a loss; the denominator).
-    pub const CALLS: u32 = 7;
     /// Number of counters.
-    pub const COUNT: u32 = 8;
+    pub const COUNT: u32 = 7;
     /// Their names, in order.
     pub const NAMES: [&str; COUNT as usize] = [
         "data_ring",
@@ -131,7 +129,6 @@ pub mod loss {
         "shed_short",
         "shed_count",
         "state",
-        "calls",
     ];
 }
 

@@ -84,7 +84,6 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
         }
         return;
     }
-    count(loss::CALLS, 1);
     let length = result as u32;
     let w = (way & 1) as usize;
     state.calls[w] = state.calls[w].wrapping_add(1);

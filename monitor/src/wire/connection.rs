@@ -182,6 +182,12 @@ impl<P> Connection<P> {
         self.release(Speaks::Gone);
     }
 
+    /// Requests that wait for their response.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Bytes of heap held now; what the receiver's `P` hold is not known here. At most 64 KiB.
     #[must_use]
     pub fn memory(&self) -> usize {

@@ -87,6 +87,10 @@ impl<P> Queue<P> {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        usize::from(self.oldest.is_some()) + self.more.len() + self.over as usize
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.oldest.is_none() && self.over == 0
     }

@@ -2,11 +2,12 @@
 
 use std::io;
 
-use aya::maps::{ArrayOfMaps, HashMap as BpfHashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::maps::{ArrayOfMaps, HashMap as BpfHashMap, Map, MapData, PerCpuArray};
 use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, Pod};
 use monitor_ebpf::{ABI, Offsets, ProcessCounters, Settings, Syscalls, loss, uncovered};
 
+use super::ring::Ring;
 use super::{offsets, record};
 use crate::source::{self, Event, Shed, Source, SourceCounters, Uncovered};
 
@@ -27,6 +28,8 @@ const PROGRAMS: [(&str, &str); 7] = [
 ];
 /// `BPF_MAP_TYPE_RINGBUF` (include/uapi/linux/bpf.h).
 const RINGBUF: u32 = 27;
+/// Size of the control ring, as declared with the programs.
+const CONTROL_RING: u32 = 1 << 20;
 /// Smallest ring per CPU.
 const MIN_RING: u32 = 256 << 10;
 /// Largest ring per CPU.
@@ -113,8 +116,10 @@ unsafe impl<T: Copy + 'static> Pod for Constants<T> {}
 
 /// The attached programs and their rings. Dropping it detaches everything.
 pub struct Kernel {
-    control: RingBuf<MapData>,
-    data: Vec<RingBuf<MapData>>,
+    control: Ring,
+    data: Vec<Ring>,
+    /// Keep the maps alive: the rings above are mappings of them.
+    _maps: Vec<MapData>,
     losses: PerCpuArray<MapData, u64>,
     processes: BpfHashMap<MapData, u32, Constants<ProcessCounters>>,
     hooks: Vec<String>,
@@ -224,18 +229,26 @@ impl Kernel {
             ArrayOfMaps::try_from(take(&mut programs, "DATA")?)
                 .map_err(|e| kernel_error("opening the ring table", &e))?;
         let mut data = Vec::new();
+        let mut maps = Vec::new();
         for cpu in 0..cpus {
             let shape = aya_obj::Map::new_from_params(RINGBUF, 0, 0, ring, 0);
             let map = MapData::create(shape, "bailiwick_data", None)
                 .map_err(|e| kernel_error("creating a data ring", &e))?;
             outer.set(cpu, &map, 0).map_err(|e| kernel_error("filling the ring table", &e))?;
             data.push(
-                RingBuf::try_from(Map::RingBuf(map))
-                    .map_err(|e| kernel_error("mapping a data ring", &e))?,
+                Ring::new(map.fd(), ring).map_err(|e| kernel_error("mapping a data ring", &e))?,
             );
+            maps.push(map);
         }
-        let control = RingBuf::try_from(take(&mut programs, "CONTROL")?)
+        let Map::RingBuf(map) = take(&mut programs, "CONTROL")? else {
+            return Err(LoadError::Kernel {
+                what: "opening the control ring".to_owned(),
+                cause: "it is not a ring; build again".to_owned(),
+            });
+        };
+        let control = Ring::new(map.fd(), CONTROL_RING)
             .map_err(|e| kernel_error("mapping the control ring", &e))?;
+        maps.push(map);
         let losses = PerCpuArray::try_from(take(&mut programs, "LOSSES")?)
             .map_err(|e| kernel_error("opening the loss counters", &e))?;
         let processes = BpfHashMap::try_from(take(&mut programs, "PROCESSES")?)
@@ -270,6 +283,7 @@ impl Kernel {
         Ok(Self {
             control,
             data,
+            _maps: maps,
             losses,
             processes,
             hooks,
@@ -288,23 +302,20 @@ fn take(programs: &mut Ebpf, name: &str) -> Result<Map, LoadError> {
 
 impl Source for Kernel {
     fn drain(&mut self, budget: usize, sink: &mut dyn FnMut(Event<'_>)) -> usize {
-        let mut seen = 0;
+        // Where the bytes end is noted first: whatever they refer to (an open, an image) was made
+        // before them, and so is in the control ring by now.
+        let ends: Vec<u64> = self.data.iter().map(Ring::end).collect();
         let mut malformed = 0;
-        let mut empty = |ring: &mut RingBuf<MapData>, most: usize| {
-            let mut n = 0;
-            while n < most {
-                let Some(item) = ring.next() else { break };
-                n += 1;
-                if !record::dispatch(&item, sink) {
-                    malformed += 1;
-                }
+        let mut dispatch = |bytes: &[u8]| {
+            if !record::dispatch(bytes, sink) {
+                malformed += 1;
             }
-            n
         };
-        seen += empty(&mut self.control, usize::MAX);
+        let end = self.control.end();
+        let mut seen = self.control.drain(end, usize::MAX, &mut dispatch);
         let each = (budget / self.data.len().max(1)).max(1);
-        for ring in &mut self.data {
-            seen += empty(ring, each);
+        for (ring, end) in self.data.iter_mut().zip(ends) {
+            seen += ring.drain(end, each, &mut dispatch);
         }
         self.malformed += malformed;
         seen

@@ -3,5 +3,6 @@
 pub mod load;
 pub mod offsets;
 mod record;
+mod ring;
 
 pub use load::{Kernel, KernelSettings, LoadError};

@@ -1,0 +1,306 @@
+//! What clients of the control socket are told.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
+
+use tokio::sync::{broadcast, oneshot};
+
+use super::hub::Hub;
+use crate::access::record::AccessRecord;
+use crate::alert::{Alert, AlertService};
+use crate::census::IdentityRecord;
+use crate::config::Config;
+use crate::pipeline::thread::{Command, Snapshot};
+use crate::policy::Policy;
+use crate::serve::Backend;
+use crate::serve::records::{
+    AccessStatus, AlertQuery, AlertStatus, ConnectionStatus, DeadLetter, DeliveryResult, HookStatus,
+    IdentityStatus, Loss, PolicyStatus, QueueStatus, StatusRecord, WebhookStatus,
+};
+use crate::store;
+
+/// What changes at a reload.
+#[derive(Debug)]
+pub(super) struct Current {
+    pub(super) config: Config,
+    pub(super) policy: Arc<Policy>,
+    pub(super) loaded: String,
+    pub(super) error: Option<String>,
+}
+
+/// The daemon, as clients see it.
+#[derive(Debug)]
+pub(super) struct Daemon {
+    pub(super) hub: Hub,
+    pub(super) commands: std::sync::mpsc::SyncSender<Command>,
+    pub(super) alerts: AlertService,
+    pub(super) store: store::Store,
+    pub(super) hooks: Vec<String>,
+    pub(super) started: (String, Instant),
+    pub(super) current: RwLock<Current>,
+    /// The newest counters, and accesses per second between the last two.
+    pub(super) snapshot: Mutex<(Snapshot, f64)>,
+    pub(super) identities: Mutex<IdentityStatus>,
+}
+
+fn losses(snapshot: &Snapshot) -> Vec<Loss> {
+    let loss = |cause: &str, count: u64, unit: &str| Loss {
+        cause: cause.to_owned(),
+        count,
+        unit: unit.to_owned(),
+    };
+    let mut all: Vec<Loss> = Vec::new();
+    for (name, count) in &snapshot.source.counters {
+        let unit = match *name {
+            "capped_bytes" => "bytes",
+            "shed_short" | "shed_count" | "fault" => "calls",
+            "state" => "connections",
+            _ => "records",
+        };
+        // Bodies are not sent up on purpose: no loss.
+        if *name != "capped_bytes" {
+            all.push(loss(name, *count, unit));
+        }
+    }
+    let own = &snapshot.losses;
+    all.push(loss("gap", own.gaps, "records"));
+    all.push(loss("unheld", own.unheld, "records"));
+    all.push(loss("undecided", own.undecided, "records"));
+    all.push(loss("stray", own.strays, "connections"));
+    all.push(loss("evicted", own.evicted, "connections"));
+    all.push(loss("unseen", snapshot.unseen, "accesses"));
+    all.retain(|loss| loss.count > 0);
+    all
+}
+
+fn uncovered(snapshot: &Snapshot) -> Vec<Loss> {
+    let mut all: Vec<Loss> = Vec::new();
+    for entry in &snapshot.source.uncovered {
+        match all.iter_mut().find(|loss| loss.cause == entry.cause) {
+            Some(loss) => loss.count += entry.bytes,
+            None => all.push(Loss {
+                cause: entry.cause.to_owned(),
+                count: entry.bytes,
+                unit: "bytes".to_owned(),
+            }),
+        }
+    }
+    all
+}
+
+/// Resident memory of this process.
+fn resident() -> Option<u64> {
+    let pages: u64 =
+        std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
+impl Daemon {
+    fn webhooks(&self) -> Vec<WebhookStatus> {
+        let status = self.alerts.status();
+        status
+            .endpoints
+            .into_iter()
+            .map(|end| WebhookStatus {
+                state: if end.disabled.is_some() {
+                    "disabled"
+                } else if end.last_error.is_some() && end.queued > 0 {
+                    "retrying"
+                } else {
+                    "ok"
+                }
+                .to_owned(),
+                name: end.name,
+                waiting: end.queued as u64,
+                oldest_s: end.oldest_seconds,
+                delivered: end.delivered,
+                failed: end.failed,
+                dead_letters: end.dead_letters,
+                error: end.disabled.or(end.last_error),
+            })
+            .collect()
+    }
+}
+
+impl Backend for Daemon {
+    async fn recent(&self, n: usize) -> Vec<Arc<AccessRecord>> {
+        self.hub.recent(n).await
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<Arc<AccessRecord>> {
+        self.hub.subscribe()
+    }
+
+    fn alerts(&self, query: AlertQuery) -> Vec<Alert> {
+        let mut wanted = store::AlertQuery::default();
+        wanted.limit = usize::MAX;
+        let mut found = match self.alerts.list(&wanted) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(%error, "alerts cannot be read");
+                Vec::new()
+            }
+        };
+        found.retain(|alert| query.matches(alert));
+        found.truncate(query.last.unwrap_or(usize::MAX));
+        found.reverse();
+        found
+    }
+
+    fn subscribe_alerts(&self) -> broadcast::Receiver<Arc<Alert>> {
+        self.alerts.subscribe()
+    }
+
+    async fn identities(&self) -> Vec<IdentityRecord> {
+        let (answer, answered) = oneshot::channel();
+        if self.commands.try_send(Command::Identities(answer)).is_err() {
+            return Vec::new();
+        }
+        answered.await.unwrap_or_default()
+    }
+
+    fn status(&self) -> StatusRecord {
+        let (snapshot, per_second) =
+            self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let alerts = self.alerts.status();
+        let mut losses = losses(&snapshot);
+        if alerts.buffered > 0 {
+            tracing::debug!(buffered = alerts.buffered, "alert updates wait for the store");
+        }
+        losses.sort_by(|a, b| b.count.cmp(&a.count));
+        StatusRecord {
+            r#type: "status".to_owned(),
+            v: 1,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started: self.started.0.clone(),
+            uptime_s: self.started.1.elapsed().as_secs(),
+            environment: current.config.environment.clone(),
+            config: current.config.files.iter().map(|f| f.display().to_string()).collect(),
+            policy: PolicyStatus {
+                generation: current.policy.generation,
+                loaded: Some(current.loaded.clone()),
+                identities: current.policy.identities().len() as u64,
+                error: current.error.clone(),
+            },
+            hooks: self
+                .hooks
+                .iter()
+                .map(|name| HookStatus {
+                    name: name.clone(),
+                    attached: true,
+                    detail: None,
+                    runs: None,
+                })
+                .collect(),
+            accesses: AccessStatus {
+                total: snapshot.accesses,
+                with_credential: snapshot.with_credential,
+                per_second,
+            },
+            losses,
+            anomalies: snapshot
+                .anomalies
+                .iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(cause, count)| Loss {
+                    cause: (*cause).to_owned(),
+                    count: *count,
+                    unit: "messages".to_owned(),
+                })
+                .collect(),
+            uncovered: uncovered(&snapshot),
+            connections: ConnectionStatus {
+                open: snapshot.connections.0 as u64,
+                bytes: snapshot.connections.1 as u64,
+                max_bytes: u64::from(current.config.capture.max_connection_memory_mib) << 20,
+                forgotten: snapshot.losses.evicted,
+            },
+            queues: vec![QueueStatus {
+                name: "alert updates for the store".to_owned(),
+                length: alerts.buffered as u64,
+                capacity: 0,
+                dropped: 0,
+            }],
+            identities: self.identities.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            alerts: AlertStatus {
+                raised: alerts.stored,
+                stored: alerts.store.alerts as u64,
+                error: alerts.store.last_error.clone(),
+            },
+            webhooks: self.webhooks(),
+            memory_bytes: resident(),
+        }
+    }
+
+    async fn send_test(&self, webhook: Option<String>) -> Vec<DeliveryResult> {
+        let begun = Instant::now();
+        let results = self.alerts.send_test(webhook.as_deref()).await;
+        let duration_ms = u64::try_from(begun.elapsed().as_millis()).ok();
+        results
+            .into_iter()
+            .map(|(webhook, result)| DeliveryResult {
+                r#type: "delivery".to_owned(),
+                v: 1,
+                webhook,
+                id: String::new(),
+                ok: result.is_ok(),
+                status: result.as_ref().ok().copied(),
+                error: result.err(),
+                duration_ms,
+            })
+            .collect()
+    }
+
+    fn dead_letters(&self) -> Vec<DeadLetter> {
+        let names: Vec<String> =
+            self.alerts.status().endpoints.into_iter().map(|end| end.name).collect();
+        let mut all = Vec::new();
+        for name in names {
+            let letters = self.store.dead_letters(&name, usize::MAX).unwrap_or_default();
+            all.extend(letters.into_iter().map(|letter| dead_letter(&name, letter)));
+        }
+        all
+    }
+
+    async fn replay(&self, id: Option<String>) -> Vec<DeliveryResult> {
+        let mut results = Vec::new();
+        for end in self.alerts.status().endpoints {
+            // One by one is not offered by the store: a letter's endpoint is replayed whole.
+            let letters = self.store.dead_letters(&end.name, usize::MAX).unwrap_or_default();
+            let wanted =
+                letters.iter().any(|letter| id.as_ref().is_none_or(|id| *id == letter.id));
+            if !wanted {
+                continue;
+            }
+            let outcome = self.alerts.replay_dead_letters(&end.name).await;
+            for letter in letters {
+                results.push(DeliveryResult {
+                    r#type: "delivery".to_owned(),
+                    v: 1,
+                    webhook: end.name.clone(),
+                    id: letter.id,
+                    ok: outcome.is_ok(),
+                    status: None,
+                    error: outcome.as_ref().err().map(ToString::to_string),
+                    duration_ms: None,
+                });
+            }
+        }
+        results
+    }
+}
+
+fn dead_letter(webhook: &str, letter: store::DeadLetter) -> DeadLetter {
+    DeadLetter {
+        r#type: "dead-letter".to_owned(),
+        v: 1,
+        alert: letter.alert,
+        id: letter.id,
+        webhook: webhook.to_owned(),
+        time: crate::alert::evidence::rfc3339(letter.at_us),
+        attempts: letter.attempts,
+        error: letter.error,
+    }
+}

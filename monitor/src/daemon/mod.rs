@@ -1,0 +1,288 @@
+//! The running daemon: puts the parts together, and looks after reloads, readiness and the end.
+
+mod backend;
+mod error;
+mod hub;
+mod notify;
+mod setup;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+pub use error::DaemonError;
+pub use setup::{PolicyFiles, credential_table};
+
+use backend::{Current, Daemon};
+use hub::Hub;
+
+use crate::access::FingerprintKey;
+use crate::access::credential::Recogniser;
+use crate::alert::{AlertService, Clock, Endpoint, Folder, SystemClock, evidence::rfc3339};
+use crate::census::{self, Census, IdentityRecord};
+use crate::config::{self, Config};
+use crate::host::Host;
+use crate::judge::Judge;
+use crate::pipeline::thread::{Command, Hot, Output, Snapshot, StartError, start};
+use crate::pipeline::{Limits, Pipeline};
+use crate::serve::records::IdentityStatus;
+use crate::serve::{ControlSocket, serve};
+use crate::source::kernel::{Kernel, KernelSettings};
+use crate::source::procfs::RealFiles;
+use crate::store::{Store, StoreOptions};
+
+/// Key of the identities in the store.
+const CENSUS: &str = "census";
+/// Time between two savings of the identities.
+const SAVE_EVERY: Duration = Duration::from_secs(60);
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What kept it from starting, or from going on.
+pub fn run(config: Config, reload: impl Fn() -> Result<Config, String> + Send + 'static) -> Result<(), DaemonError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("bailiwick-io")
+        .enable_all()
+        .build()
+        .map_err(|error| DaemonError::Internal(format!("cannot start: {error}")))?;
+    runtime.block_on(async_run(config, reload))
+}
+
+async fn async_run(
+    config: Config,
+    reload: impl Fn() -> Result<Config, String> + Send + 'static,
+) -> Result<(), DaemonError> {
+    setup::conceal();
+    setup::directory(&config.state_dir, 0o700)?;
+    setup::directory(&config.runtime_dir, 0o755)?;
+    let (key, origin) = config::key::fingerprint_key(&config)?;
+    tracing::info!("fingerprint key: {origin}");
+    let policy = setup::policy(&config, &key, 1)?;
+    let table = setup::credential_table(&config)?;
+    let endpoints = endpoints(&config)?;
+    let store = Store::open(&config.state_dir, StoreOptions::default())
+        .map_err(|error| DaemonError::Store(error.to_string()))?;
+    let clock = Arc::new(SystemClock);
+    let started = (rfc3339(clock.now_us()), Instant::now());
+    let alerts = AlertService::start(store.clone(), endpoints, clock)
+        .await
+        .map_err(|error| DaemonError::Config(error.to_string()))?;
+    // Before the hooks: two daemons on one socket end here.
+    let socket = ControlSocket::bind(&config.socket(), &config.socket_group)?;
+
+    let judge = Judge::new(Arc::clone(&policy), setup::settings(&config));
+    let recogniser = Recogniser::new(table, key.clone());
+    let mut census = Census::new(census::Limits::default());
+    restore(&store, &mut census);
+    let limits = Limits {
+        connection_memory: (config.capture.max_connection_memory_mib as usize) << 20,
+        ..Limits::default()
+    };
+    let kernel = KernelSettings {
+        ring_bytes: u64::from(config.capture.ring_mib) << 20,
+        process_bytes_per_second: u64::from(config.capture.process_share_mib_s) << 20,
+        monitor_pid: std::process::id(),
+        secret: random_u64(),
+    };
+    let (hot, outputs, hooks) = start(move || {
+        let source = Kernel::load(&kernel)?;
+        // After the hooks: what begins in between is in the records.
+        let host = Host::new(Box::new(RealFiles::new()));
+        let folder = Folder::default();
+        Ok(Pipeline::new(source, host, recogniser, judge, census, folder, limits))
+    })
+    .map_err(|error| match error {
+        StartError::Source(error) => DaemonError::Kernel(error),
+        StartError::Thread(error) => DaemonError::Internal(format!("no thread: {error}")),
+        StartError::Died => DaemonError::Internal("the hot thread ended at once".to_owned()),
+    })?;
+    let Hot { commands, signals, join } = hot;
+
+    tracing::info!(hooks = hooks.len(), socket = %config.socket().display(), "watching");
+    let daemon = Arc::new(Daemon {
+        hub: Hub::new(commands.clone(), Arc::clone(&signals)),
+        commands,
+        alerts,
+        store,
+        hooks,
+        current: RwLock::new(Current {
+            config,
+            policy,
+            loaded: started.0.clone(),
+            error: None,
+        }),
+        started,
+        snapshot: Mutex::new((Snapshot::default(), 0.0)),
+        identities: Mutex::new(IdentityStatus::default()),
+    });
+
+    let (stop, stopped) = watch::channel(false);
+    let server = tokio::spawn(serve(
+        socket,
+        Arc::clone(&daemon),
+        crate::serve::Limits::default(),
+        stopped,
+    ));
+    let relay = tokio::spawn(relay(Arc::clone(&daemon), outputs));
+    let watchdog = tokio::spawn(notify::watchdog(Arc::clone(&signals)));
+    notify::tell(&[NotifyState::Ready, NotifyState::Status("watching")]);
+    let outcome = until_told(&daemon, &key, reload, &relay).await;
+    notify::tell(&[NotifyState::Stopping]);
+    watchdog.abort();
+
+    // The order of the data: what was captured is judged, stored, and then the socket closes.
+    save(&daemon).await;
+    signals.stop.store(true, Ordering::Relaxed);
+    let _ = tokio::task::spawn_blocking(move || join.join()).await;
+    let _ = tokio::time::timeout(Duration::from_secs(5), relay).await;
+    let _ = stop.send(true);
+    let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
+    if let Some(daemon) = Arc::into_inner(daemon) {
+        daemon.alerts.shutdown().await;
+    }
+    tracing::info!("stopped");
+    outcome
+}
+
+fn endpoints(config: &Config) -> Result<Vec<Endpoint>, DaemonError> {
+    let environment = crate::alert::secret::SecretEnv::from_process();
+    Endpoint::load(&config.webhooks, &environment)
+        .map_err(|error| DaemonError::Config(error.to_string()))
+}
+
+/// Waits for signals; returns at the one that ends the daemon, or when the hot thread is gone.
+async fn until_told(
+    daemon: &Arc<Daemon>,
+    key: &FingerprintKey,
+    reload: impl Fn() -> Result<Config, String>,
+    relay: &tokio::task::JoinHandle<()>,
+) -> Result<(), DaemonError> {
+    let failed = |error| DaemonError::Internal(format!("no signals: {error}"));
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut save_tick = tokio::time::interval(SAVE_EVERY);
+    let mut life = tokio::time::interval(Duration::from_millis(500));
+    save_tick.tick().await;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => {
+                notify::tell(&[NotifyState::Reloading, NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Status("reloading"))]);
+                take_over(daemon, key, reload()).await;
+                notify::tell(&[NotifyState::Ready]);
+            }
+            _ = save_tick.tick() => save(daemon).await,
+            _ = life.tick() => if relay.is_finished() {
+                return Err(DaemonError::Internal("the hot thread ended; this is a bug".to_owned()));
+            }
+        }
+    }
+}
+
+/// Puts a new configuration in force, or keeps the old one when anything of it is wrong.
+async fn take_over(daemon: &Daemon, key: &FingerprintKey, read: Result<Config, String>) {
+    let generation = {
+        let current = daemon.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.policy.generation + 1
+    };
+    let made = read.map_err(DaemonError::Config).and_then(|config| {
+        let policy = setup::policy(&config, key, generation)?;
+        let endpoints = endpoints(&config)?;
+        Ok((config, policy, endpoints))
+    });
+    let result = match made {
+        Ok((config, policy, endpoints)) => {
+            let sent = daemon.commands.try_send(Command::Policy(Arc::clone(&policy)));
+            match (sent, daemon.alerts.reconfigure(endpoints).await) {
+                (Ok(()), Ok(())) => Ok((config, policy)),
+                (Err(_), _) => Err("the hot thread takes no commands".to_owned()),
+                (_, Err(error)) => Err(error.to_string()),
+            }
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    let mut current = daemon.current.write().unwrap_or_else(PoisonError::into_inner);
+    match result {
+        Ok((config, policy)) => {
+            tracing::info!(generation, identities = policy.identities().len(), "reloaded");
+            current.config = config;
+            current.policy = policy;
+            current.loaded = rfc3339(SystemClock.now_us());
+            current.error = None;
+        }
+        Err(error) => {
+            tracing::error!("reload refused, the old configuration stays in force:\n{error}");
+            current.error = Some(error);
+        }
+    }
+}
+
+/// Takes what the hot thread says to where it belongs. Ends with the thread.
+async fn relay(daemon: Arc<Daemon>, mut outputs: mpsc::Receiver<Output>) {
+    let mut previous: Option<(u64, Instant)> = None;
+    while let Some(output) = outputs.recv().await {
+        match output {
+            Output::Live(accesses) => daemon.hub.publish(&accesses),
+            Output::Alerts(updates) => {
+                if let Err(error) = daemon.alerts.apply(updates).await {
+                    tracing::error!(%error, "alerts are not durable yet");
+                }
+            }
+            Output::Snapshot(snapshot) => {
+                daemon.hub.rest();
+                let now = Instant::now();
+                let rate = previous.map_or(0.0, |(accesses, at)| {
+                    #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
+                    let more = snapshot.accesses.saturating_sub(accesses) as f64;
+                    more / now.duration_since(at).as_secs_f64().max(0.001)
+                });
+                previous = Some((snapshot.accesses, now));
+                *daemon.identities.lock().unwrap_or_else(PoisonError::into_inner) =
+                    IdentityStatus {
+                        known: snapshot.census.identities as u64,
+                        forgotten: snapshot.census.forgotten,
+                    };
+                *daemon.snapshot.lock().unwrap_or_else(PoisonError::into_inner) =
+                    (*snapshot, rate);
+            }
+        }
+    }
+}
+
+/// Keeps the identities over a restart.
+async fn save(daemon: &Daemon) {
+    let identities = crate::serve::Backend::identities(daemon).await;
+    let Ok(json) = serde_json::to_vec(&identities) else { return };
+    let store = daemon.store.clone();
+    let written = tokio::task::spawn_blocking(move || store.meta_put(CENSUS, &json)).await;
+    if let Ok(Err(error)) = written {
+        tracing::warn!(%error, "the identities seen are not saved");
+    }
+}
+
+fn restore(store: &Store, census: &mut Census) {
+    let Ok(Some(json)) = store.meta_get(CENSUS) else { return };
+    match serde_json::from_slice::<Vec<IdentityRecord>>(&json) {
+        Ok(records) => {
+            census.restore(&records);
+        }
+        Err(error) => tracing::warn!(%error, "the identities of the last run are not readable"),
+    }
+}
+
+fn random_u64() -> u64 {
+    let mut bytes = [0; 8];
+    // Without randomness at hand, an address of this run hides others well enough.
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
+        Ok(8) => u64::from_ne_bytes(bytes),
+        _ => std::ptr::from_ref(&bytes) as u64 ^ u64::from(std::process::id()).rotate_left(32),
+    }
+}

@@ -1,0 +1,132 @@
+//! From configuration to parts: what can be wrong is found here, before anything runs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::access::FingerprintKey;
+use crate::access::credential::CredentialTable;
+use crate::config::{CheckSetting, Config};
+use crate::judge::{FindingKind, FindingSet, Settings};
+use crate::policy::{self, Files, Policy};
+
+use super::DaemonError;
+
+/// Makes a directory if it is missing.
+pub(super) fn directory(path: &Path, mode: u32) -> Result<(), DaemonError> {
+    let failed = |error| DaemonError::Directory { path: path.to_owned(), error };
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(failed)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)
+}
+
+/// Policy files as the file system has them.
+#[derive(Debug)]
+pub struct PolicyFiles;
+
+impl Files for PolicyFiles {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Option<Vec<PathBuf>>> {
+        match fs::read_dir(path) {
+            Ok(entries) => entries.map(|e| e.map(|e| e.path())).collect::<io::Result<_>>().map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Loads the configured policy and logs its warnings.
+pub(super) fn policy(
+    config: &Config,
+    key: &FingerprintKey,
+    generation: u64,
+) -> Result<Arc<Policy>, DaemonError> {
+    let base = config.file().and_then(Path::parent).unwrap_or(Path::new("."));
+    match policy::load(&config.policy, base, &PolicyFiles, key) {
+        Ok(loaded) => {
+            for warning in &loaded.warnings {
+                tracing::warn!("{warning}");
+            }
+            let mut policy = loaded.policy;
+            policy.generation = generation;
+            Ok(Arc::new(policy))
+        }
+        Err(errors) => {
+            let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            Err(DaemonError::Config(lines.join("\n")))
+        }
+    }
+}
+
+/// What the checks are told.
+pub(super) fn settings(config: &Config) -> Settings {
+    let mut severities = BTreeMap::new();
+    let mut disabled = FindingSet::default();
+    for kind in FindingKind::ALL {
+        match config.checks.get(kind) {
+            CheckSetting::Default => {}
+            CheckSetting::Off => disabled.insert(kind),
+            CheckSetting::Severity(severity) => {
+                severities.insert(kind, severity);
+            }
+        }
+    }
+    Settings {
+        environment: config.environment.as_deref().map(Arc::from),
+        severities,
+        disabled,
+    }
+}
+
+/// The built-in table of credentials with the configuration's own rules.
+///
+/// # Errors
+/// Names the rule that is wrong and where it stands.
+pub fn credential_table(config: &Config) -> Result<CredentialTable, DaemonError> {
+    let mut table = CredentialTable::builtin();
+    for raw in &config.credentials {
+        let mut file = toml::Table::new();
+        file.insert(
+            "credential".to_owned(),
+            toml::Value::Array(vec![toml::Value::Table(raw.table.clone())]),
+        );
+        let own = CredentialTable::parse(&file.to_string())
+            .map_err(|error| DaemonError::Config(format!("{}: {error}", raw.place)))?;
+        table = table.merge(own);
+    }
+    if !config.cookies.is_empty() {
+        let names: Vec<toml::Value> =
+            config.cookies.iter().cloned().map(toml::Value::String).collect();
+        let mut rule = toml::Table::new();
+        rule.insert("name".to_owned(), toml::Value::String("configured cookies".to_owned()));
+        rule.insert("cookie".to_owned(), toml::Value::Array(names));
+        let mut file = toml::Table::new();
+        file.insert(
+            "credential".to_owned(),
+            toml::Value::Array(vec![toml::Value::Table(rule)]),
+        );
+        let own = CredentialTable::parse(&file.to_string())
+            .map_err(|error| DaemonError::Config(format!("cookies: {error}")))?;
+        table = table.merge(own);
+    }
+    Ok(table)
+}
+
+/// Nothing of this process may be read by others or end in a core file.
+pub(super) fn conceal() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "the process stays dumpable");
+    }
+    if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }) {
+        tracing::warn!(%error, "core files stay possible");
+    }
+}

@@ -1,0 +1,277 @@
+//! From a decoded exchange to judged accesses: the receiver of what a link's decoder says.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hdrhistogram::Histogram;
+
+use super::links::Link;
+use crate::access::credential::{Found, Recognised, Recogniser};
+use crate::access::{Access, Endpoint, Peer, Role};
+use crate::alert::fold::Folder;
+use crate::census::Census;
+use crate::judge::{Finding, FindingSet, Judge};
+use crate::wire::{Anomaly, Exchanges, RequestHead, ResponseHead, Unanswered};
+
+/// Accesses remembered for those who begin to look.
+const RECENT: usize = 256;
+/// Spare buffers kept for requests to come.
+const SPARE: usize = 256;
+/// Accesses handed to viewers in one pass at most; more are counted.
+const MOST_LIVE: usize = 16_384;
+
+/// An access and its number since the start.
+pub type Numbered = (u64, Access);
+
+/// What is kept between a request and its response.
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    said: Recognised,
+    time: u64,
+    resynchronised: bool,
+}
+
+/// Counts of what was seen, since the start.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    /// Accesses judged (one a credential, or one for a request without).
+    pub accesses: u64,
+    /// Of these, with a credential.
+    pub with_credential: u64,
+    /// Findings.
+    pub findings: u64,
+    /// Requests without a response, by why: closed, lost, overflow.
+    pub unanswered: [u64; 3],
+    /// Decoder's anomalies, by [`Anomaly`].
+    pub anomalies: [u64; ANOMALIES.len()],
+    /// Credentials in one request beyond those that are reported.
+    pub more_credentials: u64,
+    /// Accesses that viewers missed because they came too fast.
+    pub unseen: u64,
+}
+
+/// Anomalies and their names, in the order of [`Counters::anomalies`].
+pub const ANOMALIES: [(Anomaly, &str); 11] = [
+    (Anomaly::Gap, "gap"),
+    (Anomaly::HeadTooLong, "head_too_long"),
+    (Anomaly::BadRequest, "bad_request"),
+    (Anomaly::BadResponse, "bad_response"),
+    (Anomaly::BadChunk, "bad_chunk"),
+    (Anomaly::BadFraming, "bad_framing"),
+    (Anomaly::Orphan, "orphan"),
+    (Anomaly::JoinedMidway, "joined_midway"),
+    (Anomaly::Pipeline, "pipeline"),
+    (Anomaly::Resynchronised, "resynchronised"),
+    (Anomaly::LeftHttp, "left_http"),
+];
+
+/// Everything behind the decoder, owned by the hot thread.
+pub(super) struct Analyst {
+    pub(super) recogniser: Recogniser,
+    pub(super) judge: Judge,
+    pub(super) census: Census,
+    pub(super) folder: Folder,
+    pub(super) counters: Counters,
+    /// Newest last.
+    pub(super) recent: VecDeque<Numbered>,
+    /// Accesses of this pass, when someone looks.
+    pub(super) live: Vec<Numbered>,
+    pub(super) watched: bool,
+    /// Nanoseconds to add to CLOCK_MONOTONIC for the time since 1970.
+    pub(super) wall_offset: i64,
+    /// CLOCK_MONOTONIC at the beginning of the pass, ns.
+    pub(super) now: u64,
+    /// Microseconds from the response's first byte to the verdict.
+    pub(super) delay: Option<Histogram<u64>>,
+    spare: Vec<Recognised>,
+    words: Vec<Finding>,
+}
+
+impl Analyst {
+    pub(super) fn new(
+        recogniser: Recogniser,
+        judge: Judge,
+        census: Census,
+        folder: Folder,
+    ) -> Self {
+        Self {
+            recogniser,
+            judge,
+            census,
+            folder,
+            counters: Counters::default(),
+            recent: VecDeque::with_capacity(RECENT + 1),
+            live: Vec::new(),
+            watched: false,
+            wall_offset: 0,
+            now: 0,
+            delay: Histogram::new_with_bounds(1, 60_000_000, 2).ok(),
+            spare: Vec::new(),
+            words: Vec::new(),
+        }
+    }
+
+    fn finish(&mut self, mut pending: Pending, status: Option<u16>, answered: u64, ends: &Ends) {
+        let duration_us = status
+            .filter(|_| answered != 0 && pending.time != 0)
+            .map(|_| answered.saturating_sub(pending.time) / 1000);
+        if let Some(delay) = &mut self.delay
+            && answered != 0
+        {
+            delay.saturating_record(self.now.saturating_sub(answered) / 1000);
+        }
+        let stamp = if pending.time == 0 { self.now } else { pending.time };
+        let time_us = i64::try_from(stamp).unwrap_or(i64::MAX).saturating_add(self.wall_offset)
+            / 1000;
+        self.counters.more_credentials += u64::from(pending.said.more);
+        let found = std::mem::take(&mut pending.said.found);
+        let path = std::mem::take(&mut pending.said.path);
+        let mut access = Access {
+            time_us,
+            role: ends.role,
+            credential: None,
+            location: None,
+            identity: None,
+            owner: None,
+            client: ends.client.clone(),
+            server: ends.server.clone(),
+            peer: ends.peer.clone(),
+            local: ends.local,
+            protocol: pending.said.protocol,
+            method: Arc::clone(&pending.said.method),
+            host: Arc::clone(&pending.said.host),
+            path,
+            route: Arc::clone(&pending.said.route),
+            status,
+            duration_us,
+            environment: None,
+            duties: Arc::from([]),
+            findings: FindingSet::default(),
+            resynchronised: pending.resynchronised,
+        };
+        let mut found = found.into_iter();
+        let first = found.next();
+        for more in found {
+            let mut also = access.clone();
+            attach(&mut also, more);
+            self.conclude(also);
+        }
+        if let Some(first) = first {
+            attach(&mut access, first);
+        }
+        if let Some(path) = self.conclude(access) {
+            pending.said.path = path;
+        }
+        if self.spare.len() < SPARE {
+            self.spare.push(pending.said);
+        }
+    }
+
+    /// Judges, counts and remembers; gives back the buffer of the access that had to make room.
+    fn conclude(&mut self, mut access: Access) -> Option<String> {
+        self.words.clear();
+        self.judge.judge(&mut access, &mut self.words);
+        self.counters.accesses += 1;
+        let number = self.counters.accesses;
+        if access.credential.is_some() {
+            self.counters.with_credential += 1;
+        }
+        self.counters.findings += self.words.len() as u64;
+        for finding in &self.words {
+            self.folder.observe(finding, &access);
+        }
+        self.census.observe(&access);
+        if self.watched {
+            if self.live.len() < MOST_LIVE {
+                self.live.push((number, access.clone()));
+            } else {
+                self.counters.unseen += 1;
+            }
+        }
+        self.recent.push_back((number, access));
+        if self.recent.len() > RECENT {
+            return self.recent.pop_front().map(|(_, old)| old.path);
+        }
+        None
+    }
+}
+
+fn attach(access: &mut Access, found: Found) {
+    access.location = Some(found.location);
+    access.credential = Some(found.credential);
+}
+
+/// The ends of a link, as an access names them.
+struct Ends {
+    role: Role,
+    client: Option<Endpoint>,
+    server: Option<Endpoint>,
+    peer: Peer,
+    local: bool,
+}
+
+/// Receives what one link's decoder says.
+pub(super) struct Receiver<'a> {
+    pub(super) analyst: &'a mut Analyst,
+    ends: Ends,
+}
+
+impl<'a> Receiver<'a> {
+    pub(super) fn new(analyst: &'a mut Analyst, link: &Link) -> Self {
+        let role = match (&link.client, &link.server) {
+            (Some(_), Some(_)) => Role::Both,
+            (None, Some(_)) => Role::Server,
+            _ => Role::Client,
+        };
+        let address = match role {
+            Role::Server => link.client_address,
+            Role::Client | Role::Both => link.server_address,
+        };
+        let peer = match (&link.unix_path, address) {
+            (Some(path), _) => Peer::Unix(Arc::clone(path)),
+            (None, Some(address)) => Peer::Inet(address),
+            (None, None) => Peer::Unknown,
+        };
+        let ends = Ends {
+            role,
+            client: link.client.clone(),
+            server: link.server.clone(),
+            peer,
+            local: link.local(),
+        };
+        Self { analyst, ends }
+    }
+}
+
+impl Exchanges for Receiver<'_> {
+    type Pending = Pending;
+
+    fn request(&mut self, head: &RequestHead<'_>) -> Pending {
+        let mut said = self.analyst.spare.pop().unwrap_or_default();
+        self.analyst.recogniser.recognise(head, &mut said);
+        Pending { said, time: head.time, resynchronised: head.resynchronised }
+    }
+
+    fn response(&mut self, pending: Pending, head: &ResponseHead<'_>) {
+        self.analyst.finish(pending, Some(head.status), head.time, &self.ends);
+    }
+
+    fn unanswered(&mut self, pending: Pending, why: Unanswered) {
+        let index = match why {
+            Unanswered::Closed => 0,
+            Unanswered::Lost => 1,
+            Unanswered::Overflow => 2,
+        };
+        if let Some(slot) = self.analyst.counters.unanswered.get_mut(index) {
+            *slot += 1;
+        }
+        self.analyst.finish(pending, None, 0, &self.ends);
+    }
+
+    fn anomaly(&mut self, cause: Anomaly) {
+        let at = ANOMALIES.iter().position(|(anomaly, _)| *anomaly == cause);
+        if let Some(slot) = at.and_then(|at| self.analyst.counters.anomalies.get_mut(at)) {
+            *slot += 1;
+        }
+    }
+}

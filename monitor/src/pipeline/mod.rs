@@ -1,0 +1,395 @@
+//! The hot path, from the source's events to verdicts: one thread owns all of it, takes no lock and
+//! never waits. What it has to say leaves over bounded channels.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod analyst;
+mod links;
+mod taps;
+pub mod thread;
+
+use hashbrown::HashMap;
+use monitor_ebpf::{Close, Data, Open, close_flag, dir};
+
+pub use analyst::{ANOMALIES, Counters, Numbered};
+use analyst::{Analyst, Receiver};
+use links::{Link, Links};
+use taps::{Side, Tap, Turn, side_of};
+
+use crate::access::Endpoint;
+use crate::access::credential::Recogniser;
+use crate::alert::fold::Folder;
+use crate::census::Census;
+use crate::host::Host;
+use crate::judge::Judge;
+use crate::source::{Event, Source};
+use crate::wire::{Dir, Piece};
+
+/// Bounds of the pipeline.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Heap that all connections' decoders may hold together, in bytes.
+    pub connection_memory: usize,
+    /// Connections followed at a time.
+    pub connections: usize,
+    /// Events taken from the source in one pass.
+    pub events_per_pass: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connection_memory: 32 << 20, connections: 65_536, events_per_pass: 65_536 }
+    }
+}
+
+/// What the pipeline lost or gave up, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PipelineLosses {
+    /// Sockets whose open record never came.
+    pub strays: u64,
+    /// Records that could not be held until their predecessor came.
+    pub unheld: u64,
+    /// Records given up as lost between two that came.
+    pub gaps: u64,
+    /// Connections given up, oldest first, to keep within bounds.
+    pub evicted: u64,
+    /// Records on connections of which neither end is known to be the client.
+    pub undecided: u64,
+}
+
+/// The whole pipeline.
+pub struct Pipeline<S> {
+    source: S,
+    state: State,
+}
+
+struct State {
+    host: Host,
+    taps: HashMap<u64, Tap>,
+    links: Links,
+    analyst: Analyst,
+    limits: Limits,
+    losses: PipelineLosses,
+    pass: u64,
+    /// Sockets with records that wait.
+    waiting: Vec<u64>,
+    /// Links whose decoder waits for bytes of the other end.
+    unsettled: Vec<u32>,
+    /// Links with responses that came before their requests.
+    early: Vec<u32>,
+    closes: Vec<(Close, u64)>,
+    memory: usize,
+}
+
+impl<S> std::fmt::Debug for Pipeline<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pipeline").field("links", &self.state.links.len()).finish_non_exhaustive()
+    }
+}
+
+impl<S: Source> Pipeline<S> {
+    /// Puts the parts together.
+    pub fn new(
+        source: S,
+        host: Host,
+        recogniser: Recogniser,
+        judge: Judge,
+        census: Census,
+        folder: Folder,
+        limits: Limits,
+    ) -> Self {
+        let state = State {
+            host,
+            taps: HashMap::new(),
+            links: Links::default(),
+            analyst: Analyst::new(recogniser, judge, census, folder),
+            limits,
+            losses: PipelineLosses::default(),
+            pass: 0,
+            waiting: Vec::new(),
+            unsettled: Vec::new(),
+            early: Vec::new(),
+            closes: Vec::new(),
+            memory: 0,
+        };
+        Self { source, state }
+    }
+
+    /// Takes what the source has and works it off. `now` is CLOCK_MONOTONIC in ns, `wall_offset` what
+    /// to add to it for the time since 1970. Returns how many events there were.
+    pub fn pass(&mut self, now: u64, wall_offset: i64) -> usize {
+        let state = &mut self.state;
+        state.pass += 1;
+        state.analyst.now = now;
+        state.analyst.wall_offset = wall_offset;
+        let events = self.source.drain(state.limits.events_per_pass, &mut |event| {
+            state.event(event);
+        });
+        state.settle();
+        state.finish_closed();
+        state.keep_within_bounds();
+        state.host.sweep(now);
+        events
+    }
+}
+
+/// Notes which process is at the tap's end of its link.
+fn name_end(link: &mut Link, tap: &Tap) {
+    match tap.side {
+        Some(Side::Client) => link.client.clone_from(&tap.endpoint),
+        Some(Side::Server) => link.server.clone_from(&tap.endpoint),
+        None => {}
+    }
+}
+
+impl State {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Data(record, bytes) => self.data(record, bytes),
+            Event::Open(record) => self.open(record),
+            Event::Close(record) => self.closes.push((*record, self.pass)),
+            Event::Exec(record) => self.host.exec(record),
+            Event::Fork(record) => self.host.fork(record),
+            Event::Exit(record) => self.host.exit(record),
+            Event::Cgroup(record) => self.host.cgroup(record),
+        }
+    }
+
+    fn open(&mut self, record: &Open) {
+        if self.taps.contains_key(&record.sock) {
+            return;
+        }
+        self.host.moved(record.tgid, record.cgroup);
+        let (index, side) = self.links.open(record);
+        let mut tap = Tap::new(index, side);
+        let workload = self.host.workload(record.tgid, record.exec_id);
+        tap.exec_id = record.exec_id;
+        tap.endpoint = Some(Endpoint { pid: record.tgid, workload });
+        if let Some(link) = self.links.get_mut(index) {
+            link.last = self.pass;
+            name_end(link, &tap);
+        }
+        self.taps.insert(record.sock, tap);
+    }
+
+    fn data(&mut self, record: &Data, bytes: &[u8]) {
+        let tap = match self.taps.get_mut(&record.sock) {
+            Some(tap) => tap,
+            None => {
+                self.losses.strays += 1;
+                let link = self.links.stray(record.sock);
+                let mut tap = Tap::new(link, None);
+                tap.expect(record.seq);
+                self.taps.entry(record.sock).or_insert(tap)
+            }
+        };
+        let waited = tap.waiting();
+        match tap.arrive(record, bytes, self.pass) {
+            Turn::Now => {
+                self.process(record, bytes);
+                if waited {
+                    self.release(record.sock, None);
+                }
+            }
+            Turn::Later => {
+                if !waited {
+                    self.waiting.push(record.sock);
+                }
+            }
+            Turn::Lost => self.losses.unheld += 1,
+        }
+    }
+
+    fn release(&mut self, sock: u64, pass: Option<u64>) {
+        while let Some(tap) = self.taps.get_mut(&sock) {
+            let expected = tap.expected();
+            let Some(held) = tap.release(pass) else { return };
+            self.losses.gaps += u64::from(held.data.seq.wrapping_sub(expected));
+            self.process(&held.data, &held.bytes);
+        }
+    }
+
+    /// A record whose turn has come.
+    fn process(&mut self, record: &Data, bytes: &[u8]) {
+        let Some(tap) = self.taps.get_mut(&record.sock) else { return };
+        let Some(link) = self.links.get_mut(tap.connection) else { return };
+        link.last = self.pass;
+        if tap.side.is_none() {
+            let Some(side) = side_of(record, bytes) else {
+                self.losses.undecided += 1;
+                return;
+            };
+            tap.side = Some(side);
+            name_end(link, tap);
+            if link.lead == record.sock {
+                link.lead_side = Some(side);
+                if side == Side::Server {
+                    std::mem::swap(&mut link.server_address, &mut link.client_address);
+                }
+            }
+        }
+        let same = tap
+            .endpoint
+            .as_ref()
+            .is_some_and(|end| end.pid == record.tgid && tap.exec_id == record.exec_id);
+        if !same {
+            let workload = self.host.workload(record.tgid, record.exec_id);
+            tap.exec_id = record.exec_id;
+            tap.endpoint = Some(Endpoint { pid: record.tgid, workload });
+            name_end(link, tap);
+        }
+        if !link.sequenced && link.lead != record.sock {
+            return;
+        }
+        let sent = record.header.dir == dir::TX;
+        let piece = Piece {
+            dir: if sent == (tap.side == Some(Side::Client)) {
+                Dir::ToServer
+            } else {
+                Dir::ToClient
+            },
+            off: record.off,
+            data: bytes,
+            hole: record.full.saturating_sub(record.header.len),
+            time: record.time,
+            start: record.header.flags & monitor_ebpf::data_flag::START != 0,
+        };
+        let index = tap.connection;
+        if link.keep_if_early(&piece, self.pass) {
+            if link.early.len() == 1 {
+                self.early.push(index);
+            }
+            return;
+        }
+        let mut receiver = Receiver::new(&mut self.analyst, link);
+        link.wire.feed(piece, &mut receiver);
+        if !link.early.is_empty() && link.wire.in_flight() > 0 {
+            for early in std::mem::take(&mut link.early) {
+                link.wire.feed(early.piece(), &mut receiver);
+            }
+        }
+        if link.wire.waiting() {
+            if link.taps > 1 && link.sequenced {
+                if link.waits_since == 0 {
+                    link.waits_since = self.pass;
+                    self.unsettled.push(index);
+                }
+            } else {
+                link.wire.settle(&mut receiver);
+            }
+        }
+        let memory = link.wire.memory();
+        self.memory = self.memory + memory - link.memory;
+        link.memory = memory;
+    }
+
+    /// Gives up what has waited long enough.
+    fn settle(&mut self) {
+        if !self.waiting.is_empty() {
+            let socks = std::mem::take(&mut self.waiting);
+            for sock in socks {
+                self.release(sock, Some(self.pass));
+                if self.taps.get(&sock).is_some_and(Tap::waiting) {
+                    self.waiting.push(sock);
+                }
+            }
+        }
+        let early = std::mem::take(&mut self.early);
+        for index in early {
+            let Some(link) = self.links.get_mut(index) else { continue };
+            let Some(first) = link.early.first() else { continue };
+            if self.pass.saturating_sub(first.since) < 2 {
+                self.early.push(index);
+                continue;
+            }
+            // Its request was lost, or there was none.
+            let mut receiver = Receiver::new(&mut self.analyst, link);
+            for piece in std::mem::take(&mut link.early) {
+                link.wire.feed(piece.piece(), &mut receiver);
+            }
+        }
+        // The other end's copy was written about when this one was: it is in this pass or the next.
+        let links = std::mem::take(&mut self.unsettled);
+        for index in links {
+            let Some(link) = self.links.get_mut(index) else { continue };
+            if link.wire.waiting() {
+                if self.pass.saturating_sub(link.waits_since) < 2 {
+                    self.unsettled.push(index);
+                    continue;
+                }
+                let mut receiver = Receiver::new(&mut self.analyst, link);
+                link.wire.settle(&mut receiver);
+            }
+            link.waits_since = 0;
+        }
+    }
+
+    fn finish_closed(&mut self) {
+        if self.closes.is_empty() {
+            return;
+        }
+        let mut closes = std::mem::take(&mut self.closes);
+        closes.retain(|(close, since)| {
+            let Some(tap) = self.taps.get_mut(&close.sock) else { return false };
+            if !tap.reached(close.seq) && self.pass.saturating_sub(*since) < 3 {
+                return true;
+            }
+            let index = tap.connection;
+            let side = tap.side;
+            let gone = close.header.flags & close_flag::GONE != 0;
+            if gone {
+                self.taps.remove(&close.sock);
+            }
+            let Some(link) = self.links.get_mut(index) else { return false };
+            let mut receiver = Receiver::new(&mut self.analyst, link);
+            if gone {
+                link.taps = link.taps.saturating_sub(1);
+                if link.taps == 0 {
+                    link.wire.close(&mut receiver);
+                    self.memory -= link.memory;
+                    self.links.remove(index);
+                }
+            } else if link.sequenced || link.lead == close.sock {
+                let ended = match side {
+                    Some(Side::Server) => Dir::ToServer,
+                    Some(Side::Client) | None => Dir::ToClient,
+                };
+                link.wire.end(ended, &mut receiver);
+            }
+            false
+        });
+        self.closes.extend(closes);
+    }
+
+    /// Gives up the connections that were idle longest.
+    fn keep_within_bounds(&mut self) {
+        if self.memory <= self.limits.connection_memory
+            && self.links.len() <= self.limits.connections
+        {
+            return;
+        }
+        let mut by_age: Vec<(u64, u32)> =
+            self.links.iter().map(|(index, link)| (link.last, index)).collect();
+        by_age.sort_unstable();
+        let enough = by_age.len() / 8 + 1;
+        let mut doomed: Vec<u32> = Vec::new();
+        for (_, index) in by_age.into_iter().take(enough) {
+            let Some(link) = self.links.get_mut(index) else { continue };
+            let mut receiver = Receiver::new(&mut self.analyst, link);
+            link.wire.close(&mut receiver);
+            self.memory -= link.memory;
+            self.links.remove(index);
+            self.losses.evicted += 1;
+            doomed.push(index);
+        }
+        doomed.sort_unstable();
+        self.taps.retain(|_, tap| doomed.binary_search(&tap.connection).is_err());
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+mod tests;

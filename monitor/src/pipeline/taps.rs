@@ -1,0 +1,205 @@
+//! One tap a socket: what one end of a connection saw, put back into the order in which it saw it.
+//!
+//! A socket's records are numbered. They come from several per-CPU rings, so a record can be met
+//! before its predecessor: it is held until the predecessor comes, or until the second pass after
+//! that shows that it never will (the ring was full).
+
+use monitor_ebpf::{Data, data_flag, dir};
+
+use crate::access::Endpoint;
+
+/// Most bytes held back per socket.
+const MOST_HELD_BYTES: usize = 64 << 10;
+/// Most records held back per socket.
+const MOST_HELD: usize = 256;
+
+/// Which end of its connection a socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Client,
+    Server,
+}
+
+/// A record and its bytes, kept.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) data: Data,
+    pub(super) bytes: Vec<u8>,
+    pass: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Tap {
+    /// Index of its connection.
+    pub(super) connection: u32,
+    pub(super) side: Option<Side>,
+    /// Process of the last record, resolved.
+    pub(super) endpoint: Option<Endpoint>,
+    pub(super) exec_id: u32,
+    next: u32,
+    held: Vec<Held>,
+    held_bytes: usize,
+}
+
+/// What to do with a record.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Now.
+    Now,
+    /// It was kept; a predecessor is missing.
+    Later,
+    /// There was no room to keep it: lost.
+    Lost,
+}
+
+impl Tap {
+    pub(super) fn new(connection: u32, side: Option<Side>) -> Self {
+        Self {
+            connection,
+            side,
+            endpoint: None,
+            exec_id: 0,
+            next: 0,
+            held: Vec::new(),
+            held_bytes: 0,
+        }
+    }
+
+    /// Whether records wait.
+    pub(super) fn waiting(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Bytes of heap held.
+    pub(super) fn memory(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Says whether a record's turn has come.
+    pub(super) fn arrive(&mut self, data: &Data, bytes: &[u8], pass: u64) -> Turn {
+        if data.seq.wrapping_sub(self.next) as i32 <= 0 {
+            // Its turn; or an older number again, from two threads in one socket.
+            if data.seq == self.next {
+                self.next = self.next.wrapping_add(1);
+            }
+            return Turn::Now;
+        }
+        if self.held.len() >= MOST_HELD || self.held_bytes + bytes.len() > MOST_HELD_BYTES {
+            return Turn::Lost;
+        }
+        self.held_bytes += bytes.len();
+        self.held.push(Held { data: *data, bytes: bytes.to_vec(), pass });
+        Turn::Later
+    }
+
+    /// Takes a held record whose turn has come; with `pass`, also one that has waited for two passes
+    /// in vain (its predecessors are lost).
+    pub(super) fn release(&mut self, pass: Option<u64>) -> Option<Held> {
+        let index = (0..self.held.len())
+            .min_by_key(|i| self.held.get(*i).map(|h| h.data.seq.wrapping_sub(self.next)))?;
+        let held = self.held.get(index)?;
+        let due = held.data.seq == self.next
+            || pass.is_some_and(|pass| pass.saturating_sub(held.pass) >= 2);
+        if !due {
+            return None;
+        }
+        let held = self.held.swap_remove(index);
+        self.held_bytes = self.held_bytes.saturating_sub(held.bytes.len());
+        self.next = held.data.seq.wrapping_add(1);
+        Some(held)
+    }
+
+    /// Number of the next record.
+    pub(super) fn expected(&self) -> u32 {
+        self.next
+    }
+
+    /// A socket met in the middle begins with this record.
+    pub(super) fn expect(&mut self, seq: u32) {
+        self.next = seq;
+    }
+
+    /// Whether all of the first `records` records were seen.
+    pub(super) fn reached(&self, records: u32) -> bool {
+        self.next.wrapping_sub(records) as i32 >= 0 && self.held.is_empty()
+    }
+}
+
+/// Which end a socket is, by what a message in this direction begins with; `None` while undecided.
+pub(super) fn side_of(data: &Data, bytes: &[u8]) -> Option<Side> {
+    if data.header.flags & data_flag::START == 0 {
+        return None;
+    }
+    let response = bytes.starts_with(b"HTTP/");
+    let request = !response
+        && bytes.len() >= 3
+        && bytes.iter().take(3).all(|c| c.is_ascii_uppercase() || *c == b'-');
+    let sent = data.header.dir == dir::TX;
+    match (request, response, sent) {
+        (true, _, true) | (_, true, false) => Some(Side::Client),
+        (true, _, false) | (_, true, true) => Some(Side::Server),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(seq: u32) -> Data {
+        Data { seq, ..Data::default() }
+    }
+
+    #[test]
+    fn records_come_back_in_their_order() {
+        let mut tap = Tap::new(0, None);
+        assert_eq!(tap.arrive(&record(1), b"b", 1), Turn::Later);
+        assert_eq!(tap.arrive(&record(2), b"c", 1), Turn::Later);
+        assert!(tap.release(None).is_none());
+        assert_eq!(tap.arrive(&record(0), b"a", 1), Turn::Now);
+        assert_eq!(tap.release(None).map(|h| h.data.seq), Some(1));
+        assert_eq!(tap.release(None).map(|h| h.data.seq), Some(2));
+        assert!(!tap.waiting());
+        assert_eq!(tap.memory(), 0);
+    }
+
+    #[test]
+    fn a_lost_record_is_given_up_after_two_passes() {
+        let mut tap = Tap::new(0, None);
+        assert_eq!(tap.arrive(&record(3), b"d", 7), Turn::Later);
+        assert!(tap.release(Some(8)).is_none());
+        assert_eq!(tap.release(Some(9)).map(|h| h.data.seq), Some(3));
+        assert_eq!(tap.arrive(&record(4), b"e", 9), Turn::Now);
+    }
+
+    #[test]
+    fn a_closed_socket_waits_for_its_last_record() {
+        let mut tap = Tap::new(0, None);
+        assert!(!tap.reached(1));
+        assert_eq!(tap.arrive(&record(0), b"a", 4), Turn::Now);
+        assert!(tap.reached(1));
+    }
+
+    #[test]
+    fn what_is_held_is_bounded() {
+        let mut tap = Tap::new(0, None);
+        let lost = (1..2000).filter(|n| tap.arrive(&record(*n), &[0; 1000], 1) == Turn::Lost);
+        assert!(lost.count() > 1900);
+        assert!(tap.memory() <= MOST_HELD_BYTES);
+    }
+
+    #[test]
+    fn sides_follow_the_first_message() {
+        let data = |dir| {
+            let mut data = Data::default();
+            data.header.dir = dir;
+            data.header.flags = data_flag::START;
+            data
+        };
+        assert_eq!(side_of(&data(dir::TX), b"GET / HTTP/1.1"), Some(Side::Client));
+        assert_eq!(side_of(&data(dir::RX), b"GET / HTTP/1.1"), Some(Side::Server));
+        assert_eq!(side_of(&data(dir::RX), b"HTTP/1.1 200"), Some(Side::Client));
+        assert_eq!(side_of(&data(dir::TX), b"HTTP/1.1 200"), Some(Side::Server));
+        assert_eq!(side_of(&data(dir::TX), b"\x16\x03\x01"), None);
+    }
+}

@@ -1,0 +1,305 @@
+//! The whole hot path on made-up events: no kernel, no privileges.
+
+use monitor_ebpf::{Exec, Header, PATH_BYTES, exec_flag, kind, open_flag};
+
+use super::*;
+use crate::access::credential::CredentialTable;
+use crate::access::{Access, FingerprintKey, Role};
+use crate::census;
+use crate::judge::Settings;
+use crate::policy::Policy;
+use crate::source::SourceCounters;
+use crate::source::procfs::{HostFiles, ProcessFacts};
+
+enum Made {
+    Data(Data, Vec<u8>),
+    Open(Open),
+    Close(Close),
+    Exec(Box<Exec>),
+}
+
+/// Hands over one list of events a pass.
+#[derive(Default)]
+struct Script(std::collections::VecDeque<Vec<Made>>);
+
+impl Source for Script {
+    fn drain(&mut self, _: usize, sink: &mut dyn FnMut(Event<'_>)) -> usize {
+        let events = self.0.pop_front().unwrap_or_default();
+        for event in &events {
+            match event {
+                Made::Data(record, bytes) => sink(Event::Data(record, bytes)),
+                Made::Open(record) => sink(Event::Open(record)),
+                Made::Close(record) => sink(Event::Close(record)),
+                Made::Exec(record) => sink(Event::Exec(record)),
+            }
+        }
+        events.len()
+    }
+
+    fn counters(&mut self) -> SourceCounters {
+        SourceCounters::default()
+    }
+
+    fn hooks(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+struct NoFiles;
+
+impl HostFiles for NoFiles {
+    fn pids(&self) -> Vec<u32> {
+        Vec::new()
+    }
+    fn process(&self, _: u32) -> Option<ProcessFacts> {
+        None
+    }
+    fn cgroups(&self) -> Vec<(u64, String)> {
+        Vec::new()
+    }
+    fn user(&self, _: u32) -> Option<String> {
+        None
+    }
+}
+
+const CLIENT: u64 = 10;
+const SERVER: u64 = 20;
+/// First offsets: towards the server, towards the client.
+const BASES: (u32, u32) = (u32::MAX - 10, 5_000);
+
+fn run(script: Vec<Vec<Made>>) -> (Vec<Access>, PipelineLosses) {
+    run_within(script, Limits::default())
+}
+
+fn run_within(script: Vec<Vec<Made>>, limits: Limits) -> (Vec<Access>, PipelineLosses) {
+    let passes = script.len() + 4;
+    let recogniser = Recogniser::new(CredentialTable::builtin(), FingerprintKey::new([1; 32]));
+    let judge = Judge::new(std::sync::Arc::new(Policy::empty()), Settings::default());
+    let mut pipeline = Pipeline::new(
+        Script(script.into()),
+        Host::new(Box::new(NoFiles)),
+        recogniser,
+        judge,
+        Census::new(census::Limits::default()),
+        Folder::default(),
+        limits,
+    );
+    for pass in 1..=passes {
+        pipeline.pass(pass as u64 * 1_000_000, 0);
+    }
+    let accesses = pipeline.state.analyst.recent.drain(..).map(|(_, access)| access).collect();
+    (accesses, pipeline.state.losses)
+}
+
+fn exec(tgid: u32, name: &[u8]) -> Made {
+    let mut path = [0; PATH_BYTES];
+    path[..name.len()].copy_from_slice(name);
+    Made::Exec(Box::new(Exec {
+        header: Header {
+            kind: kind::EXEC,
+            flags: exec_flag::WALKED,
+            len: name.len() as u32,
+            ..Header::default()
+        },
+        time: 0,
+        cgroup: 0,
+        start: 0,
+        tgid,
+        ppid: 0,
+        uid: 0,
+        exec_id: 1,
+        path,
+    }))
+}
+
+fn open(sock: u64, tgid: u32) -> Made {
+    let client = sock == CLIENT;
+    let address = |last| {
+        let mut bytes = [0; 16];
+        bytes[10..].copy_from_slice(&[0xff, 0xff, 10, 0, 0, last]);
+        bytes
+    };
+    let (near, far) = ((address(1), 40_000), (address(2), 80));
+    let (local, remote) = if client { (near, far) } else { (far, near) };
+    let (tx_base, rx_base) = if client { BASES } else { (BASES.1, BASES.0) };
+    let side = if client { open_flag::CLIENT } else { open_flag::SERVER };
+    Made::Open(Open {
+        header: Header {
+            kind: kind::OPEN,
+            flags: open_flag::FRESH | open_flag::SEQUENCED | side,
+            ..Header::default()
+        },
+        time: 0,
+        sock,
+        local_id: 0,
+        peer_id: 0,
+        cgroup: 0,
+        netns: 1,
+        tgid,
+        family: 2,
+        local_port: local.1,
+        remote_port: remote.1,
+        protocol: 6,
+        local: local.0,
+        remote: remote.0,
+        tx_base,
+        rx_base,
+        path: [0; monitor_ebpf::NAME_BYTES],
+        exec_id: 1,
+    })
+}
+
+/// `at` counts from the beginning of the direction.
+fn data(sock: u64, seq: u32, dir: u8, at: u32, bytes: &[u8], time: u64) -> Made {
+    let to_server = (sock == CLIENT) == (dir == dir::TX);
+    let base = if to_server { BASES.0 } else { BASES.1 };
+    Made::Data(
+        Data {
+            header: Header {
+                kind: kind::DATA,
+                dir,
+                class: 1,
+                flags: u8::from(time != 0),
+                len: bytes.len() as u32,
+            },
+            time,
+            sock,
+            off: base.wrapping_add(at),
+            full: bytes.len() as u32,
+            seq,
+            tgid: if sock == CLIENT { 100 } else { 200 },
+            exec_id: 1,
+            pad: 0,
+        },
+        bytes.to_vec(),
+    )
+}
+
+fn close(sock: u64, seq: u32) -> Made {
+    Made::Close(Close {
+        header: Header { kind: kind::CLOSE, flags: close_flag::GONE, ..Header::default() },
+        sock,
+        seq,
+        ..Close::default()
+    })
+}
+
+const REQUEST: &[u8] =
+    b"GET /v1/x/17 HTTP/1.1\r\nHost: api.example\r\nAuthorization: Bearer planted-token\r\n\r\n";
+const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+use monitor_ebpf::dir::{RX, TX};
+
+#[test]
+fn both_ends_of_a_connection_are_one_access_that_names_both() {
+    let (accesses, losses) = run(vec![vec![
+        exec(100, b"curl\0bin\0usr\0"),
+        exec(200, b"nginx\0sbin\0usr\0"),
+        open(CLIENT, 100),
+        open(SERVER, 200),
+        data(CLIENT, 0, TX, 0, REQUEST, 1_000),
+        data(SERVER, 0, RX, 0, REQUEST, 2_000),
+        data(SERVER, 1, TX, 0, RESPONSE, 500_000),
+        data(CLIENT, 1, RX, 0, RESPONSE, 600_000),
+        close(CLIENT, 2),
+        close(SERVER, 2),
+    ]]);
+    assert_eq!(accesses.len(), 1);
+    let access = &accesses[0];
+    assert_eq!(access.role, Role::Both);
+    assert_eq!(&*access.client.as_ref().unwrap().workload.exe, "/usr/bin/curl");
+    assert_eq!(&*access.server.as_ref().unwrap().workload.exe, "/usr/sbin/nginx");
+    assert_eq!(&*access.route, "/v1/x/{id}");
+    assert_eq!(access.status, Some(200));
+    assert_eq!(access.duration_us, Some(499));
+    assert!(access.credential.is_some());
+    assert!(access.local);
+    assert_eq!(losses, PipelineLosses::default());
+}
+
+#[test]
+fn a_response_met_before_its_request_waits_for_it() {
+    // Each direction is told of by its sender only, from rings of two processors.
+    let (accesses, _) = run(vec![
+        vec![open(CLIENT, 100), open(SERVER, 200), data(SERVER, 0, TX, 0, RESPONSE, 9_000)],
+        vec![data(CLIENT, 0, TX, 0, REQUEST, 1_000)],
+    ]);
+    assert_eq!(accesses.len(), 1);
+    assert_eq!(accesses[0].status, Some(200));
+}
+
+#[test]
+fn records_of_one_socket_from_two_rings_are_put_in_order() {
+    let (head, rest) = REQUEST.split_at(20);
+    let (accesses, losses) = run(vec![
+        vec![
+            open(CLIENT, 100),
+            data(CLIENT, 2, RX, 0, RESPONSE, 5_000),
+            data(CLIENT, 1, TX, 20, rest, 0),
+        ],
+        vec![data(CLIENT, 0, TX, 0, head, 1_000)],
+    ]);
+    assert_eq!(accesses.len(), 1);
+    assert_eq!(accesses[0].status, Some(200));
+    assert_eq!(losses.gaps, 0);
+}
+
+#[test]
+fn what_one_end_lost_the_other_fills_in() {
+    let (accesses, losses) = run(vec![vec![
+        open(CLIENT, 100),
+        open(SERVER, 200),
+        // The client's record 0, its request, is lost.
+        data(CLIENT, 1, RX, 0, RESPONSE, 5_000),
+        data(SERVER, 0, RX, 0, REQUEST, 2_000),
+        data(SERVER, 1, TX, 0, RESPONSE, 4_000),
+    ]]);
+    assert_eq!(accesses.len(), 1);
+    assert_eq!(accesses[0].status, Some(200));
+    assert_eq!(losses.gaps, 1);
+}
+
+#[test]
+fn a_request_whose_connection_dies_is_still_an_access() {
+    let (accesses, _) = run(vec![vec![
+        open(CLIENT, 100),
+        data(CLIENT, 0, TX, 0, REQUEST, 1_000),
+        close(CLIENT, 1),
+    ]]);
+    assert_eq!(accesses.len(), 1);
+    assert_eq!(accesses[0].status, None);
+    assert_eq!(accesses[0].role, Role::Client);
+}
+
+#[test]
+fn a_close_met_before_the_last_bytes_waits_for_them() {
+    let (accesses, _) = run(vec![
+        vec![open(CLIENT, 100), close(CLIENT, 2), data(CLIENT, 0, TX, 0, REQUEST, 1_000)],
+        vec![data(CLIENT, 1, RX, 0, RESPONSE, 2_000)],
+    ]);
+    assert_eq!(accesses.len(), 1);
+    assert_eq!(accesses[0].status, Some(200));
+}
+
+#[test]
+fn a_socket_without_an_open_record_is_followed_from_where_it_is() {
+    let (accesses, losses) = run(vec![vec![
+        data(CLIENT, 7, TX, 900, REQUEST, 1_000),
+        data(CLIENT, 8, RX, 100, RESPONSE, 2_000),
+    ]]);
+    assert_eq!(losses.strays, 1);
+    assert_eq!(accesses.len(), 1);
+    assert!(accesses[0].resynchronised);
+}
+
+#[test]
+fn connections_beyond_the_bound_are_given_up_oldest_first() {
+    let limits = Limits { connections: 10, ..Limits::default() };
+    let script = (0..200_u64)
+        .map(|n| vec![data(1_000 + n, 0, TX, 0, REQUEST, n + 1)])
+        .collect();
+    let (accesses, losses) = run_within(script, limits);
+    assert!(losses.evicted >= 180, "{losses:?}");
+    // Given up, but not lost: each request is an access without a response.
+    assert!(accesses.len() as u64 >= losses.evicted);
+}

@@ -1,0 +1,248 @@
+//! The hot thread: runs the pipeline, hands its results to the async side, takes commands from it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{ANOMALIES, Numbered, Pipeline, PipelineLosses};
+use crate::alert::update::AlertUpdate;
+use crate::census::IdentityRecord;
+use crate::policy::Policy;
+use crate::source::{Source, SourceCounters};
+
+/// Pause after a pass that found something.
+const PAUSE_BUSY: Duration = Duration::from_millis(2);
+/// Longest pause while the host is quiet; a ring holds more than can come in that time.
+const PAUSE_IDLE: Duration = Duration::from_millis(10);
+/// Time between two snapshots of the counters, in ns.
+const SNAPSHOT_EVERY: u64 = 1_000_000_000;
+
+/// What the async side asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// Judge by this policy from now on.
+    Policy(Arc<Policy>),
+    /// The newest accesses, at most so many, newest last.
+    Recent(usize, oneshot::Sender<Vec<Numbered>>),
+    /// All identities seen.
+    Identities(oneshot::Sender<Vec<IdentityRecord>>),
+}
+
+/// What the hot thread has to say.
+#[derive(Debug)]
+pub enum Output {
+    /// Accesses of one pass; only while someone looks.
+    Live(Vec<Numbered>),
+    /// Findings, folded.
+    Alerts(Vec<AlertUpdate>),
+    /// Counters, once a second.
+    Snapshot(Box<Snapshot>),
+}
+
+/// Counters at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Accesses since the start.
+    pub accesses: u64,
+    /// Of these, with a credential.
+    pub with_credential: u64,
+    /// Findings since the start.
+    pub findings: u64,
+    /// What the source lost.
+    pub source: SourceCounters,
+    /// What the pipeline gave up.
+    pub losses: PipelineLosses,
+    /// What the decoder met, by name.
+    pub anomalies: Vec<(&'static str, u64)>,
+    /// Requests without a response.
+    pub unanswered: u64,
+    /// Accesses that viewers missed.
+    pub unseen: u64,
+    /// Connections followed, heap their decoders hold.
+    pub connections: (usize, usize),
+    /// Processes known.
+    pub processes: usize,
+    /// From a response's first byte to its verdict: median, 99th percentile, longest, in µs.
+    pub delay_us: [u64; 3],
+}
+
+/// Shared flags, read once a pass.
+#[derive(Debug, Default)]
+pub struct Signals {
+    /// Viewers connected.
+    pub viewers: AtomicUsize,
+    /// Ends the thread.
+    pub stop: AtomicBool,
+    /// Passes done: the watchdog looks whether it moves.
+    pub passes: AtomicU64,
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub struct Hot {
+    /// Commands; bounded, so that a flood of requests cannot grow.
+    pub commands: std::sync::mpsc::SyncSender<Command>,
+    /// Flags.
+    pub signals: Arc<Signals>,
+    /// Ends when the pipeline ends; an error is a bug.
+    pub join: JoinHandle<()>,
+}
+
+/// Starts the thread. `build` runs in it and reports whether the source could be opened.
+///
+/// # Errors
+/// Whatever `build` says, or that no thread could be started.
+pub fn start<S, E, F>(build: F) -> Result<(Hot, mpsc::Receiver<Output>, Vec<String>), StartError<E>>
+where
+    S: Source,
+    E: Send + 'static,
+    F: FnOnce() -> Result<Pipeline<S>, E> + Send + 'static,
+{
+    let (command_sender, commands) = std::sync::mpsc::sync_channel(64);
+    let (outputs, output_receiver) = mpsc::channel(256);
+    let (ready, is_ready) = std::sync::mpsc::channel();
+    let signals = Arc::new(Signals::default());
+    let inner = Arc::clone(&signals);
+    let join = std::thread::Builder::new()
+        .name("bailiwick-hot".to_owned())
+        .spawn(move || match build() {
+            Ok(pipeline) => {
+                let _ = ready.send(Ok(pipeline.source.hooks()));
+                run(pipeline, &commands, &outputs, &inner);
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error));
+            }
+        })
+        .map_err(StartError::Thread)?;
+    match is_ready.recv() {
+        Ok(Ok(hooks)) => {
+            Ok((Hot { commands: command_sender, signals, join }, output_receiver, hooks))
+        }
+        Ok(Err(error)) => Err(StartError::Source(error)),
+        Err(_) => Err(StartError::Died),
+    }
+}
+
+/// Why the thread does not run.
+#[derive(Debug)]
+pub enum StartError<E> {
+    /// The source said so.
+    Source(E),
+    /// No thread.
+    Thread(std::io::Error),
+    /// It ended before it was ready.
+    Died,
+}
+
+fn run<S: Source>(
+    mut pipeline: Pipeline<S>,
+    commands: &std::sync::mpsc::Receiver<Command>,
+    outputs: &mpsc::Sender<Output>,
+    signals: &Signals,
+) {
+    let mut last_snapshot = 0;
+    let mut pause = PAUSE_BUSY;
+    while !signals.stop.load(Ordering::Relaxed) {
+        while let Ok(command) = commands.try_recv() {
+            obey(&mut pipeline, command);
+        }
+        pipeline.state.analyst.watched = signals.viewers.load(Ordering::Relaxed) > 0;
+        let (now, offset) = clocks();
+        let events = pipeline.pass(now, offset);
+        report(&mut pipeline, outputs);
+        if now.saturating_sub(last_snapshot) >= SNAPSHOT_EVERY
+            && let Ok(slot) = outputs.try_reserve()
+        {
+            last_snapshot = now;
+            slot.send(Output::Snapshot(Box::new(pipeline.snapshot())));
+        }
+        signals.passes.fetch_add(1, Ordering::Relaxed);
+        if outputs.is_closed() {
+            return;
+        }
+        pause = if events > 0 { PAUSE_BUSY } else { (pause * 2).min(PAUSE_IDLE) };
+        if events < pipeline.state.limits.events_per_pass / 2 {
+            std::thread::sleep(pause);
+        }
+    }
+    // What was seen until now still leaves.
+    let (now, offset) = clocks();
+    pipeline.pass(now, offset);
+    report(&mut pipeline, outputs);
+}
+
+/// Hands over findings and accesses, as far as there is room; findings stay folded until there is.
+fn report<S: Source>(pipeline: &mut Pipeline<S>, outputs: &mpsc::Sender<Output>) {
+    let analyst = &mut pipeline.state.analyst;
+    if analyst.folder.pending()
+        && let Ok(slot) = outputs.try_reserve()
+    {
+        let mut updates = Vec::new();
+        analyst.folder.drain(|update| updates.push(update));
+        slot.send(Output::Alerts(updates));
+    }
+    if !analyst.live.is_empty() {
+        let live = std::mem::take(&mut analyst.live);
+        let count = live.len() as u64;
+        if outputs.try_send(Output::Live(live)).is_err() {
+            analyst.counters.unseen += count;
+        }
+    }
+}
+
+fn obey<S: Source>(pipeline: &mut Pipeline<S>, command: Command) {
+    let analyst = &mut pipeline.state.analyst;
+    match command {
+        Command::Policy(policy) => analyst.judge.replace(policy),
+        Command::Recent(most, answer) => {
+            let skip = analyst.recent.len().saturating_sub(most);
+            let _ = answer.send(analyst.recent.iter().skip(skip).cloned().collect());
+        }
+        Command::Identities(answer) => {
+            let _ = answer.send(analyst.census.snapshot());
+        }
+    }
+}
+
+impl<S: Source> Pipeline<S> {
+    fn snapshot(&mut self) -> Snapshot {
+        let source = self.source.counters();
+        let state = &self.state;
+        let counters = &state.analyst.counters;
+        let delay = state.analyst.delay.as_ref().map_or([0; 3], |delay| {
+            [delay.value_at_quantile(0.5), delay.value_at_quantile(0.99), delay.max()]
+        });
+        Snapshot {
+            accesses: counters.accesses,
+            with_credential: counters.with_credential,
+            findings: counters.findings,
+            source,
+            losses: state.losses,
+            anomalies: ANOMALIES
+                .iter()
+                .zip(counters.anomalies)
+                .map(|((_, name), count)| (*name, count))
+                .collect(),
+            unanswered: counters.unanswered.iter().sum(),
+            unseen: counters.unseen,
+            connections: (state.links.len(), state.memory),
+            processes: state.host.sizes().0,
+            delay_us: delay,
+        }
+    }
+}
+
+/// CLOCK_MONOTONIC in ns, and what to add to it for ns since 1970.
+fn clocks() -> (u64, i64) {
+    use rustix::time::{ClockId, clock_gettime};
+    let ns = |clock| {
+        let time = clock_gettime(clock);
+        time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)
+    };
+    let (monotonic, wall) = (ns(ClockId::Monotonic), ns(ClockId::Realtime));
+    (u64::try_from(monotonic).unwrap_or(0), wall.saturating_sub(monotonic))
+}
