@@ -44,7 +44,9 @@ impl FromStr for Fingerprint {
         let digit = |c: u8| char::from(c).to_digit(16).ok_or(BadFingerprint);
         let mut out = [0; 16];
         for (slot, pair) in out.iter_mut().zip(hex.chunks_exact(2)) {
-            let [high, low] = pair else { return Err(BadFingerprint) };
+            let [high, low] = pair else {
+                return Err(BadFingerprint);
+            };
             // Two hex digits always fit.
             *slot = u8::try_from(digit(*high)? << 4 | digit(*low)?).map_err(|_| BadFingerprint)?;
         }
@@ -74,6 +76,17 @@ impl FingerprintKey {
         }
         Fingerprint(out)
     }
+
+    /// Fills `out` with key material of its own for `context`: BLAKE3's key derivation mode, so that no
+    /// fingerprint says anything of it.
+    pub(crate) fn derive(&self, context: &'static str, out: &mut [u8]) {
+        let mut hasher = blake3::Hasher::new_derive_key(context);
+        hasher.update(&self.0);
+        let mut reader = hasher.finalize_xof();
+        reader.fill(out);
+        reader.zeroize();
+        hasher.zeroize();
+    }
 }
 
 impl fmt::Debug for FingerprintKey {
@@ -93,7 +106,10 @@ mod tests {
         assert_eq!(text.len(), 36);
         assert_eq!(text.parse(), Ok(print));
         assert_eq!("bw1:12".parse::<Fingerprint>(), Err(BadFingerprint));
-        assert_eq!("bw1:zz345678901234567890123456789012".parse::<Fingerprint>(), Err(BadFingerprint));
+        assert_eq!(
+            "bw1:zz345678901234567890123456789012".parse::<Fingerprint>(),
+            Err(BadFingerprint)
+        );
     }
 
     #[test]

@@ -3,11 +3,21 @@
 //! Pure: no I/O, no clock, no panic on any input. A raw credential exists only inside
 //! [`credential`]'s recogniser and is zeroised there; everything else sees its [`Fingerprint`].
 
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+pub mod clock;
 pub mod credential;
 pub mod fingerprint;
+pub mod intern;
 pub mod jwt;
 pub mod record;
 pub mod route;
+mod shape;
 pub mod workload;
 
 use std::net::SocketAddr;
@@ -19,7 +29,9 @@ pub use workload::Workload;
 use crate::judge::FindingSet;
 
 /// Kinds of credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum CredentialKind {
     /// `Authorization: Bearer`, opaque (RFC 6750).
