@@ -1,8 +1,42 @@
 //! Checks: each looks at one access and may conclude something. One file a check.
 //!
-//! Pure: no I/O, no clock.
+//! Pure: no I/O, no clock, no panic on any input.
+
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        reason = "a test may panic: that is how it fails"
+    )
+)]
+
+mod cache;
+mod canary;
+mod check;
+mod cleartext;
+mod credential_in_url;
+mod duty;
+mod engine;
+mod environment;
+mod expired_token;
+#[cfg(test)]
+mod testing;
+pub mod words;
+mod workload;
 
 use serde::{Deserialize, Serialize};
+
+pub use check::{Check, Context, Destination};
+pub use engine::{Judge, Settings};
 
 /// What a check can conclude. The name in JSON and configuration is the kebab-case one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -66,6 +100,18 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// One step down; low stays low.
+    #[must_use]
+    pub fn lowered(self) -> Self {
+        match self {
+            Self::Critical => Self::High,
+            Self::High => Self::Medium,
+            Self::Medium | Self::Low => Self::Low,
+        }
+    }
+}
+
 /// A set of finding kinds, one bit each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct FindingSet(u32);
@@ -90,7 +136,9 @@ impl FindingSet {
 
     /// The kinds in order.
     pub fn iter(self) -> impl Iterator<Item = FindingKind> {
-        FindingKind::ALL.into_iter().filter(move |kind| self.contains(*kind))
+        FindingKind::ALL
+            .into_iter()
+            .filter(move |kind| self.contains(*kind))
     }
 }
 
@@ -112,3 +160,7 @@ pub struct Finding {
     /// MITRE ATT&CK technique ids.
     pub techniques: &'static [&'static str],
 }
+
+#[cfg(test)]
+#[path = "checks_tests.rs"]
+mod checks;

@@ -1,1 +1,150 @@
 //! What identities are allowed to do.
+//!
+//! Pure: no I/O (files come through [`Files`]), no clock, no panic on any input. A policy is loaded as a
+//! whole, never changed, and replaced by the next one. docs/policy.md describes the format.
+
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        reason = "a test may panic: that is how it fails"
+    )
+)]
+
+mod compile;
+pub mod environment;
+pub mod error;
+mod host;
+pub mod identity;
+pub mod load;
+mod model;
+pub mod path;
+pub mod pattern;
+mod reader;
+pub mod rules;
+pub mod selector;
+pub mod workload;
+
+use std::sync::Arc;
+
+pub use environment::{EnvironmentId, Environments, Found};
+pub use error::{Place, PolicyError, PolicyWarning, WarningKind};
+pub use identity::{DutyId, Identity, IdentityId};
+pub use load::{Files, Loaded, load};
+pub use pattern::{Operation, Request};
+pub(crate) use reader::dotted;
+pub use rules::{Approval, Distinct, Separation};
+
+use crate::access::{Access, Credential, Role};
+
+/// A named set of operations.
+#[derive(Clone, Debug)]
+pub struct Duty {
+    /// Name.
+    pub name: Arc<str>,
+    /// What it grants.
+    pub operations: Box<[Operation]>,
+    /// Where it is defined.
+    pub place: Place,
+    /// The name as a list of one, shared by every access that this duty alone grants.
+    pub(crate) alone: Arc<[Arc<str>]>,
+}
+
+/// Everything that was written, compiled.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// Number of the policy since the program started; the caller counts.
+    pub generation: u64,
+    environments: Environments,
+    duties: Vec<Duty>,
+    identities: Vec<Arc<Identity>>,
+    index: identity::Index,
+    separations: Vec<Separation>,
+    approvals: Vec<Approval>,
+}
+
+impl Policy {
+    /// A policy that says nothing: every credential is an identity of its own.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// The identity that a credential belongs to: by fingerprint, else by what it says of itself (which
+    /// nobody here verifies); `None` when no identity names it.
+    #[must_use]
+    pub fn identify(&self, credential: &Credential) -> Option<&Arc<Identity>> {
+        self.identity(self.identify_id(credential)?)
+    }
+
+    /// As [`identify`](Self::identify).
+    #[must_use]
+    pub fn identify_id(&self, credential: &Credential) -> Option<IdentityId> {
+        self.index.find(credential)
+    }
+
+    /// An identity by id.
+    #[must_use]
+    pub fn identity(&self, id: IdentityId) -> Option<&Arc<Identity>> {
+        self.identities.get(usize::try_from(id.0).ok()?)
+    }
+
+    /// All identities.
+    pub fn identities(&self) -> impl ExactSizeIterator<Item = &Arc<Identity>> {
+        self.identities.iter()
+    }
+
+    /// A duty by id.
+    #[must_use]
+    pub fn duty(&self, id: DutyId) -> Option<&Duty> {
+        self.duties.get(usize::try_from(id.0).ok()?)
+    }
+
+    /// All duties.
+    pub fn duties(&self) -> impl ExactSizeIterator<Item = &Duty> {
+        self.duties.iter()
+    }
+
+    /// All environments.
+    #[must_use]
+    pub fn environments(&self) -> &Environments {
+        &self.environments
+    }
+
+    /// Duties that one subject must not combine.
+    #[must_use]
+    pub fn separations(&self) -> &[Separation] {
+        &self.separations
+    }
+
+    /// Duties that need approval.
+    #[must_use]
+    pub fn approvals(&self) -> &[Approval] {
+        &self.approvals
+    }
+
+    /// Where an access went: by its claimed host, and by the server's address or socket (which the client
+    /// sees; for [`Role::Server`] the peer is the client, so only a unix socket counts).
+    #[must_use]
+    pub fn environment_of(&self, access: &Access) -> Found {
+        Found {
+            claimed: self.environments.claimed(&access.host),
+            actual: self.actual_environment(access),
+        }
+    }
+
+    /// The half of [`environment_of`](Self::environment_of) that no client can choose.
+    pub(crate) fn actual_environment(&self, access: &Access) -> Option<EnvironmentId> {
+        let socket = matches!(access.peer, crate::access::Peer::Unix(_));
+        (access.role != Role::Server || socket).then(|| self.environments.actual(&access.peer))?
+    }
+}

@@ -1,0 +1,74 @@
+//! What a check is, and what it is told beside the access.
+
+use std::sync::Arc;
+
+use super::{Finding, FindingKind, Severity};
+use crate::access::Access;
+use crate::policy::path::Ambiguity;
+use crate::policy::{EnvironmentId, Identity, Policy};
+
+/// One check. It holds nothing and remembers nothing: everything it needs is handed to it.
+pub trait Check: Sync {
+    /// What it can find.
+    fn kind(&self) -> FindingKind;
+
+    /// Looks at one access. Allocates only when it finds something.
+    fn check(&self, context: &Context<'_>, access: &Access) -> Option<Finding>;
+}
+
+/// Where the access went, resolved.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Destination<'a> {
+    /// Name of the environment; `None` when neither the policy nor the host's configuration says.
+    pub name: Option<&'a Arc<str>>,
+    /// The same in the policy; `None` also for a host's own environment that the policy does not list.
+    pub id: Option<EnvironmentId>,
+    /// What the request claimed, when that was another environment.
+    pub claimed: Option<EnvironmentId>,
+}
+
+/// What checks know beside the access.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// The identity, when the policy names it.
+    pub identity: Option<&'a Identity>,
+    /// Where the access went.
+    pub destination: Destination<'a>,
+    /// Whether one of the identity's duties grants the operation.
+    pub granted: bool,
+    /// Why the path could not be matched, if so.
+    pub ambiguity: Option<Ambiguity>,
+    /// Severity by kind, in order of the discriminants.
+    pub(super) severities: &'a [Severity; FindingKind::ALL.len()],
+}
+
+impl<'a> Context<'a> {
+    /// How bad a finding of this kind is before anything speaks for or against it.
+    #[must_use]
+    pub fn severity(&self, kind: FindingKind) -> Severity {
+        self.severities
+            .get(kind as usize)
+            .copied()
+            .unwrap_or(Severity::High)
+    }
+
+    /// As [`severity`](Self::severity), one step lower when the server refused: then nobody verified the
+    /// credential, and nothing was done with it.
+    #[must_use]
+    pub fn severity_if_refused(&self, kind: FindingKind, access: &Access) -> Severity {
+        let severity = self.severity(kind);
+        if access.refused() {
+            severity.lowered()
+        } else {
+            severity
+        }
+    }
+
+    /// The identity, when it has duties: a canary breaks one clause, not all of them.
+    #[must_use]
+    pub fn dutiful(&self) -> Option<&'a Identity> {
+        self.identity.filter(|identity| !identity.is_canary())
+    }
+}

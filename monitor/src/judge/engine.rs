@@ -1,0 +1,290 @@
+//! Fills in what the policy knows of an access, and runs the checks over it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::cache::{DutyLists, Hosts, Identities};
+use super::canary::Canary;
+use super::check::{Check, Context, Destination};
+use super::cleartext::Cleartext;
+use super::credential_in_url::CredentialInUrl;
+use super::duty::Duty;
+use super::environment::Environment;
+use super::expired_token::ExpiredToken;
+use super::workload::WorkloadBinding;
+use super::{Finding, FindingKind, FindingSet, Severity};
+use crate::access::{Access, Role};
+use crate::policy::path::Reading;
+use crate::policy::{Found, Identity, IdentityId, Policy, Request};
+
+/// All checks, in the order of their findings.
+const CHECKS: [&dyn Check; 7] = [
+    &Duty,
+    &Environment,
+    &WorkloadBinding,
+    &Canary,
+    &Cleartext,
+    &CredentialInUrl,
+    &ExpiredToken,
+];
+
+/// What the configuration says about judging.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// What this host is.
+    pub environment: Option<Arc<str>>,
+    /// Severities other than the default ones. Where a check lowers its severity (refused by the server,
+    /// a path that is the secret), it lowers this one.
+    pub severities: BTreeMap<FindingKind, Severity>,
+    /// Checks that are off.
+    pub disabled: FindingSet,
+}
+
+impl FindingKind {
+    /// Severity where the configuration says nothing.
+    #[must_use]
+    pub fn default_severity(self) -> Severity {
+        match self {
+            Self::Canary => Severity::Critical,
+            Self::Duty | Self::Environment | Self::Workload => Severity::High,
+            Self::Cleartext | Self::ExpiredToken => Severity::High,
+            Self::CredentialInUrl => Severity::Medium,
+        }
+    }
+}
+
+/// Judges accesses, one after the other.
+#[derive(Debug)]
+pub struct Judge {
+    policy: Arc<Policy>,
+    settings: Settings,
+    severities: [Severity; FindingKind::ALL.len()],
+    identities: Identities,
+    hosts: Hosts,
+    duty_lists: DutyLists,
+    path: Reading,
+    none: Arc<[Arc<str>]>,
+}
+
+impl Judge {
+    /// A judge. Its caches take 1 MiB.
+    #[must_use]
+    pub fn new(policy: Arc<Policy>, settings: Settings) -> Self {
+        let severity = |kind: FindingKind| {
+            settings
+                .severities
+                .get(&kind)
+                .copied()
+                .unwrap_or_else(|| kind.default_severity())
+        };
+        Self {
+            severities: FindingKind::ALL.map(severity),
+            policy,
+            settings,
+            identities: Identities::new(),
+            hosts: Hosts::new(),
+            duty_lists: DutyLists::default(),
+            path: Reading::new(),
+            none: Arc::from([]),
+        }
+    }
+
+    /// Judges by another policy from now on.
+    pub fn replace(&mut self, policy: Arc<Policy>) {
+        self.policy = policy;
+        self.identities.clear();
+        self.hosts.clear();
+        self.duty_lists.clear();
+    }
+
+    /// The policy judged by.
+    #[must_use]
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    /// Fills identity, owner, environment, duties and findings of an access, whatever stood there before,
+    /// and pushes the findings' words, when there are any. An access without a credential gets its
+    /// environment only.
+    pub fn judge(&mut self, access: &mut Access, out: &mut Vec<Finding>) {
+        let Self {
+            policy,
+            settings,
+            severities,
+            identities,
+            hosts,
+            duty_lists,
+            path,
+            none,
+        } = self;
+        let policy: &Policy = policy;
+
+        let id = match &access.credential {
+            Some(credential) => identities.get(credential, |c| policy.identify_id(c)),
+            None => None,
+        };
+        let identity = id.and_then(|id| policy.identity(id));
+        let default = access.credential.as_ref().map(|c| &c.default_identity);
+        set(
+            &mut access.identity,
+            identity.map(|identity| &identity.name).or(default),
+        );
+        set(&mut access.owner, identity.map(|identity| &identity.owner));
+
+        let found = Found {
+            claimed: hosts.get(&access.host, |host| policy.environments().claimed(host)),
+            actual: policy.actual_environment(access),
+        };
+        let destination = resolve(policy, settings.environment.as_ref(), found, access);
+        set(&mut access.environment, destination.name);
+
+        access.findings = FindingSet::default();
+        let mut granted = 0;
+        let mut ambiguity = None;
+        if let Some(identity) = identity.filter(|identity| !identity.is_canary()) {
+            path.read(&access.path);
+            ambiguity = path.ambiguity();
+            granted = grants(policy, identity, access, path);
+        }
+        let duties = match (id, identity) {
+            (Some(id), Some(identity)) if granted != 0 => {
+                granted_list(policy, id, identity, granted, duty_lists)
+            }
+            _ => None,
+        };
+        let duties = duties.unwrap_or_else(|| Arc::clone(none));
+        access.duties = duties;
+        if access.credential.is_none() {
+            return;
+        }
+
+        let context = Context {
+            policy,
+            identity: identity.map(|identity| &**identity),
+            destination,
+            granted: granted != 0,
+            ambiguity,
+            severities,
+        };
+        for check in CHECKS {
+            if settings.disabled.contains(check.kind()) {
+                continue;
+            }
+            if let Some(finding) = check.check(&context, access) {
+                access.findings.insert(finding.kind);
+                out.push(finding);
+            }
+        }
+    }
+}
+
+/// Sets a shared text, touching no reference count when it is the same one.
+fn set(slot: &mut Option<Arc<str>>, value: Option<&Arc<str>>) {
+    match (&slot, value) {
+        (Some(old), Some(new)) if Arc::ptr_eq(old, new) => {}
+        _ => *slot = value.cloned(),
+    }
+}
+
+/// Names the destination. The address outranks the claim. This host's own environment stands in for the
+/// address where a client elsewhere came here; a client on this host may be on its way through a local
+/// door (a forwarded port, a proxy), so there it only fills a gap. `*` comes last.
+fn resolve<'a>(
+    policy: &'a Policy,
+    own: Option<&'a Arc<str>>,
+    found: Found,
+    access: &Access,
+) -> Destination<'a> {
+    let environments = policy.environments();
+    let named = |id| Destination {
+        name: environments.name(id),
+        id: Some(id),
+        claimed: None,
+    };
+    let here = |own: &'a Arc<str>| Destination {
+        name: Some(own),
+        id: environments.find(own),
+        claimed: None,
+    };
+    if let Some(actual) = found.actual {
+        return Destination {
+            claimed: found.conflict(),
+            ..named(actual)
+        };
+    }
+    let own = own.filter(|_| access.role != Role::Client);
+    match (found.claimed, own) {
+        (Some(claimed), Some(own)) if access.role == Role::Server => {
+            let here = here(own);
+            Destination {
+                claimed: (here.id != Some(claimed)).then_some(claimed),
+                ..here
+            }
+        }
+        (Some(claimed), _) => named(claimed),
+        (None, Some(own)) => here(own),
+        (None, None) => environments
+            .elsewhere(&access.host)
+            .map(named)
+            .unwrap_or_default(),
+    }
+}
+
+/// Which of the identity's duties grant the operation, as bits.
+fn grants(policy: &Policy, identity: &Identity, access: &Access, path: &Reading) -> u128 {
+    let request = Request::new(&access.method, &access.host, &access.peer, path);
+    let mut bits = 0;
+    for (at, id) in identity.duties.iter().enumerate() {
+        let Some(duty) = policy.duty(*id) else {
+            continue;
+        };
+        if duty
+            .operations
+            .iter()
+            .any(|operation| operation.matches(&request))
+        {
+            bits |= u32::try_from(at)
+                .ok()
+                .and_then(|at| 1_u128.checked_shl(at))
+                .unwrap_or(0);
+        }
+    }
+    bits
+}
+
+/// The names of the granting duties, shared between accesses.
+fn granted_list(
+    policy: &Policy,
+    id: IdentityId,
+    identity: &Identity,
+    granted: u128,
+    lists: &mut DutyLists,
+) -> Option<Arc<[Arc<str>]>> {
+    let bit = |at: usize| {
+        u32::try_from(at)
+            .ok()
+            .and_then(|at| 1_u128.checked_shl(at))
+            .unwrap_or(0)
+    };
+    if granted.is_power_of_two() {
+        let at = usize::try_from(granted.trailing_zeros()).ok()?;
+        let duty = policy.duty(*identity.duties.get(at)?)?;
+        return Some(Arc::clone(&duty.alone));
+    }
+    let names = || {
+        let chosen = identity
+            .duties
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| granted & bit(*at) != 0);
+        chosen
+            .filter_map(|(_, id)| policy.duty(*id))
+            .map(|duty| Arc::clone(&duty.name))
+            .collect()
+    };
+    Some(lists.get(id, granted, names))
+}
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;
