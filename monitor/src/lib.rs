@@ -9,4 +9,5 @@ pub mod alert;
 pub mod judge;
 pub mod policy;
 pub mod source;
+pub mod store;
 pub mod wire;

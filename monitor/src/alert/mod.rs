@@ -1,5 +1,33 @@
 //! Findings of one kind for the same identity, workload and clause fold into one alert, which is
 //! stored durably before its first delivery.
+//!
+//! [`fold`] runs on the hot thread and hands [`AlertUpdate`]s over; [`AlertService`] stores them
+//! (see [`crate::store`]) and has one delivery task for each webhook [`endpoint`].
+
+pub mod clock;
+pub mod config;
+pub mod endpoint;
+pub mod evidence;
+pub mod fold;
+mod intake;
+mod outbox;
+mod schedule;
+pub mod secret;
+mod service;
+mod settle;
+pub mod status;
+#[cfg(test)]
+pub(crate) mod testing;
+mod update;
+pub mod webhook;
+
+pub use clock::{Clock, SystemClock};
+pub use config::WebhookConfig;
+pub use endpoint::Endpoint;
+pub use fold::Folder;
+pub use service::{AlertService, Applied, ApplyError, ServiceOptions};
+pub use status::AlertStatus;
+pub use update::{AlertUpdate, FoldKey};
 
 use serde::{Deserialize, Serialize};
 

@@ -1,0 +1,394 @@
+//! `[[webhook]]` of the configuration.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::judge::{FindingKind, Severity};
+
+use super::secret::SecretSource;
+
+/// Most endpoints in one configuration.
+pub const MAX_ENDPOINTS: usize = 64;
+/// Default time for one attempt, from connecting to the answer's head.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Default time between two messages on the same alert.
+pub const DEFAULT_UPDATE_EVERY: Duration = Duration::from_secs(60);
+/// Default messages a minute.
+pub const DEFAULT_RATE: u32 = 600;
+
+/// One `[[webhook]]`. Unknown keys are errors.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookConfig {
+    /// Its name: letters, digits, `.`, `_`, `-`, at most 64. What is queued belongs to the name.
+    #[serde(deserialize_with = "name")]
+    pub name: String,
+    /// Where messages are posted.
+    pub url: HookUrl,
+    /// Where its signing secret is: `credential:NAME`, `file:PATH` or `env:NAME`.
+    pub secret: SecretSource,
+    /// Only these kinds of finding; all when empty.
+    #[serde(default)]
+    pub kinds: Vec<FindingKind>,
+    /// Not these kinds.
+    #[serde(default)]
+    pub exclude_kinds: Vec<FindingKind>,
+    /// Only alerts at least this bad.
+    #[serde(default = "lowest")]
+    pub min_severity: Severity,
+    /// Only these identities (exact, or with `*` for any run of characters); all when empty.
+    #[serde(default)]
+    pub identities: Vec<String>,
+    /// Not these identities.
+    #[serde(default)]
+    pub exclude_identities: Vec<String>,
+    /// Only these environments; all when empty.
+    #[serde(default)]
+    pub environments: Vec<String>,
+    /// Not these environments.
+    #[serde(default)]
+    pub exclude_environments: Vec<String>,
+    /// Time for one attempt, 1 s to 2 m.
+    #[serde(default = "default_timeout", deserialize_with = "timeout")]
+    pub timeout: Duration,
+    /// An alert that grows is told again at most this often, 1 s to 1 d.
+    #[serde(default = "default_update_every", deserialize_with = "update_every")]
+    pub update_every: Duration,
+    /// Most messages a minute; more wait their turn, the worst first.
+    #[serde(default = "default_rate", deserialize_with = "rate")]
+    pub rate: u32,
+    /// PEM file with the certificate authorities to trust instead of the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// Proxy to go through (`http://…`); the environment's proxy variables are not used.
+    #[serde(default)]
+    pub proxy: Option<HookUrl>,
+}
+
+impl WebhookConfig {
+    /// A configuration with the defaults for everything but the mandatory keys.
+    #[must_use]
+    pub fn new(name: &str, url: HookUrl, secret: SecretSource) -> Self {
+        Self {
+            name: name.to_owned(),
+            url,
+            secret,
+            kinds: Vec::new(),
+            exclude_kinds: Vec::new(),
+            min_severity: lowest(),
+            identities: Vec::new(),
+            exclude_identities: Vec::new(),
+            environments: Vec::new(),
+            exclude_environments: Vec::new(),
+            timeout: DEFAULT_TIMEOUT,
+            update_every: DEFAULT_UPDATE_EVERY,
+            rate: DEFAULT_RATE,
+            ca_file: None,
+            proxy: None,
+        }
+    }
+}
+
+/// What is wrong with the endpoints taken together.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ConfigError {
+    /// Two have the same name.
+    #[error(
+        "two [[webhook]] are named {0:?}\nhint: what is queued belongs to the name; give each its own"
+    )]
+    Duplicate(String),
+    /// More than [`MAX_ENDPOINTS`].
+    #[error(
+        "{0} [[webhook]] are more than the {MAX_ENDPOINTS} allowed\nhint: let one receiver fan out"
+    )]
+    TooMany(usize),
+}
+
+/// Checks what one `[[webhook]]` alone cannot tell.
+///
+/// # Errors
+/// A name twice, or too many.
+pub fn validate(webhooks: &[WebhookConfig]) -> Result<(), ConfigError> {
+    if webhooks.len() > MAX_ENDPOINTS {
+        return Err(ConfigError::TooMany(webhooks.len()));
+    }
+    let mut names = HashSet::new();
+    for webhook in webhooks {
+        if !names.insert(webhook.name.as_str()) {
+            return Err(ConfigError::Duplicate(webhook.name.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// An `http` or `https` URL. Its path may be a secret, so it prints as scheme and host only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HookUrl(reqwest::Url);
+
+impl HookUrl {
+    /// Parses one.
+    ///
+    /// # Errors
+    /// What is wrong, with a hint.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let url = reqwest::Url::parse(text)
+            .map_err(|error| format!("not a URL: {error}\nhint: https://HOST/PATH"))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(
+                "only http and https URLs can be posted to\nhint: https://HOST/PATH".into(),
+            );
+        }
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err("the URL names no host\nhint: https://HOST/PATH".into());
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("the URL holds a user name or password\n\
+                        hint: messages are signed with the webhook's secret; remove it"
+                .into());
+        }
+        Ok(Self(url))
+    }
+
+    /// The whole URL, secret parts included.
+    #[must_use]
+    pub fn expose(&self) -> &reqwest::Url {
+        &self.0
+    }
+
+    /// Whether messages cross a network in clear text.
+    #[must_use]
+    pub fn is_clear_text(&self) -> bool {
+        let loopback = match self.0.host_str() {
+            Some("localhost") => true,
+            Some(host) => host
+                .trim_start_matches('[')
+                .trim_end_matches(']')
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback()),
+            None => false,
+        };
+        self.0.scheme() == "http" && !loopback
+    }
+}
+
+impl fmt::Display for HookUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}://{}",
+            self.0.scheme(),
+            self.0.host_str().unwrap_or("-")
+        )?;
+        if let Some(port) = self.0.port() {
+            write!(f, ":{port}")?;
+        }
+        f.write_str(if self.0.path() == "/" { "/" } else { "/…" })
+    }
+}
+
+impl fmt::Debug for HookUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<'de> Deserialize<'de> for HookUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+fn lowest() -> Severity {
+    Severity::Low
+}
+
+fn default_timeout() -> Duration {
+    DEFAULT_TIMEOUT
+}
+
+fn default_update_every() -> Duration {
+    DEFAULT_UPDATE_EVERY
+}
+
+fn default_rate() -> u32 {
+    DEFAULT_RATE
+}
+
+fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() || name.len() > 64 || !name.chars().all(good) {
+        return Err(serde::de::Error::custom(
+            "a webhook's name is 1 to 64 letters, digits, '.', '_' or '-'\nhint: name = \"soc\"",
+        ));
+    }
+    Ok(name)
+}
+
+fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    duration(
+        deserializer,
+        Duration::from_secs(1),
+        Duration::from_secs(120),
+        "20s",
+    )
+}
+
+fn update_every<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    duration(
+        deserializer,
+        Duration::from_secs(1),
+        Duration::from_secs(86_400),
+        "1m",
+    )
+}
+
+fn duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    min: Duration,
+    max: Duration,
+    example: &str,
+) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let duration = parse_duration(&text).ok_or_else(|| {
+        serde::de::Error::custom(format_args!(
+            "{text:?} is no duration\nhint: a number and ms, s, m, h or d, as in \"{example}\""
+        ))
+    })?;
+    if duration < min || duration > max {
+        return Err(serde::de::Error::custom(format_args!(
+            "{text:?} is out of bounds\nhint: between {} s and {} s, as in \"{example}\"",
+            min.as_secs(),
+            max.as_secs()
+        )));
+    }
+    Ok(duration)
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let number = number.parse::<u64>().ok()?;
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs),
+        "h" => number.checked_mul(3600).map(Duration::from_secs),
+        "d" => number.checked_mul(86_400).map(Duration::from_secs),
+        _ => None,
+    }
+}
+
+fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        rate @ 1..=60_000 => Ok(rate),
+        rate => Err(serde::de::Error::custom(format_args!(
+            "a rate of {rate} messages a minute is out of bounds\nhint: between 1 and 60000"
+        ))),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests may fail by panic")]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File {
+        webhook: Vec<WebhookConfig>,
+    }
+
+    fn parse(body: &str) -> Result<WebhookConfig, String> {
+        let text = format!("[[webhook]]\n{body}");
+        toml::from_str::<File>(&text)
+            .map(|mut file| file.webhook.remove(0))
+            .map_err(|error| error.to_string())
+    }
+
+    const MINIMUM: &str =
+        "name = \"soc\"\nurl = \"https://hooks.example/bailiwick\"\nsecret = \"credential:soc\"\n";
+
+    #[test]
+    fn the_minimum_has_defaults() {
+        let webhook = parse(MINIMUM).unwrap();
+        assert_eq!(webhook.timeout, Duration::from_secs(20));
+        assert_eq!(webhook.update_every, Duration::from_secs(60));
+        assert_eq!(webhook.min_severity, Severity::Low);
+        assert_eq!(webhook.secret, SecretSource::Credential("soc".to_owned()));
+    }
+
+    #[test]
+    fn everything_parses() {
+        let webhook = parse(&format!(
+            "{MINIMUM}kinds = [\"canary\"]\nexclude_kinds = [\"duty\"]\nmin_severity = \"high\"\n\
+             identities = [\"ci-*\"]\nexclude_identities = [\"x\"]\nenvironments = [\"prod\"]\n\
+             exclude_environments = [\"dev\"]\ntimeout = \"5s\"\nupdate_every = \"10m\"\n\
+             rate = 10\nca_file = \"/etc/ca.pem\"\nproxy = \"http://proxy.example:3128\"\n"
+        ))
+        .unwrap();
+        assert_eq!(webhook.kinds, [FindingKind::Canary]);
+        assert_eq!(webhook.update_every, Duration::from_secs(600));
+        assert_eq!(webhook.rate, 10);
+    }
+
+    #[test]
+    fn mistakes_have_hints() {
+        for (body, message) in [
+            (format!("{MINIMUM}colour = 1"), "unknown field `colour`"),
+            (MINIMUM.replace("https:", "ftp:"), "only http and https"),
+            (
+                MINIMUM.replace("hooks.example", "a:b@hooks.example"),
+                "user name or password",
+            ),
+            (MINIMUM.replace("credential:soc", "whsec_AAAA"), "hint:"),
+            (MINIMUM.replace("\"soc\"", "\"so c\""), "1 to 64 letters"),
+            (format!("{MINIMUM}timeout = \"20\""), "is no duration"),
+            (format!("{MINIMUM}timeout = \"1h\""), "out of bounds"),
+            (format!("{MINIMUM}rate = 0"), "out of bounds"),
+            (
+                format!("{MINIMUM}kinds = [\"sneezing\"]"),
+                "unknown variant",
+            ),
+        ] {
+            let error = parse(&body).unwrap_err();
+            assert!(error.contains(message), "{error}");
+            assert!(error.contains("line "), "{error}");
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        let error = parse(&MINIMUM.replace("credential:soc", "whsec_c2VjcmV0")).unwrap_err();
+        // The parser quotes the line; the message itself does not repeat the value.
+        assert_eq!(error.matches("c2VjcmV0").count(), 1, "{error}");
+        let webhook = parse(&MINIMUM.replace("/bailiwick", "/T00/B00/sEcReT")).unwrap();
+        assert!(!format!("{webhook:?}").contains("sEcReT"));
+        assert_eq!(webhook.url.to_string(), "https://hooks.example/…");
+    }
+
+    #[test]
+    fn clear_text_is_seen() {
+        let url = |text| HookUrl::parse(text).unwrap().is_clear_text();
+        assert!(url("http://hooks.example/"));
+        assert!(!url("https://hooks.example/"));
+        assert!(!url("http://127.0.0.1:9/"));
+        assert!(!url("http://[::1]:9/"));
+        assert!(!url("http://localhost/"));
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let one = parse(MINIMUM).unwrap();
+        assert_eq!(validate(&[one.clone()]), Ok(()));
+        assert_eq!(
+            validate(&[one.clone(), one]),
+            Err(ConfigError::Duplicate("soc".to_owned()))
+        );
+    }
+}

@@ -1,0 +1,156 @@
+//! Things that tests of several modules need.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::access::record::AccessRecord;
+use crate::access::{
+    Access, Credential, CredentialKind, Endpoint, Fingerprint, Location, Peer, Role, Workload,
+};
+use crate::judge::{Finding, FindingKind, FindingSet, Severity};
+
+use super::{Alert, AlertUpdate, Clock, FoldKey, evidence};
+
+/// An access of `identity` by `ci.service`.
+pub(crate) fn access(identity: Option<&str>, time_us: i64) -> Access {
+    Access {
+        time_us,
+        role: Role::Client,
+        credential: identity.map(|name| {
+            Arc::new(Credential {
+                kind: CredentialKind::Bearer,
+                fingerprint: Fingerprint([9; 16]),
+                hint: None,
+                claims: Default::default(),
+                default_identity: name.into(),
+            })
+        }),
+        location: identity.map(|_| Location::Header),
+        identity: identity.map(Into::into),
+        owner: identity.map(|_| "team-ci".into()),
+        client: Some(Endpoint {
+            pid: 7,
+            workload: Arc::new(Workload {
+                exe: "/usr/bin/curl".into(),
+                unit: Some("ci.service".into()),
+                container: None,
+                user: "root".into(),
+                lineage: ["/usr/bin/bash".into()].into(),
+            }),
+        }),
+        server: None,
+        peer: Peer::Unknown,
+        local: false,
+        protocol: "http/1.1",
+        method: "GET".into(),
+        host: "api.example".into(),
+        path: "/17".to_owned(),
+        route: "/{id}".into(),
+        status: Some(200),
+        duration_us: Some(812),
+        environment: Some("prod".into()),
+        duties: [].into(),
+        findings: FindingSet::default(),
+        resynchronised: false,
+    }
+}
+
+/// Its JSON form.
+pub(crate) fn record(time_us: i64) -> AccessRecord {
+    evidence::record(&access(Some("ci-bot"), time_us))
+}
+
+/// A finding.
+pub(crate) fn finding(kind: FindingKind, clause: &str) -> Finding {
+    Finding {
+        kind,
+        severity: Severity::High,
+        clause: clause.to_owned(),
+        title: "ci-bot used a prod host".to_owned(),
+        normal: "dev".to_owned(),
+        action: "rotate the key".to_owned(),
+        techniques: &["T1078"],
+    }
+}
+
+/// An update that counts `count`.
+pub(crate) fn update(identity: &str, count: u64, at_us: i64) -> AlertUpdate {
+    let finding = finding(FindingKind::Environment, "identities.ci-bot.environments");
+    AlertUpdate {
+        key: FoldKey {
+            kind: finding.kind,
+            identity: Some(identity.into()),
+            workload: Some("unit:ci.service".into()),
+            clause: finding.clause.into(),
+        },
+        count,
+        first_us: at_us,
+        last_us: at_us,
+        severity: finding.severity,
+        title: finding.title,
+        normal: finding.normal,
+        action: finding.action,
+        techniques: finding.techniques,
+        owner: Some("team-ci".into()),
+        operation: "GET api.example/{id}".to_owned(),
+        environment: Some("prod".into()),
+        evidence: vec![access(Some(identity), at_us)],
+    }
+}
+
+/// An alert without evidence.
+pub(crate) fn alert(id: &str, count: u64) -> Alert {
+    Alert {
+        r#type: "alert".to_owned(),
+        v: 1,
+        id: id.to_owned(),
+        severity: Severity::High,
+        kind: FindingKind::Environment,
+        title: "ci-bot used a prod host".to_owned(),
+        identity: Some("ci-bot".to_owned()),
+        owner: Some("team-ci".to_owned()),
+        workload: Some("unit:ci.service".to_owned()),
+        operation: "GET api.example/{id}".to_owned(),
+        environment: Some("prod".to_owned()),
+        clause: "identities.ci-bot.environments".to_owned(),
+        count,
+        first_seen: evidence::rfc3339(0),
+        last_seen: evidence::rfc3339(1),
+        techniques: vec!["T1078".to_owned()],
+        normal: "dev".to_owned(),
+        action: "rotate the key".to_owned(),
+        evidence: Vec::new(),
+    }
+}
+
+/// A clock that stands still until told otherwise.
+#[derive(Debug, Default)]
+pub(crate) struct ManualClock(pub(crate) AtomicI64);
+
+impl Clock for ManualClock {
+    fn now_us(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// A clock that follows tokio's, so that paused time moves it.
+#[derive(Debug)]
+pub(crate) struct TokioClock {
+    base_us: i64,
+    start: tokio::time::Instant,
+}
+
+impl TokioClock {
+    pub(crate) fn new(base_us: i64) -> Self {
+        Self {
+            base_us,
+            start: tokio::time::Instant::now(),
+        }
+    }
+}
+
+impl Clock for TokioClock {
+    fn now_us(&self) -> i64 {
+        self.base_us + i64::try_from(self.start.elapsed().as_micros()).unwrap_or(i64::MAX)
+    }
+}
