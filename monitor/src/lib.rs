@@ -6,7 +6,11 @@
 
 pub mod access;
 pub mod alert;
+pub mod census;
+pub mod cli;
+pub mod config;
 pub mod judge;
 pub mod policy;
+pub mod serve;
 pub mod source;
 pub mod wire;
