@@ -93,7 +93,7 @@ fn push(out: &mut String, c: char) {
         '\t' => out.push_str("\\t"),
         c if is_plain(c) => out.push(c),
         // Writing to a String cannot fail.
-        c => drop(write!(out, "\\u{{{:x}}}", u32::from(c))),
+        c => _ = write!(out, "\\u{{{:x}}}", u32::from(c)),
     }
 }
 
@@ -111,7 +111,7 @@ pub fn json(serialised: &str) -> Cow<'_, str> {
         } else {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
-                drop(write!(out, "\\u{unit:04x}"));
+                _ = write!(out, "\\u{unit:04x}");
             }
         }
     }
