@@ -464,7 +464,9 @@ impl Entry {
                 }
             }
         }
-        if let Some(user) = User::of(access) {
+        if !self.workloads.items.iter().any(|user| user.is_of(access))
+            && let Some(user) = User::of(access)
+        {
             grown += self.workloads.note(&user, MAX_WORKLOADS, hasher);
         }
         if let Some(environment) = &access.environment {
@@ -473,12 +475,16 @@ impl Entry {
                 .note(environment, MAX_ENVIRONMENTS, hasher);
         }
         grown += self.hosts.note(&access.host, MAX_HOSTS, hasher);
-        let operation = Operation {
-            method: access.method.clone(),
-            host: access.host.clone(),
-            route: access.route.clone(),
-        };
-        grown.cast_signed() + self.operations.note(&operation, MAX_OPERATIONS, hasher)
+        let mut grown = grown.cast_signed();
+        if !self.operations.count(access) {
+            let operation = Operation {
+                method: access.method.clone(),
+                host: access.host.clone(),
+                route: access.route.clone(),
+            };
+            grown += self.operations.note(&operation, MAX_OPERATIONS, hasher);
+        }
+        grown
     }
 
     /// Bytes held.

@@ -75,6 +75,20 @@ impl User {
         (!workload.exe.is_empty()).then(|| Self::Exe(workload.exe.clone()))
     }
 
+    /// Whether this is surely the access' user, by address; no pointer is cloned.
+    pub(super) fn is_of(&self, access: &Access) -> bool {
+        let Some(client) = &access.client else {
+            return false;
+        };
+        let workload = &client.workload;
+        match (self, &workload.container, &workload.unit) {
+            (Self::Container(known), Some(container), _) => Arc::ptr_eq(known, container),
+            (Self::Unit(known), None, Some(unit)) => Arc::ptr_eq(known, unit),
+            (Self::Exe(known), None, None) => Arc::ptr_eq(known, &workload.exe),
+            _ => false,
+        }
+    }
+
     /// `unit:…`, `container:…`, `exe:…` or `peer:ADDRESS`.
     pub(super) fn label(&self) -> String {
         match self {
@@ -127,15 +141,7 @@ pub(super) struct Operation {
     pub(super) route: Arc<str>,
 }
 
-impl Item for Operation {
-    fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.route, &other.route)
-            && Arc::ptr_eq(&self.host, &other.host)
-            && Arc::ptr_eq(&self.method, &other.method)
-    }
-    fn equals(&self, other: &Self) -> bool {
-        self == other
-    }
+impl Operation {
     fn heap(&self) -> usize {
         self.method.heap() + self.host.heap() + self.route.heap()
     }
@@ -228,22 +234,31 @@ pub(super) struct Top {
 }
 
 impl Top {
-    /// Counts an operation; returns by how many bytes this grew (negative: shrank).
+    /// Counts an access that is one of the operations already listed, by address; no pointer is cloned.
+    pub(super) fn count(&mut self, access: &Access) -> bool {
+        let found = self.items.iter_mut().find(|(item, _)| {
+            Arc::ptr_eq(&item.route, &access.route)
+                && Arc::ptr_eq(&item.host, &access.host)
+                && Arc::ptr_eq(&item.method, &access.method)
+        });
+        match found {
+            Some((_, count)) => {
+                *count = count.saturating_add(1);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Counts an operation that [`Self::count`] did not find; returns by how many bytes this grew
+    /// (negative: shrank).
     pub(super) fn note(
         &mut self,
         operation: &Operation,
         bound: usize,
         hasher: &impl BuildHasher,
     ) -> isize {
-        if let Some((_, count)) = self.items.iter_mut().find(|(item, _)| item.is(operation)) {
-            *count = count.saturating_add(1);
-            return 0;
-        }
-        if let Some((item, count)) = self
-            .items
-            .iter_mut()
-            .find(|(item, _)| item.equals(operation))
-        {
+        if let Some((item, count)) = self.items.iter_mut().find(|(item, _)| item == operation) {
             *item = operation.clone();
             *count = count.saturating_add(1);
             return 0;
