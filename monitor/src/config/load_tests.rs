@@ -34,7 +34,11 @@ fn the_shipped_file_loads_strictly() {
         policy: config.policy.clone(),
         ..Config::default()
     };
-    assert_eq!(config, defaults, "the rest is the defaults");
+    assert_eq!(
+        format!("{config:?}"),
+        format!("{defaults:?}"),
+        "the rest is the defaults"
+    );
 }
 
 /// The keys in comments are right too: with them in force the file still loads, and where the comment

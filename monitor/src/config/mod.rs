@@ -35,7 +35,7 @@ pub const DEFAULT_RUNTIME_DIR: &str = "/run/bailiwick";
 pub const SOCKET_NAME: &str = "control.sock";
 
 /// The whole configuration, defaults filled in, paths resolved.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Files it was read from, in order; empty for the built-in defaults.
     pub files: Vec<PathBuf>,
