@@ -6,8 +6,12 @@
 
 pub mod access;
 pub mod alert;
+pub mod census;
+pub mod cli;
+pub mod config;
 pub mod judge;
 pub mod policy;
+pub mod serve;
 pub mod source;
 pub mod store;
 pub mod wire;

@@ -1,0 +1,91 @@
+//! The JSON form of what is known of an identity, documented in docs/json.md.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::access::CredentialKind;
+
+/// `{"type":"identity","v":1,…}`. Also what is saved and restored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IdentityRecord {
+    /// Always `identity`.
+    pub r#type: String,
+    /// Version of this form: 1.
+    pub v: u32,
+    /// Name by policy, else the credential's default name.
+    pub identity: String,
+    /// Owner by policy.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// Kinds of its credentials.
+    #[serde(default)]
+    pub kinds: Vec<CredentialKind>,
+    /// Fingerprints of its credentials.
+    #[serde(default)]
+    pub fingerprints: Listed<String>,
+    /// Public prefixes of its credentials.
+    #[serde(default)]
+    pub hints: Listed<String>,
+    /// RFC 3339; null while every access was refused.
+    #[serde(default)]
+    pub first_seen: Option<String>,
+    /// RFC 3339; null while every access was refused.
+    #[serde(default)]
+    pub last_seen: Option<String>,
+    /// RFC 3339; null when none was refused.
+    #[serde(default)]
+    pub last_refused: Option<String>,
+    /// Accesses that were not refused.
+    pub accesses: u64,
+    /// Accesses refused with 401 or 403. They count here and nowhere else.
+    #[serde(default)]
+    pub refused: u64,
+    /// Findings by kind.
+    #[serde(default)]
+    pub findings: BTreeMap<String, u64>,
+    /// Who used it: `unit:…`, `container:…`, `exe:…`, or `peer:ADDRESS` for a client elsewhere.
+    #[serde(default)]
+    pub workloads: Listed<String>,
+    /// Environments it was used in.
+    #[serde(default)]
+    pub environments: Listed<String>,
+    /// Hosts it was used at.
+    #[serde(default)]
+    pub hosts: Listed<String>,
+    /// Its most frequent operations, most frequent first; a count may be too high, never too low.
+    #[serde(default)]
+    pub operations: Listed<OperationCount>,
+}
+
+/// A bounded list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Listed<T> {
+    /// What was kept.
+    pub items: Vec<T>,
+    /// About how many distinct ones beside them.
+    #[serde(default)]
+    pub more: u32,
+}
+
+impl<T> Default for Listed<T> {
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            more: 0,
+        }
+    }
+}
+
+/// An operation and how often it was seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperationCount {
+    /// Method.
+    pub method: String,
+    /// Host.
+    pub host: String,
+    /// Route.
+    pub route: String,
+    /// How often.
+    pub count: u64,
+}

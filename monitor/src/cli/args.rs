@@ -1,0 +1,328 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::LogLevel;
+use crate::judge::FindingKind;
+use crate::serve::filter::{Field, Term};
+
+const FILTERS: &str = "Filters. Flags of one kind are alternatives, different kinds must all match, and none of \
+the --not-… may. Names are patterns: * stands for any run of characters, ? for one.";
+
+const EXIT_CODES: &str = "Exit codes: 0 success, 1 something was found, 64 usage, 65 not there, \
+69 unavailable (no daemon, or the kernel lacks something), 70 a bug, 77 no permission, 78 configuration.";
+
+/// Watches every API credential used on this host, and says so when one leaves its bailiwick
+#[derive(Clone, Debug, Parser)]
+#[command(name = "bailiwick", version, after_help = EXIT_CODES, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// Configuration file [default: /etc/bailiwick/bailiwick.toml if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Control socket of the daemon [default: control.sock in the configured runtime_dir]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// When to use colour; never when NO_COLOR is set, unless asked for here
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// Form of the output: lines for people, or one JSON object a line
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FORM",
+        default_value = "compact"
+    )]
+    pub output: Form,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Forms of output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// Lines for people.
+    Compact,
+    /// NDJSON.
+    Json,
+}
+
+/// Commands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run the monitor
+    Run(RunArgs),
+    /// Show accesses: the last ones, then new ones as they come
+    Tail(TailArgs),
+    /// Show alerts
+    Alerts(AlertsArgs),
+    /// Show deliveries that were given up, or queue them again
+    DeadLetters(DeadLettersArgs),
+    /// Show the identities that were seen
+    Identities,
+    /// Show what the daemon does, sees and loses
+    Status,
+    /// Check configuration and policy: exit 0 good, 1 warnings, 78 errors
+    Check(CheckArgs),
+    /// Show what this kernel and these privileges allow, and what to do
+    Doctor,
+    /// Send a test to one webhook, or to each
+    SendTest(SendTestArgs),
+    /// Print a completion script
+    Completions(CompletionsArgs),
+    /// Print a manual page
+    Man(ManArgs),
+}
+
+/// `run`
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// Least level logged, instead of the configured one
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<LogLevel>,
+}
+
+/// `tail`
+#[derive(Clone, Debug, Args)]
+pub struct TailArgs {
+    /// How many accesses of the past to show first
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    pub last: usize,
+    /// End after the past ones
+    #[arg(long)]
+    pub no_follow: bool,
+    /// Which.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}
+
+/// Filters of `tail`.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = FILTERS)]
+pub struct FilterArgs {
+    /// Identity by name, or by the beginning of its fingerprint (bw1:…)
+    #[arg(long, value_name = "NAME")]
+    identity: Vec<String>,
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    #[doc = "Not this identity"]
+    not_identity: Vec<String>,
+    /// Executable, unit, container or user of either side; exe:, unit:, container: or user: in front
+    /// looks at that alone
+    #[arg(long, value_name = "NAME")]
+    workload: Vec<String>,
+    /// Not this workload
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    not_workload: Vec<String>,
+    /// Host asked for, with or without its port
+    #[arg(long, value_name = "NAME")]
+    host: Vec<String>,
+    /// Not this host
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    not_host: Vec<String>,
+    /// Method
+    #[arg(long, value_name = "METHOD")]
+    method: Vec<String>,
+    /// Not this method
+    #[arg(long, value_name = "METHOD", hide_short_help = true)]
+    not_method: Vec<String>,
+    /// Status: 404, 4xx, 5+ (500 and above), 400-404, or none
+    #[arg(long, value_name = "STATUS")]
+    status: Vec<String>,
+    /// Not this status
+    #[arg(long, value_name = "STATUS", hide_short_help = true)]
+    not_status: Vec<String>,
+    /// Only accesses with a finding of this kind; without a kind, with any finding
+    #[arg(long, value_name = "KIND", num_args = 0..=1, default_missing_value = "any",
+          value_parser = finding_kinds())]
+    finding: Vec<String>,
+    /// Not with a finding of this kind; without a kind, with none
+    #[arg(long, value_name = "KIND", num_args = 0..=1, default_missing_value = "any",
+          value_parser = finding_kinds(), hide_short_help = true)]
+    not_finding: Vec<String>,
+    /// Environment, or none
+    #[arg(long, value_name = "NAME")]
+    env: Vec<String>,
+    /// Not this environment
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    not_env: Vec<String>,
+}
+
+fn finding_kinds() -> PossibleValuesParser {
+    PossibleValuesParser::new(
+        FindingKind::ALL
+            .map(FindingKind::name)
+            .into_iter()
+            .chain(["any"]),
+    )
+}
+
+impl FilterArgs {
+    /// The terms these flags mean.
+    #[must_use]
+    pub fn terms(&self) -> Vec<Term> {
+        let all = [
+            (Field::Identity, &self.identity, &self.not_identity),
+            (Field::Workload, &self.workload, &self.not_workload),
+            (Field::Host, &self.host, &self.not_host),
+            (Field::Method, &self.method, &self.not_method),
+            (Field::Status, &self.status, &self.not_status),
+            (Field::Finding, &self.finding, &self.not_finding),
+            (Field::Env, &self.env, &self.not_env),
+        ];
+        let term = |field, value: &String, not| Term {
+            field,
+            value: value.clone(),
+            not,
+        };
+        all.into_iter()
+            .flat_map(|(field, yes, no)| {
+                let yes = yes.iter().map(move |value| term(field, value, false));
+                yes.chain(no.iter().map(move |value| term(field, value, true)))
+            })
+            .collect()
+    }
+}
+
+/// `alerts`
+#[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct AlertsArgs {
+    /// One alert.
+    #[command(subcommand)]
+    pub action: Option<AlertsAction>,
+    /// Go on with new and changed alerts as they come
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only so many, the newest
+    #[arg(short = 'n', long, value_name = "N")]
+    pub last: Option<usize>,
+    /// Only this identity; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub identity: Vec<String>,
+    /// Only this kind; may be repeated
+    #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(FindingKind::ALL.map(FindingKind::name)))]
+    pub kind: Vec<String>,
+    /// Only at least this bad
+    #[arg(long, value_name = "SEVERITY", value_parser = ["low", "medium", "high", "critical"])]
+    pub severity: Option<String>,
+}
+
+/// `alerts show`
+#[derive(Clone, Debug, Subcommand)]
+pub enum AlertsAction {
+    /// Show one alert with its evidence
+    Show {
+        /// Its id
+        id: String,
+    },
+}
+
+/// `dead-letters`
+#[derive(Clone, Debug, Args)]
+pub struct DeadLettersArgs {
+    /// Queue the one with this id again; without an id, all
+    #[arg(long, value_name = "ID", num_args = 0..=1)]
+    pub replay: Option<Option<String>>,
+}
+
+/// `check`
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// Exit 0 when there are warnings but no errors (for ExecStartPre= and ExecReload=)
+    #[arg(long)]
+    pub warnings_ok: bool,
+}
+
+/// `send-test`
+#[derive(Clone, Debug, Args)]
+pub struct SendTestArgs {
+    /// Name of the webhook; all when left away
+    pub webhook: Option<String>,
+}
+
+/// `completions`
+#[derive(Clone, Debug, Args)]
+pub struct CompletionsArgs {
+    /// For which shell
+    pub shell: clap_complete::Shell,
+}
+
+/// `man`
+#[derive(Clone, Debug, Args)]
+pub struct ManArgs {
+    /// The page of this command; the main page when left away
+    pub command: Option<String>,
+    /// Write all pages into this directory
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    pub dir: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn filters_become_terms() {
+        let line = "bailiwick tail --identity a --identity b --not-status 4xx --finding --env prod --not-finding duty";
+        let Command::Tail(tail) = Cli::parse_from(line.split(' ')).command else {
+            panic!("tail")
+        };
+        let terms: Vec<(Field, String, bool)> = tail
+            .filter
+            .terms()
+            .into_iter()
+            .map(|term| (term.field, term.value, term.not))
+            .collect();
+        let expected = [
+            (Field::Identity, "a", false),
+            (Field::Identity, "b", false),
+            (Field::Status, "4xx", true),
+            (Field::Finding, "any", false),
+            (Field::Finding, "duty", true),
+            (Field::Env, "prod", false),
+        ];
+        assert_eq!(
+            terms,
+            expected.map(|(field, value, not)| (field, value.to_owned(), not))
+        );
+    }
+
+    #[test]
+    fn every_field_has_a_flag_and_its_negation() {
+        let cli = Cli::command();
+        let tail = cli.find_subcommand("tail").unwrap();
+        for field in Field::ALL {
+            for flag in [field.name().to_owned(), format!("not-{}", field.name())] {
+                assert!(
+                    tail.get_arguments()
+                        .any(|arg| arg.get_long() == Some(&flag)),
+                    "--{flag}"
+                );
+            }
+        }
+    }
+}

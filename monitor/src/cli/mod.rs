@@ -1,0 +1,387 @@
+//! The command line: parses, dispatches, and turns what happened into an exit code.
+//!
+//! What the daemon, the policy and the kernel side contribute comes in as [`Hooks`], so that this module
+//! depends on none of them.
+
+pub mod args;
+mod check;
+mod client;
+pub mod doctor;
+pub mod exit;
+pub mod log;
+mod out;
+mod pages;
+pub mod quote;
+mod render;
+mod tail;
+
+use std::any::Any;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::census::IdentityRecord;
+use crate::config::{self, Config};
+use crate::serve::filter::{Filter, Term};
+use crate::serve::protocol::Command as Ask;
+use crate::serve::records::{AlertQuery, DeadLetter, DeliveryResult, StatusRecord};
+use args::{AlertsAction, AlertsArgs, Cli, Command, Form, RunArgs, TailArgs};
+use out::{Out, complain, note, say};
+
+pub use check::Validator;
+pub use doctor::Probe;
+pub use exit::{Exit, Failure};
+
+/// What the other parts of the program do for the command line.
+pub struct Hooks {
+    /// Runs the daemon until it is stopped. Called with the log started.
+    pub run: Box<dyn Fn(Config) -> Result<(), Failure>>,
+    /// Finds what is wrong with the policy.
+    pub validate: Box<Validator>,
+    /// Further probes of `doctor`.
+    pub probes: Box<dyn Fn() -> Vec<Probe>>,
+}
+
+impl std::fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hooks")
+    }
+}
+
+/// The whole program: reads the process' arguments, returns its exit code.
+#[must_use]
+pub fn main(hooks: &Hooks) -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        note(&format!(
+            "bug at {place}: {}; please report it",
+            panic_message(panic.payload())
+        ));
+    }));
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let result =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| dispatch(arguments, hooks)));
+    match result {
+        Ok(Ok(exit)) => exit.into(),
+        Ok(Err(failure)) => {
+            complain(&failure);
+            failure.exit.into()
+        }
+        Err(_) => Exit::Software.into(),
+    }
+}
+
+fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("panic")
+}
+
+fn dispatch(arguments: Vec<OsString>, hooks: &Hooks) -> Result<Exit, Failure> {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked = matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            );
+            if asked {
+                // Help goes to standard output, whose reader may have had enough.
+                error.print()?;
+                return Ok(Exit::Success);
+            }
+            // It may repeat what was typed; clap's own escapes are left out with it.
+            let text = error.render().to_string();
+            for line in text.trim_end().lines() {
+                say(&quote::text(line));
+            }
+            return Ok(Exit::Usage);
+        }
+    };
+    let mut out = Out::stdout(cli.color, cli.output);
+    let result = command(&cli, hooks, &mut out);
+    // What was printed before an error is printed.
+    let flushed = out.flush();
+    let exit = result?;
+    flushed?;
+    Ok(exit)
+}
+
+fn command(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
+    match &cli.command {
+        Command::Run(args) => return run(cli, args, &*hooks.run),
+        Command::Check(args) => {
+            return check::check(
+                cli.config.as_deref(),
+                args.warnings_ok,
+                &*hooks.validate,
+                out,
+            );
+        }
+        Command::Doctor => {
+            let mut probes = doctor::probes(&doctor::Host::default(), &socket(cli)?);
+            probes.extend((hooks.probes)());
+            return doctor::report(&probes, out);
+        }
+        Command::Completions(args) => pages::completions(args.shell, out)?,
+        Command::Man(args) => pages::man(args.command.as_deref(), args.dir.as_deref(), out)?,
+        _ => {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(|error| {
+                    Failure::new(Exit::Unavailable, format!("cannot start: {error}"))
+                })?;
+            return runtime.block_on(async {
+                tokio::select! {
+                    result = ask(cli, out) => result,
+                    // Who looks on ends it when they have seen enough.
+                    result = tokio::signal::ctrl_c() => {
+                        result.map_err(|error| Failure::new(Exit::Unavailable, format!("signals: {error}")))?;
+                        Ok(Exit::Success)
+                    }
+                }
+            });
+        }
+    }
+    Ok(Exit::Success)
+}
+
+/// Loads the configuration, starts the log and hands over to the daemon.
+///
+/// # Errors
+/// When the configuration is wrong (78) or may not be read (77), or what the daemon returns.
+pub fn run(
+    cli: &Cli,
+    args: &RunArgs,
+    daemon: &dyn Fn(Config) -> Result<(), Failure>,
+) -> Result<Exit, Failure> {
+    let mut config = match config::load(cli.config.as_deref()) {
+        Ok(config) => config,
+        Err(error) => {
+            let exit = Exit::from(&error);
+            for diagnostic in error.into_diagnostics() {
+                say(&diagnostic.to_string());
+            }
+            return Err(Failure::quiet(exit));
+        }
+    };
+    if let Some(level) = args.log_level {
+        config.log.level = level;
+    }
+    if let Some(socket) = &cli.socket {
+        let named = socket
+            .file_name()
+            .is_some_and(|name| name == config::SOCKET_NAME);
+        match socket.parent() {
+            Some(dir) if named => config.runtime_dir = dir.to_owned(),
+            _ => {
+                return Err(Failure::new(
+                    Exit::Usage,
+                    "--socket: the daemon's socket is called control.sock",
+                )
+                .hint(
+                    "with `run`, name DIR/control.sock, or set runtime_dir in the configuration",
+                ));
+            }
+        }
+    }
+    log::init(config.log);
+    match config.file() {
+        Some(file) => {
+            tracing::info!(file = %file.display(), drop_ins = config.files.len() - 1, "configuration read")
+        }
+        None => tracing::warn!(
+            "no configuration file at {}: using the built-in defaults, without policy and webhooks",
+            config::DEFAULT_FILE
+        ),
+    }
+    daemon(config).map(|()| Exit::Success)
+}
+
+fn socket(cli: &Cli) -> Result<PathBuf, Failure> {
+    match config::client_socket(cli.socket.as_deref(), cli.config.as_deref()) {
+        Ok((socket, remark)) => {
+            if let Some(remark) = remark {
+                note(&remark);
+            }
+            Ok(socket)
+        }
+        Err(error) => {
+            let exit = Exit::from(&error);
+            for diagnostic in error.into_diagnostics() {
+                say(&diagnostic.to_string());
+            }
+            Err(Failure::quiet(exit))
+        }
+    }
+}
+
+/// The commands that ask the daemon.
+async fn ask(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
+    let style = out.style;
+    match &cli.command {
+        Command::Tail(args) => {
+            let command = tail_command(args)?;
+            tail::follow(&socket(cli)?, command, out).await?;
+        }
+        Command::Alerts(args) => return alerts(cli, args, out).await,
+        Command::DeadLetters(args) => {
+            if let Some(id) = &args.replay {
+                return deliveries(cli, Ask::Replay { id: id.clone() }, "no dead letters", out)
+                    .await;
+            }
+            let records = client::ask(&socket(cli)?, &Ask::DeadLetters).await?;
+            for record in &records {
+                match out.form {
+                    Form::Json => out.line(&record.json())?,
+                    Form::Compact => {
+                        out.line(&render::dead_letter(&record.parse::<DeadLetter>()?, style))?;
+                    }
+                }
+            }
+            if records.is_empty() && out.form == Form::Compact {
+                note("no dead letters");
+            }
+        }
+        Command::Identities => {
+            let records = client::ask(&socket(cli)?, &Ask::Identities).await?;
+            if out.form == Form::Json {
+                for record in &records {
+                    out.line(&record.json())?;
+                }
+                return Ok(Exit::Success);
+            }
+            let mut parsed = records
+                .iter()
+                .map(client::Record::parse)
+                .collect::<Result<Vec<IdentityRecord>, _>>()?;
+            if parsed.is_empty() {
+                note("no credential was seen yet");
+                return Ok(Exit::Success);
+            }
+            for line in render::identities(&mut parsed, style) {
+                out.line(&line)?;
+            }
+        }
+        Command::Status => {
+            for record in client::ask(&socket(cli)?, &Ask::Status).await? {
+                if out.form == Form::Json {
+                    out.line(&record.json())?;
+                    continue;
+                }
+                for line in render::status(&record.parse::<StatusRecord>()?, style) {
+                    out.line(&line)?;
+                }
+            }
+        }
+        Command::SendTest(args) => {
+            let command = Ask::SendTest {
+                webhook: args.webhook.clone(),
+            };
+            return deliveries(cli, command, "no webhook", out).await;
+        }
+        // The others do not ask the daemon.
+        Command::Run(_)
+        | Command::Check(_)
+        | Command::Doctor
+        | Command::Completions(_)
+        | Command::Man(_) => {}
+    }
+    Ok(Exit::Success)
+}
+
+fn tail_command(args: &TailArgs) -> Result<Ask, Failure> {
+    let filter: Vec<Term> = args.filter.terms();
+    // Found here, it needs no daemon to be said.
+    Filter::new(&filter).map_err(|error| {
+        Failure::new(Exit::Usage, error.to_string())
+            .hint("`bailiwick tail --help` explains the filters")
+    })?;
+    Ok(Ask::Tail {
+        last: args.last,
+        follow: !args.no_follow,
+        filter,
+    })
+}
+
+async fn alerts(cli: &Cli, args: &AlertsArgs, out: &mut Out) -> Result<Exit, Failure> {
+    let socket = socket(cli)?;
+    if let Some(AlertsAction::Show { id }) = &args.action {
+        let query = AlertQuery {
+            id: Some(id.clone()),
+            ..AlertQuery::default()
+        };
+        for record in client::ask(
+            &socket,
+            &Ask::Alerts {
+                query,
+                follow: false,
+            },
+        )
+        .await?
+        {
+            if out.form == Form::Json {
+                out.line(&record.json())?;
+                continue;
+            }
+            for line in render::alert_in_full(&record.parse()?, out.style) {
+                out.line(&line)?;
+            }
+        }
+        return Ok(Exit::Success);
+    }
+    let name = |name: &str| serde_json::Value::String(name.to_owned());
+    // The command line lets only names of kinds and severities through.
+    let query = AlertQuery {
+        id: None,
+        kinds: args
+            .kind
+            .iter()
+            .filter_map(|kind| serde_json::from_value(name(kind)).ok())
+            .collect(),
+        identities: args.identity.clone(),
+        severity: args
+            .severity
+            .as_deref()
+            .and_then(|least| serde_json::from_value(name(least)).ok()),
+        last: args.last,
+    };
+    tail::follow(
+        &socket,
+        Ask::Alerts {
+            query,
+            follow: args.follow,
+        },
+        out,
+    )
+    .await?;
+    Ok(Exit::Success)
+}
+
+async fn deliveries(cli: &Cli, command: Ask, none: &str, out: &mut Out) -> Result<Exit, Failure> {
+    let mut exit = Exit::Success;
+    let records = client::ask(&socket(cli)?, &command).await?;
+    for record in &records {
+        let result: DeliveryResult = record.parse()?;
+        if !result.ok {
+            exit = Exit::Found;
+        }
+        match out.form {
+            Form::Json => out.line(&record.json())?,
+            Form::Compact => out.line(&render::delivery(&result, out.style))?,
+        }
+    }
+    if records.is_empty() && out.form == Form::Compact {
+        note(none);
+    }
+    Ok(exit)
+}

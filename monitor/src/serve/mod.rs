@@ -1,0 +1,133 @@
+//! The control socket: clients ask, the daemon answers. Clients never slow the daemon down: each has a
+//! bounded queue and is told what it missed.
+
+pub mod filter;
+mod listen;
+pub mod protocol;
+pub mod records;
+mod session;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::task::JoinSet;
+
+pub use listen::{ControlSocket, ListenError};
+
+use crate::access::record::AccessRecord;
+use crate::alert::Alert;
+use crate::census::IdentityRecord;
+use records::{AlertQuery, DeadLetter, DeliveryResult, StatusRecord};
+
+/// Most clients at once.
+pub const MAX_CLIENTS: usize = 64;
+
+/// What the daemon gives its clients.
+///
+/// Methods that are not `async` may block (they may read the store): they are called on a thread for that.
+pub trait Backend: Send + Sync + 'static {
+    /// The last `n` accesses, newest last; fewer when fewer are kept. They must be the very objects that
+    /// [`Self::subscribe`] hands out, so that none is shown twice.
+    fn recent(&self, n: usize) -> impl Future<Output = Vec<Arc<AccessRecord>>> + Send;
+    /// Accesses from now on. The channel's capacity is what one client may fall behind.
+    fn subscribe(&self) -> broadcast::Receiver<Arc<AccessRecord>>;
+    /// Alerts, newest last.
+    fn alerts(&self, query: AlertQuery) -> Vec<Alert>;
+    /// New and changed alerts from now on.
+    fn subscribe_alerts(&self) -> broadcast::Receiver<Arc<Alert>>;
+    /// Identities seen.
+    fn identities(&self) -> impl Future<Output = Vec<IdentityRecord>> + Send;
+    /// The daemon's state.
+    fn status(&self) -> StatusRecord;
+    /// Sends a test to one webhook or to each, and waits for the answers. Empty: no such webhook.
+    fn send_test(
+        &self,
+        webhook: Option<String>,
+    ) -> impl Future<Output = Vec<DeliveryResult>> + Send;
+    /// Deliveries that were given up, oldest first.
+    fn dead_letters(&self) -> Vec<DeadLetter>;
+    /// Queues one dead letter, or all, again. Empty: there was none.
+    fn replay(&self, id: Option<String>) -> impl Future<Output = Vec<DeliveryResult>> + Send;
+}
+
+/// Patience of the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Clients at once.
+    pub clients: usize,
+    /// How long a client may take for its request.
+    pub request: Duration,
+    /// How long a client may take nothing while something waits for it.
+    pub stalled: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            clients: MAX_CLIENTS,
+            request: Duration::from_secs(5),
+            stalled: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Serves clients until `stop` becomes true (or its sender is gone), then tells those that follow and
+/// returns.
+pub async fn serve<B: Backend>(
+    socket: ControlSocket,
+    backend: Arc<B>,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+) {
+    let places = Arc::new(Semaphore::new(limits.clients));
+    let mut sessions = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = socket.listener.accept() => accepted,
+            Some(_) = sessions.join_next(), if !sessions.is_empty() => continue,
+            () = session::stopped(&mut stop) => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, most likely: what is open will close.
+                tracing::warn!(%error, "control socket: cannot accept a client");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        match stream.peer_cred() {
+            Ok(peer) => {
+                tracing::debug!(
+                    pid = peer.pid(),
+                    uid = peer.uid(),
+                    gid = peer.gid(),
+                    "control socket: client"
+                );
+            }
+            Err(error) => tracing::debug!(%error, "control socket: client without credentials"),
+        }
+        match places.clone().try_acquire_owned() {
+            Ok(place) => {
+                let session = session::run(stream, backend.clone(), limits, stop.clone());
+                sessions.spawn(async move {
+                    session.await;
+                    drop(place);
+                });
+            }
+            Err(_) => {
+                tracing::warn!(
+                    clients = limits.clients,
+                    "control socket: a client too many was sent away"
+                );
+                session::refuse(stream);
+            }
+        }
+    }
+    drop(socket);
+    let farewell = async { while sessions.join_next().await.is_some() {} };
+    // The rest is aborted when the set is dropped.
+    drop(tokio::time::timeout(Duration::from_secs(1), farewell).await);
+}

@@ -1,0 +1,264 @@
+//! What the daemon tells of itself, documented in docs/json.md. Unknown fields are ignored by readers;
+//! optional ones may be missing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::alert::Alert;
+use crate::judge::{FindingKind, Severity};
+
+/// `{"type":"status","v":1,…}`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StatusRecord {
+    /// Always `status`.
+    pub r#type: String,
+    /// Version of this form: 1.
+    pub v: u32,
+    /// Version of the daemon.
+    pub version: String,
+    /// Process id of the daemon.
+    pub pid: u32,
+    /// RFC 3339.
+    pub started: String,
+    /// Seconds since then.
+    pub uptime_s: u64,
+    /// What this host is.
+    #[serde(default)]
+    pub environment: Option<String>,
+    /// Configuration files in force; empty for the built-in defaults.
+    #[serde(default)]
+    pub config: Vec<String>,
+    /// Policy in force.
+    pub policy: PolicyStatus,
+    /// Kernel programs.
+    #[serde(default)]
+    pub hooks: Vec<HookStatus>,
+    /// Accesses understood.
+    pub accesses: AccessStatus,
+    /// What was lost, by cause. Causes that never happened may be missing.
+    #[serde(default)]
+    pub losses: Vec<Loss>,
+    /// What the decoder did not understand, by cause (`gap`, `bad-request` …).
+    #[serde(default)]
+    pub anomalies: Vec<Loss>,
+    /// Traffic that no program can see (`io_uring`, `sendfile` …), by cause.
+    #[serde(default)]
+    pub uncovered: Vec<Loss>,
+    /// Connections being decoded.
+    pub connections: ConnectionStatus,
+    /// Bounded queues between the parts.
+    #[serde(default)]
+    pub queues: Vec<QueueStatus>,
+    /// Identities known.
+    pub identities: IdentityStatus,
+    /// Alerts.
+    pub alerts: AlertStatus,
+    /// Webhooks.
+    #[serde(default)]
+    pub webhooks: Vec<WebhookStatus>,
+    /// Resident memory of the daemon, in bytes.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+}
+
+/// The policy in force.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PolicyStatus {
+    /// Counts successful loads since start; 0: no policy.
+    pub generation: u64,
+    /// RFC 3339 of the last successful load.
+    #[serde(default)]
+    pub loaded: Option<String>,
+    /// Identities it names.
+    pub identities: u64,
+    /// Why the last reload was refused; null when it was not.
+    #[serde(default)]
+    pub error: Option<String>,
+}
+
+/// A kernel program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HookStatus {
+    /// Where it is attached.
+    pub name: String,
+    /// Whether it is.
+    pub attached: bool,
+    /// How, or why not.
+    #[serde(default)]
+    pub detail: Option<String>,
+    /// Times it ran, when counted.
+    #[serde(default)]
+    pub runs: Option<u64>,
+}
+
+/// Accesses.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AccessStatus {
+    /// Since start.
+    pub total: u64,
+    /// Of these with a credential.
+    pub with_credential: u64,
+    /// Over the last seconds.
+    pub per_second: f64,
+}
+
+/// Something counted by cause.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Loss {
+    /// Why.
+    pub cause: String,
+    /// How much.
+    pub count: u64,
+    /// Of what: `records`, `bytes`, `connections`, `accesses`, `alerts` …
+    pub unit: String,
+}
+
+/// Connections.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConnectionStatus {
+    /// Being decoded.
+    pub open: u64,
+    /// Memory they hold, in bytes.
+    pub bytes: u64,
+    /// Bound of that.
+    pub max_bytes: u64,
+    /// Forgotten because of the bound.
+    pub forgotten: u64,
+}
+
+/// A bounded queue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueueStatus {
+    /// Which.
+    pub name: String,
+    /// Filled.
+    pub length: u64,
+    /// Bound.
+    pub capacity: u64,
+    /// Dropped because it was full.
+    pub dropped: u64,
+}
+
+/// Identities.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct IdentityStatus {
+    /// Known.
+    pub known: u64,
+    /// Forgotten because a bound was reached.
+    pub forgotten: u64,
+}
+
+/// Alerts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AlertStatus {
+    /// Raised since start.
+    pub raised: u64,
+    /// In the store.
+    pub stored: u64,
+    /// What is wrong with the store (disk full …); null when nothing is.
+    #[serde(default)]
+    pub error: Option<String>,
+}
+
+/// A webhook.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WebhookStatus {
+    /// Its name.
+    pub name: String,
+    /// `ok`, `retrying` or `disabled`.
+    pub state: String,
+    /// Deliveries waiting.
+    pub waiting: u64,
+    /// Age of the oldest of them, in seconds.
+    #[serde(default)]
+    pub oldest_s: Option<u64>,
+    /// Delivered since start.
+    pub delivered: u64,
+    /// Failed attempts since start.
+    pub failed: u64,
+    /// Dead letters kept.
+    pub dead_letters: u64,
+    /// The last failure, if it is not over.
+    #[serde(default)]
+    pub error: Option<String>,
+}
+
+/// `{"type":"delivery","v":1,…}`: how a test delivery or a replay went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeliveryResult {
+    /// Always `delivery`.
+    pub r#type: String,
+    /// Version of this form: 1.
+    pub v: u32,
+    /// Name of the webhook.
+    pub webhook: String,
+    /// `webhook-id` used.
+    pub id: String,
+    /// Whether the endpoint accepted it (or, for a replay, whether it was queued again).
+    pub ok: bool,
+    /// Status of the answer.
+    #[serde(default)]
+    pub status: Option<u16>,
+    /// What went wrong.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// Milliseconds until the answer.
+    #[serde(default)]
+    pub duration_ms: Option<u64>,
+}
+
+/// `{"type":"dead-letter","v":1,…}`: a delivery that was given up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// Always `dead-letter`.
+    pub r#type: String,
+    /// Version of this form: 1.
+    pub v: u32,
+    /// `webhook-id` of the delivery.
+    pub id: String,
+    /// Name of the webhook.
+    pub webhook: String,
+    /// The alert.
+    pub alert: String,
+    /// RFC 3339 when it was given up.
+    pub time: String,
+    /// Attempts made.
+    pub attempts: u32,
+    /// Why the last one failed.
+    pub error: String,
+}
+
+/// Which alerts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AlertQuery {
+    /// Only this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Only these kinds; empty: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<FindingKind>,
+    /// Only these identities; empty: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub identities: Vec<String>,
+    /// Only at least this bad.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+    /// Only so many, the newest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<usize>,
+}
+
+impl AlertQuery {
+    /// Whether an alert is one of those asked for, `last` aside.
+    #[must_use]
+    pub fn matches(&self, alert: &Alert) -> bool {
+        self.id.as_ref().is_none_or(|id| *id == alert.id)
+            && (self.kinds.is_empty() || self.kinds.contains(&alert.kind))
+            && (self.identities.is_empty()
+                || alert
+                    .identity
+                    .as_ref()
+                    .is_some_and(|name| self.identities.contains(name)))
+            && self.severity.is_none_or(|least| alert.severity >= least)
+    }
+}
