@@ -1,1 +1,73 @@
-//! Where bytes come from: the live kernel.
+//! Where events come from. A [`Source`] hands over what it has, in the order in which each socket
+//! made it; the pipeline asks again a few milliseconds later.
+
+pub mod btf;
+pub mod kernel;
+pub mod procfs;
+
+use monitor_ebpf::{Cgroup, Close, Data, Exec, Exit, Fork, Open};
+
+/// One thing that happened on the host.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// Bytes of a socket; the captured ones follow.
+    Data(&'a Data, &'a [u8]),
+    /// A socket was seen for the first time.
+    Open(&'a Open),
+    /// A socket closed, or its peer will send no more.
+    Close(&'a Close),
+    /// A process replaced its image.
+    Exec(&'a Exec),
+    /// A process was born.
+    Fork(&'a Fork),
+    /// A process ended.
+    Exit(&'a Exit),
+    /// A control group was made.
+    Cgroup(&'a Cgroup),
+}
+
+/// Losses a source knows of, by cause, since it began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceCounters {
+    /// Name and count, as in `monitor_ebpf::loss::NAMES`.
+    pub counters: Vec<(&'static str, u64)>,
+    /// Bytes that no buffer could be had for, by process and cause, largest first (at most 32).
+    pub uncovered: Vec<Uncovered>,
+    /// Processes whose capture was cut short to keep the rings fair, most first (at most 32).
+    pub shed: Vec<Shed>,
+}
+
+/// Bytes of one process that were not covered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uncovered {
+    /// Process.
+    pub pid: u32,
+    /// `io_uring`, `sendfile`, `mmsg`, `compat` or `other`.
+    pub cause: &'static str,
+    /// How many.
+    pub bytes: u64,
+}
+
+/// Calls of one process that were reduced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shed {
+    /// Process.
+    pub pid: u32,
+    /// Reduced to 64 bytes.
+    pub short: u64,
+    /// Reduced to counting.
+    pub counted: u64,
+}
+
+/// A supply of events.
+pub trait Source {
+    /// Hands over what there is now, at most about `budget` events; returns how many.
+    /// Control events (opens, processes) come before the bytes that may depend on them.
+    fn drain(&mut self, budget: usize, sink: &mut dyn FnMut(Event<'_>)) -> usize;
+
+    /// Losses so far.
+    fn counters(&mut self) -> SourceCounters;
+
+    /// How the source is attached, for people: one line a hook.
+    fn hooks(&self) -> Vec<String>;
+}

@@ -1,0 +1,182 @@
+//! Where the bytes of the current system call are, from its registers.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated as helpers;
+use monitor_ebpf::{ABSENT, dir, uncovered};
+
+use crate::{kernel::field, offset, syscall_nr};
+
+/// `thread_info.status` on x86: the system call came through a 32-bit entry.
+const TS_COMPAT: u32 = 2;
+/// Offset of `msg_iov` in the 64-bit `struct user_msghdr`; `msg_iovlen` follows.
+const MSGHDR_IOV: u64 = 16;
+
+/// `struct iovec`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Segment {
+    base: u64,
+    length: u64,
+}
+
+/// A system call's buffers in user memory: one, or a vector that is read as it is walked (an array of
+/// segments on the stack would take a third of it).
+#[derive(Clone, Copy)]
+pub(crate) struct Buffers {
+    base: u64,
+    /// 0 when `base` is the one buffer, else the number of segments at `base`.
+    count: u64,
+}
+
+impl Buffers {
+    /// Address and usable size of segment `i`, when `left` bytes of the call remain.
+    #[inline(always)]
+    pub(crate) fn segment(&self, i: usize, left: u32) -> Option<(u64, u32)> {
+        if self.count == 0 {
+            return if i == 0 {
+                Some((self.base, left))
+            } else {
+                None
+            };
+        }
+        if i as u64 >= self.count {
+            return None;
+        }
+        let segment = self.read(i)?;
+        let size = if segment.length < u64::from(left) {
+            segment.length as u32
+        } else {
+            left
+        };
+        Some((segment.base, size))
+    }
+
+    /// First eight bytes, zero where they cannot be read.
+    #[inline(always)]
+    pub(crate) fn peek(&self) -> u64 {
+        let address = if self.count == 0 {
+            self.base
+        } else {
+            match self.read(0) {
+                Some(segment) => segment.base,
+                None => return 0,
+            }
+        };
+        let mut out = 0_u64;
+        // SAFETY: the helper writes eight bytes of the stack variable or fails.
+        unsafe {
+            helpers::bpf_probe_read_user((&raw mut out).cast(), 8, address as *const c_void);
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn read(&self, i: usize) -> Option<Segment> {
+        let mut out = Segment { base: 0, length: 0 };
+        let from = self.base.wrapping_add((i * size_of::<Segment>()) as u64);
+        // SAFETY: the helper writes 16 bytes of the stack variable or fails.
+        let status = unsafe {
+            helpers::bpf_probe_read_user((&raw mut out).cast(), 16, from as *const c_void)
+        };
+        if status == 0 { Some(out) } else { None }
+    }
+
+    #[inline(always)]
+    fn one(base: u64) -> Self {
+        Self { base, count: 0 }
+    }
+
+    #[inline(always)]
+    fn vector(base: u64, count: u64) -> Result<Self, usize> {
+        if count == 0 {
+            Err(uncovered::OTHER)
+        } else {
+            Ok(Self { base, count })
+        }
+    }
+}
+
+/// Buffers of the system call that the current task is in, or why there are none.
+///
+/// # Safety
+/// `task` is the trusted current task.
+#[inline(always)]
+pub(crate) unsafe fn of_current(
+    task: *const c_void,
+    io_worker: bool,
+    way: u8,
+) -> Result<Buffers, usize> {
+    if io_worker {
+        return Err(uncovered::IO_URING);
+    }
+    // SAFETY: task is trusted.
+    let regs: *const c_void =
+        unsafe { helpers::bpf_task_pt_regs(task.cast_mut().cast()) } as *const c_void;
+    // SAFETY: fields of the task and its registers, whose types the verifier knows.
+    let (nr, arg1, arg2) = unsafe {
+        if offset!(task_ti_status) != ABSENT as usize
+            && field::<u32>(task, offset!(task_ti_status)) & TS_COMPAT != 0
+        {
+            return Err(uncovered::COMPAT);
+        }
+        (
+            field::<u64>(regs, offset!(regs_nr)) as u32,
+            field::<u64>(regs, offset!(regs_arg1)),
+            field::<u64>(regs, offset!(regs_arg2)),
+        )
+    };
+    let (plain, vectored, extended, flat, message) = if way == dir::TX {
+        (
+            syscall_nr!(write),
+            syscall_nr!(writev),
+            syscall_nr!(pwritev2),
+            syscall_nr!(sendto),
+            syscall_nr!(sendmsg),
+        )
+    } else {
+        (
+            syscall_nr!(read),
+            syscall_nr!(readv),
+            syscall_nr!(preadv2),
+            syscall_nr!(recvfrom),
+            syscall_nr!(recvmsg),
+        )
+    };
+    if nr == plain || nr == flat {
+        return Ok(Buffers::one(arg1));
+    }
+    if nr == vectored || nr == extended {
+        return Buffers::vector(arg1, arg2);
+    }
+    if nr == message {
+        let mut iov = [0_u64; 2];
+        // SAFETY: the helper writes 16 bytes of the stack array or fails.
+        let status = unsafe {
+            helpers::bpf_probe_read_user(
+                iov.as_mut_ptr().cast(),
+                16,
+                (arg1 + MSGHDR_IOV) as *const c_void,
+            )
+        };
+        if status != 0 {
+            return Err(uncovered::OTHER);
+        }
+        return Buffers::vector(iov[0], iov[1]);
+    }
+    Err(cause_of(nr))
+}
+
+/// Why a system call has no buffer that could be read.
+#[inline(always)]
+fn cause_of(nr: u32) -> usize {
+    if nr == syscall_nr!(io_uring_enter) {
+        uncovered::IO_URING
+    } else if nr == syscall_nr!(sendfile) || nr == syscall_nr!(splice) {
+        uncovered::SENDFILE
+    } else if nr == syscall_nr!(sendmmsg) || nr == syscall_nr!(recvmmsg) {
+        uncovered::MMSG
+    } else {
+        uncovered::OTHER
+    }
+}

@@ -1,0 +1,209 @@
+//! `on_socket_io`: one body for every send and receive of a stream socket.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated as helpers;
+use monitor_ebpf::{MAX_SEGMENTS, MESSAGE_BYTES, class, dir, loss, uncovered};
+
+use crate::{
+    buffer::{self, Buffers},
+    classify, connection, emit, fairness,
+    kernel::field,
+    maps::{SockState, count, sock_flag, sock_state, sock_state_or_new},
+    offset,
+};
+
+const AF_UNIX: u16 = 1;
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+const SOCK_STREAM: u16 = 1;
+const IPPROTO_TCP: u16 = 6;
+
+const MSG_OOB: i32 = 0x1;
+const MSG_PEEK: i32 = 0x2;
+const MSG_TRUNC: i32 = 0x20;
+const MSG_ERRQUEUE: i32 = 0x2000;
+
+/// `task_struct.flags`: a thread of io_uring's.
+const PF_IO_WORKER: u32 = 0x10;
+/// `task_struct.flags`: a kernel thread.
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// What moved: `result` bytes in direction `way` through `sk`, asked for with `flags`.
+///
+/// # Safety
+/// `sk` is the tracepoint's socket argument.
+#[inline(always)]
+pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, way: u8) {
+    if result < 0 || flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE) != 0 {
+        return;
+    }
+    // SAFETY: sk is trusted; the offsets are fields of struct sock.
+    let (family, kind, protocol) = unsafe {
+        (
+            field::<u16>(sk, offset!(skc_family)),
+            field::<u16>(sk, offset!(sk_type)),
+            field::<u16>(sk, offset!(sk_protocol)),
+        )
+    };
+    if kind != SOCK_STREAM || !(family == AF_INET || family == AF_INET6 || family == AF_UNIX) {
+        return;
+    }
+    // SAFETY: no preconditions; the task is trusted.
+    let task: *const c_void = unsafe { helpers::bpf_get_current_task_btf() }.cast();
+    // SAFETY: fields of the trusted current task.
+    let task_flags = unsafe { field::<u32>(task, offset!(task_flags)) };
+    if task_flags & PF_KTHREAD != 0 {
+        return;
+    }
+    // SAFETY: no preconditions.
+    let tgid = (unsafe { helpers::bpf_get_current_pid_tgid() } >> 32) as u32;
+
+    // SAFETY: sk is trusted.
+    let state = unsafe {
+        match sock_state(sk) {
+            Some(state) => state,
+            None => match sock_state_or_new(sk) {
+                Some(state) => state,
+                None => return count(loss::STATE, 1),
+            },
+        }
+    };
+    if state.flags & (sock_flag::OPENED | sock_flag::IGNORED) == 0 {
+        // SAFETY: sk is trusted.
+        unsafe { connection::first_sight(sk, state, family, protocol, tgid) };
+    }
+    if state.flags & sock_flag::IGNORED != 0 {
+        return;
+    }
+    if result == 0 {
+        if way == dir::RX && state.class != class::OTHER {
+            connection::end_of_file(state);
+        }
+        return;
+    }
+    count(loss::CALLS, 1);
+    let length = result as u32;
+    let w = (way & 1) as usize;
+    state.calls[w] = state.calls[w].wrapping_add(1);
+    state.bytes[w] = state.bytes[w].wrapping_add(u64::from(length));
+
+    // SAFETY: sk is trusted.
+    let start = unsafe { position(sk, state, protocol, w, length) };
+
+    let turned = state.flags & sock_flag::STARTED == 0 || state.last_dir != way;
+    if turned {
+        state.flags |= sock_flag::STARTED;
+        state.last_dir = way;
+        state.sent[w] = 0;
+        state.head[w] = 0;
+        state.head_len[w] = 0;
+    }
+    if state.class >= class::TLS {
+        return;
+    }
+    // Inside a long body most calls end here, or after a look at eight bytes.
+    let buffers = match if flags & MSG_TRUNC != 0 && way == dir::RX {
+        Err(uncovered::OTHER)
+    } else {
+        // SAFETY: task is trusted.
+        unsafe { buffer::of_current(task, task_flags & PF_IO_WORKER != 0, way) }
+    } {
+        Ok(buffers) => buffers,
+        Err(cause) => {
+            fairness::uncovered(tgid, cause, u64::from(length));
+            return;
+        }
+    };
+    let mut begins = turned;
+    if !turned && state.sent[w] >= MESSAGE_BYTES {
+        if !classify::may_begin(buffers.peek()) {
+            count(loss::CAPPED_BYTES, u64::from(length));
+            return;
+        }
+        state.sent[w] = 0;
+        state.head[w] = 0;
+        state.head_len[w] = 0;
+        begins = true;
+    }
+    // SAFETY: fields of the trusted current task.
+    let exec_id = unsafe { field::<u32>(task, offset!(task_self_exec_id)) };
+    let call = emit::Call {
+        way,
+        tgid,
+        exec_id,
+        begins,
+    };
+    send_up(state, &call, &buffers, start, length);
+}
+
+/// Offset of the call's first byte.
+///
+/// TCP sequence numbers are the same at both ends and see what no buffer could be had for; elsewhere
+/// bytes are counted.
+///
+/// # Safety
+/// `sk` is a trusted socket.
+#[inline(always)]
+unsafe fn position(
+    sk: *const c_void,
+    state: &mut SockState,
+    protocol: u16,
+    w: usize,
+    length: u32,
+) -> u32 {
+    let expected = state.next[w];
+    if protocol == IPPROTO_TCP {
+        // SAFETY: sk is trusted.
+        let tcp: *const c_void = unsafe { helpers::bpf_skc_to_tcp_sock(sk.cast_mut()) }.cast();
+        if !tcp.is_null() {
+            // SAFETY: the helper vouches for the type.
+            let end = unsafe {
+                if w == dir::TX as usize {
+                    field::<u32>(tcp, offset!(tcp_write_seq))
+                } else {
+                    field::<u32>(tcp, offset!(tcp_copied_seq))
+                }
+            };
+            let mut start = end.wrapping_sub(length);
+            // A receive that meets the FIN steps over its sequence number as well.
+            if w == dir::RX as usize
+                && state.flags & sock_flag::STARTED != 0
+                && start.wrapping_sub(expected) == 1
+            {
+                start = expected;
+            }
+            state.next[w] = start.wrapping_add(length);
+            return start;
+        }
+    }
+    state.next[w] = expected.wrapping_add(length);
+    expected
+}
+
+/// Sends the call's bytes up, segment by segment, as far as the message's share goes.
+#[inline(always)]
+fn send_up(state: &mut SockState, call: &emit::Call, buffers: &Buffers, start: u32, length: u32) {
+    let mut offset = start;
+    let mut left = length;
+    let mut begins = call.begins;
+    for i in 0..MAX_SEGMENTS {
+        if left == 0 {
+            return;
+        }
+        let Some((address, size)) = buffers.segment(i, left) else {
+            break;
+        };
+        if size == 0 {
+            continue;
+        }
+        emit::segment(state, call, begins, address, size, offset);
+        begins = false;
+        offset = offset.wrapping_add(size);
+        left = left.wrapping_sub(size);
+    }
+    if left > 0 {
+        // More segments than are walked: their bytes show as a gap in the offsets.
+        fairness::uncovered(call.tgid, uncovered::OTHER, u64::from(left));
+    }
+}

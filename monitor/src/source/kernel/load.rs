@@ -1,0 +1,359 @@
+//! Loads and attaches the programs, and reads their rings.
+
+use std::io;
+
+use aya::maps::{ArrayOfMaps, HashMap as BpfHashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::programs::{BtfTracePoint, ProgramError};
+use aya::{Btf, Ebpf, EbpfLoader, Pod};
+use monitor_ebpf::{ABI, Offsets, ProcessCounters, Settings, Syscalls, loss, uncovered};
+
+use super::{offsets, record};
+use crate::source::{self, Event, Shed, Source, SourceCounters, Uncovered};
+
+/// The programs, built by `cargo xtask build`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bailiwick.o"));
+
+/// Where the kernel describes its types.
+pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+/// Program and the tracepoint it is attached to.
+const PROGRAMS: [(&str, &str); 7] = [
+    ("process_exec", "sched_process_exec"),
+    ("process_fork", "sched_process_fork"),
+    ("process_exit", "sched_process_exit"),
+    ("cgroup_made", "cgroup_mkdir"),
+    ("sock_state", "inet_sock_set_state"),
+    ("sock_send", "sock_send_length"),
+    ("sock_recv", "sock_recv_length"),
+];
+/// `BPF_MAP_TYPE_RINGBUF` (include/uapi/linux/bpf.h).
+const RINGBUF: u32 = 27;
+/// Smallest ring per CPU.
+const MIN_RING: u32 = 256 << 10;
+/// Largest ring per CPU.
+const MAX_RING: u32 = 64 << 20;
+
+/// Why the programs do not run.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// No BTF, or unreadable.
+    #[error("cannot read the kernel's type information at {KERNEL_BTF}: {0}")]
+    NoBtf(#[source] io::Error),
+    /// BTF without what the programs need.
+    #[error("{0}")]
+    Btf(#[from] source::btf::BtfError),
+    /// A hook that this kernel does not have.
+    #[error("this kernel has no tracepoint {0}")]
+    NoTracepoint(&'static str),
+    /// The kernel refused for want of privilege.
+    #[error("the kernel refused {what}: {cause}")]
+    Privilege {
+        /// What was tried.
+        what: String,
+        /// Its words.
+        cause: String,
+    },
+    /// Anything else the kernel refused.
+    #[error("{what} failed: {cause}")]
+    Kernel {
+        /// What was tried.
+        what: String,
+        /// Its words.
+        cause: String,
+    },
+}
+
+impl LoadError {
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NoBtf(_) => {
+                "boot a kernel built with CONFIG_DEBUG_INFO_BTF (all current distributions do), and \
+                 let the daemon read /sys"
+            }
+            Self::Btf(_) => "this kernel's types differ from those known; please report its release",
+            Self::NoTracepoint(_) => "Linux 6.3 or newer is needed for the socket tracepoints",
+            Self::Privilege { .. } => {
+                "run as root, or with CAP_BPF and CAP_PERFMON; kernel lockdown must not be in \
+                 confidentiality mode"
+            }
+            Self::Kernel { .. } => "`bailiwick doctor` tells what this kernel allows",
+        }
+    }
+
+    /// sysexits code: 77 for want of privilege, else 69.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Privilege { .. } => 77,
+            Self::NoBtf(error) if error.kind() == io::ErrorKind::PermissionDenied => 77,
+            _ => 69,
+        }
+    }
+}
+
+/// Sizes and shares.
+#[derive(Clone, Copy, Debug)]
+pub struct KernelSettings {
+    /// Bytes of all data rings together.
+    pub ring_bytes: u64,
+    /// Fair share of a process while a ring is contended, bytes per second.
+    pub process_bytes_per_second: u64,
+    /// The monitor's own process: its sockets are left out.
+    pub monitor_pid: u32,
+    /// Hides kernel addresses in ids.
+    pub secret: u64,
+}
+
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Constants<T: Copy>(T);
+// SAFETY: monitor-ebpf's records are integers without padding.
+unsafe impl<T: Copy + 'static> Pod for Constants<T> {}
+
+/// The attached programs and their rings. Dropping it detaches everything.
+pub struct Kernel {
+    control: RingBuf<MapData>,
+    data: Vec<RingBuf<MapData>>,
+    losses: PerCpuArray<MapData, u64>,
+    processes: BpfHashMap<MapData, u32, Constants<ProcessCounters>>,
+    hooks: Vec<String>,
+    malformed: u64,
+    _programs: Ebpf,
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kernel").field("hooks", &self.hooks).finish_non_exhaustive()
+    }
+}
+
+fn kernel_error(what: &str, error: &(dyn std::error::Error + 'static)) -> LoadError {
+    let mut cause = error.to_string();
+    let mut inner = error.source();
+    let mut denied = false;
+    let mut at: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(this) = at {
+        if let Some(io) = this.downcast_ref::<io::Error>()
+            && matches!(io.raw_os_error(), Some(libc::EPERM | libc::EACCES))
+        {
+            denied = true;
+        }
+        at = this.source();
+    }
+    while let Some(next) = inner {
+        let text = next.to_string();
+        if !cause.contains(&text) {
+            cause.push_str(": ");
+            cause.push_str(&text);
+        }
+        inner = next.source();
+    }
+    // The verifier's log can be long; its end says why.
+    if cause.len() > 2000 {
+        let cut = cause.char_indices().map(|(i, _)| i).find(|i| cause.len() - i <= 2000);
+        cause = format!("…{}", &cause[cut.unwrap_or(0)..]);
+    }
+    // A verifier refusal is EACCES too, but comes with a log.
+    let verifier = error
+        .downcast_ref::<ProgramError>()
+        .is_some_and(|e| matches!(e, ProgramError::LoadError { verifier_log, .. } if !verifier_log.to_string().trim().is_empty()));
+    if denied && !verifier {
+        LoadError::Privilege { what: what.to_owned(), cause }
+    } else {
+        LoadError::Kernel { what: what.to_owned(), cause }
+    }
+}
+
+/// Bytes per CPU: the total divided, as a power of two of pages.
+fn ring_size(total: u64, cpus: u32) -> u32 {
+    let each = (total / u64::from(cpus.max(1))).clamp(u64::from(MIN_RING), u64::from(MAX_RING));
+    let each = u32::try_from(each).unwrap_or(MAX_RING);
+    // Round down to a power of two.
+    1 << (31 - each.leading_zeros())
+}
+
+impl Kernel {
+    /// Loads, sizes, fills and attaches everything.
+    ///
+    /// # Errors
+    /// Says what is missing: privilege, BTF, a tracepoint, or what the kernel said.
+    pub fn load(settings: &KernelSettings) -> Result<Self, LoadError> {
+        let blob = std::fs::read(KERNEL_BTF).map_err(LoadError::NoBtf)?;
+        let types = source::btf::Btf::parse(&blob)?;
+        for (_, tracepoint) in PROGRAMS {
+            if !types.has_tracepoint(tracepoint) {
+                return Err(LoadError::NoTracepoint(tracepoint));
+            }
+        }
+        let offsets = offsets::resolve(&types)?;
+        let cpus = aya::util::nr_cpus()
+            .map_err(|(what, error)| kernel_error(what, &error))
+            .and_then(|n| {
+                u32::try_from(n).map_err(|e| kernel_error("counting processors", &e))
+            })?;
+        let ring = ring_size(settings.ring_bytes, cpus);
+        let jiffies_per_second = 100;
+        let share = u32::try_from(settings.process_bytes_per_second / jiffies_per_second)
+            .unwrap_or(u32::MAX / 8);
+        let constants = Settings {
+            abi: ABI,
+            monitor_tgid: settings.monitor_pid,
+            secret: settings.secret,
+            ring_half: ring / 2,
+            ring_high: ring / 8 * 7,
+            process_rate: share,
+            cgroup_rate: share.saturating_mul(4),
+            process_burst: ring / 16,
+            cgroup_burst: ring / 4,
+        };
+        let calls: Syscalls = offsets::syscalls();
+        let mut loader = EbpfLoader::new();
+        let offsets_global = Constants::<Offsets>(offsets);
+        let calls_global = Constants(calls);
+        let settings_global = Constants(constants);
+        loader
+            .override_global("OFFSETS", &offsets_global, true)
+            .override_global("SYSCALLS", &calls_global, true)
+            .override_global("SETTINGS", &settings_global, true)
+            .map_max_entries("DATA", cpus);
+        let mut programs =
+            loader.load(OBJECT).map_err(|e| kernel_error("creating the maps", &e))?;
+
+        let mut outer: ArrayOfMaps<MapData> =
+            ArrayOfMaps::try_from(take(&mut programs, "DATA")?)
+                .map_err(|e| kernel_error("opening the ring table", &e))?;
+        let mut data = Vec::new();
+        for cpu in 0..cpus {
+            let shape = aya_obj::Map::new_from_params(RINGBUF, 0, 0, ring, 0);
+            let map = MapData::create(shape, "bailiwick_data", None)
+                .map_err(|e| kernel_error("creating a data ring", &e))?;
+            outer.set(cpu, &map, 0).map_err(|e| kernel_error("filling the ring table", &e))?;
+            data.push(
+                RingBuf::try_from(Map::RingBuf(map))
+                    .map_err(|e| kernel_error("mapping a data ring", &e))?,
+            );
+        }
+        let control = RingBuf::try_from(take(&mut programs, "CONTROL")?)
+            .map_err(|e| kernel_error("mapping the control ring", &e))?;
+        let losses = PerCpuArray::try_from(take(&mut programs, "LOSSES")?)
+            .map_err(|e| kernel_error("opening the loss counters", &e))?;
+        let processes = BpfHashMap::try_from(take(&mut programs, "PROCESSES")?)
+            .map_err(|e| kernel_error("opening the process counters", &e))?;
+
+        let btf = Btf::from_sys_fs().map_err(|e| kernel_error("reading the kernel's BTF", &e))?;
+        let mut hooks = Vec::new();
+        for (name, tracepoint) in PROGRAMS {
+            let program: &mut BtfTracePoint = programs
+                .program_mut(name)
+                .and_then(|program| program.try_into().ok())
+                .ok_or_else(|| LoadError::Kernel {
+                    what: format!("finding program {name}"),
+                    cause: "it is not in the object; build again".to_owned(),
+                })?;
+            program
+                .load(tracepoint, &btf)
+                .map_err(|e| kernel_error(&format!("loading program {name}"), &e))?;
+        }
+        // Attached only when all have loaded: processes first, so that no socket is seen before them.
+        for (name, tracepoint) in PROGRAMS {
+            if let Some(program) = programs.program_mut(name) {
+                let program: &mut BtfTracePoint = program
+                    .try_into()
+                    .map_err(|e: ProgramError| kernel_error("finding a program", &e))?;
+                program
+                    .attach()
+                    .map_err(|e| kernel_error(&format!("attaching to {tracepoint}"), &e))?;
+                hooks.push(format!("tp_btf/{tracepoint}"));
+            }
+        }
+        Ok(Self {
+            control,
+            data,
+            losses,
+            processes,
+            hooks,
+            malformed: 0,
+            _programs: programs,
+        })
+    }
+}
+
+fn take(programs: &mut Ebpf, name: &str) -> Result<Map, LoadError> {
+    programs.take_map(name).ok_or_else(|| LoadError::Kernel {
+        what: format!("finding map {name}"),
+        cause: "it is not in the object; build again".to_owned(),
+    })
+}
+
+impl Source for Kernel {
+    fn drain(&mut self, budget: usize, sink: &mut dyn FnMut(Event<'_>)) -> usize {
+        let mut seen = 0;
+        let mut malformed = 0;
+        let mut empty = |ring: &mut RingBuf<MapData>, most: usize| {
+            let mut n = 0;
+            while n < most {
+                let Some(item) = ring.next() else { break };
+                n += 1;
+                if !record::dispatch(&item, sink) {
+                    malformed += 1;
+                }
+            }
+            n
+        };
+        seen += empty(&mut self.control, usize::MAX);
+        let each = (budget / self.data.len().max(1)).max(1);
+        for ring in &mut self.data {
+            seen += empty(ring, each);
+        }
+        self.malformed += malformed;
+        seen
+    }
+
+    fn counters(&mut self) -> SourceCounters {
+        let mut out = SourceCounters::default();
+        for (index, name) in (0_u32..).zip(loss::NAMES) {
+            let sum = self
+                .losses
+                .get(&index, 0)
+                .map(|values| values.iter().copied().fold(0_u64, u64::wrapping_add))
+                .unwrap_or_default();
+            out.counters.push((name, sum));
+        }
+        out.counters.push(("malformed", self.malformed));
+        for entry in self.processes.iter().flatten() {
+            let (pid, Constants(process)) = entry;
+            for (cause, bytes) in uncovered::NAMES.into_iter().zip(process.uncovered) {
+                if bytes > 0 {
+                    out.uncovered.push(Uncovered { pid, cause, bytes });
+                }
+            }
+            if process.shed_short + process.shed_count > 0 {
+                let (short, counted) = (process.shed_short, process.shed_count);
+                out.shed.push(Shed { pid, short, counted });
+            }
+        }
+        out.uncovered.sort_by_key(|entry| std::cmp::Reverse(entry.bytes));
+        out.uncovered.truncate(32);
+        out.shed.sort_by_key(|entry| std::cmp::Reverse(entry.short + entry.counted));
+        out.shed.truncate(32);
+        out
+    }
+
+    fn hooks(&self) -> Vec<String> {
+        self.hooks.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_are_powers_of_two_within_bounds() {
+        assert_eq!(ring_size(16 << 20, 2), 8 << 20);
+        assert_eq!(ring_size(16 << 20, 3), 4 << 20);
+        assert_eq!(ring_size(1, 64), MIN_RING);
+        assert_eq!(ring_size(u64::MAX, 1), MAX_RING);
+    }
+}

@@ -1,0 +1,1 @@
+//! /proc as a source of what was there before.
