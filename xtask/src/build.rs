@@ -1,6 +1,8 @@
 //! Building both sides.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
@@ -31,9 +33,14 @@ pub(crate) fn ebpf(project: &Project, toolchain: &Toolchain) -> Result<()> {
     let mut cargo = cargo_ebpf(project, toolchain, "build", &[]);
     run(cargo.arg("--release"))?;
 
-    let built = project
+    let linked = project
         .target()
         .join("ebpf/bpfel-unknown-none/release/monitor-ebpf");
+    let built = linked.with_extension("stripped.o");
+    // BTF stays; DWARF would put ten times the size, and this machine's paths, into the binary.
+    run(Command::new(toolchain.llvm_program("llvm-objcopy"))
+        .arg("--strip-debug")
+        .args([&linked, &built]))?;
     let bytes = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
     ensure!(
         bytes.starts_with(b"\x7fELF"),
@@ -56,16 +63,27 @@ pub(crate) fn check_ebpf(project: &Project, toolchain: &Toolchain) -> Result<()>
     ))
 }
 
-fn cargo_ebpf(
-    project: &Project,
-    toolchain: &Toolchain,
-    command: &str,
-    flags: &[&str],
-) -> std::process::Command {
+fn cargo_ebpf(project: &Project, toolchain: &Toolchain, command: &str, flags: &[&str]) -> Command {
     let linker = setup::linker_path(project, toolchain);
     let linker = format!("-Clinker={}", linker.display());
+    // BTF names source lines; the same sources are to make the same object in any directory.
+    let remap = format!("--remap-path-prefix={}=.", project.root.display());
+    let home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")))
+        .unwrap_or_default();
+    let remap_home = format!(
+        "--remap-path-prefix={}=cargo",
+        home.join("registry/src").display()
+    );
     // Debug information is where the linker takes the BTF from that map definitions and programs need.
-    let mut rustflags = vec!["-Cdebuginfo=2", &linker, "-Clink-arg=--btf"];
+    let mut rustflags = vec![
+        "-Cdebuginfo=2",
+        &linker,
+        "-Clink-arg=--btf",
+        &remap,
+        &remap_home,
+    ];
     rustflags.extend(flags);
     let mut cargo = toolchain.cargo();
     cargo
@@ -93,7 +111,7 @@ fn cargo_ebpf(
 }
 
 /// Leaves an unchanged file alone, so that nothing is rebuilt for its new date.
-fn write_if_changed(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
+fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
     if fs::read(path).ok().as_deref() == Some(bytes) {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! Distribution packages, each with a file that shows it is there.
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::shell::system_program;
 
@@ -39,11 +39,17 @@ pub(crate) const LINKER: [Package; 3] = [
     Package::new("g++", "g++"),
 ];
 
+/// Where Debian puts one major version of LLVM.
+pub(crate) fn llvm_prefix(major: u32) -> PathBuf {
+    PathBuf::from(format!("/usr/lib/llvm-{major}"))
+}
+
 /// LLVM of one major version, for bpf-linker.
 pub(crate) fn llvm(major: u32) -> Package {
+    let config = llvm_prefix(major).join("bin/llvm-config");
     Package {
         name: format!("llvm-{major}-dev").into(),
-        brings: format!("/usr/lib/llvm-{major}/bin/llvm-config").into(),
+        brings: config.display().to_string().into(),
     }
 }
 

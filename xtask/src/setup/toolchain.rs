@@ -167,6 +167,11 @@ impl Toolchain {
         command
     }
 
+    /// A program of the LLVM that the linker was built with.
+    pub(crate) fn llvm_program(&self, name: &str) -> PathBuf {
+        packages::llvm_prefix(self.llvm).join("bin").join(name)
+    }
+
     /// What a build for the eBPF target takes beside the linker.
     pub(crate) fn target_args(&self) -> Vec<&'static str> {
         let mut args = vec!["--target", TARGET];

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::Toolchain;
+use super::{Toolchain, packages};
 use crate::project::Project;
 use crate::shell::{capture, program, run, unavailable};
 
@@ -54,7 +54,7 @@ pub(crate) fn bpf_linker(project: &Project, toolchain: &Toolchain) -> Result<()>
         "Installing {} {} for LLVM {llvm} into target/tools",
         BPF_LINKER.name, BPF_LINKER.version
     );
-    let prefix = PathBuf::from(format!("/usr/lib/llvm-{llvm}"));
+    let prefix = packages::llvm_prefix(llvm);
     let mut install = toolchain.cargo();
     BPF_LINKER.install_args(&mut install, &linker_root(project, toolchain));
     install
