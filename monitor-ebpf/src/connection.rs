@@ -9,12 +9,17 @@ use monitor_ebpf::{
 
 use crate::{
     kernel::{copy, field, follow},
-    maps::{CONTROL, OWN, SockState, Tuple, count, sock_flag, sock_state, sock_state_or_new},
+    maps::{
+        CONTROL, OWN, PAIRS, SENT_UP, SockState, Tuple, count, sock_flag, sock_state,
+        sock_state_or_new,
+    },
     offset, setting,
 };
 
 const AF_UNIX: u16 = 1;
+const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
+const BPF_NOEXIST: u64 = 1;
 const IPPROTO_TCP: u16 = 6;
 
 /// `include/net/tcp_states.h`.
@@ -137,9 +142,98 @@ pub(crate) unsafe fn first_sight(
         state.flags |= sock_flag::IGNORED;
         return;
     }
+    if protocol == IPPROTO_TCP && stays_here(&tuple, family) {
+        pair(state, &tuple);
+    }
     let kind = u32::from(family) << 16 | u32::from(protocol);
     open(sk, state, &tuple, kind, tgid);
     state.flags |= sock_flag::OPENED;
+}
+
+/// Whether the other end must be on this host: a loopback address, or this end's own.
+#[inline(always)]
+fn stays_here(tuple: &Tuple, family: u16) -> bool {
+    let v4 = family == AF_INET || (tuple.remote[10] == 0xff && tuple.remote[11] == 0xff);
+    let words: [u64; 4] = [
+        u64::from_ne_bytes(first_half(&tuple.local)),
+        u64::from_ne_bytes(second_half(&tuple.local)),
+        u64::from_ne_bytes(first_half(&tuple.remote)),
+        u64::from_ne_bytes(second_half(&tuple.remote)),
+    ];
+    (v4 && tuple.remote[12] == 127) || (words[0] == words[2] && words[1] == words[3])
+}
+
+#[inline(always)]
+fn first_half(b: &[u8; 16]) -> [u8; 8] {
+    [b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]
+}
+
+#[inline(always)]
+fn second_half(b: &[u8; 16]) -> [u8; 8] {
+    [b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]]
+}
+
+/// Joins the two ends of a connection within this host: what one end has sent up, the other need not.
+#[inline(always)]
+fn pair(state: &mut SockState, tuple: &Tuple) {
+    let other = Tuple {
+        local: tuple.remote,
+        remote: tuple.local,
+        local_port: tuple.remote_port,
+        remote_port: tuple.local_port,
+        pad: 0,
+    };
+    // SAFETY: the value is copied at once.
+    if let Some(first) = unsafe { PAIRS.get(other) } {
+        state.pair = *first;
+        state.second = 1;
+        let _ = PAIRS.remove(other);
+        // Where each direction begins: nothing has been sent up by this end so far.
+        let start = [state.next[1], state.next[0]];
+        let _ = SENT_UP.insert(state.pair, start, BPF_NOEXIST);
+    } else {
+        state.pair = state.cookie;
+        let _ = PAIRS.insert(*tuple, state.cookie, 0);
+        let start = [state.next[0], state.next[1]];
+        let _ = SENT_UP.insert(state.pair, start, BPF_NOEXIST);
+    }
+}
+
+/// Whether the other end has sent up this direction as far as `end`.
+#[inline(always)]
+pub(crate) fn known_up_to(state: &SockState, w: usize, end: u32) -> bool {
+    if state.pair == 0 {
+        return false;
+    }
+    // SAFETY: the value is copied at once.
+    match unsafe { SENT_UP.get(state.pair) } {
+        Some(up) => {
+            let reached = if (w as u8 ^ state.second) & 1 == 0 {
+                up[0]
+            } else {
+                up[1]
+            };
+            (end.wrapping_sub(reached) as i32) <= 0
+        }
+        None => false,
+    }
+}
+
+/// Notes that this end has sent up a direction as far as `end`.
+#[inline(always)]
+pub(crate) fn sent_up(state: &SockState, w: usize, end: u32) {
+    if state.pair != 0
+        && let Some(up) = SENT_UP.get_ptr_mut(state.pair)
+    {
+        // SAFETY: points into a map value; a torn update costs a second copy of some bytes.
+        unsafe {
+            if (w as u8 ^ state.second) & 1 == 0 {
+                (*up)[0] = end;
+            } else {
+                (*up)[1] = end;
+            }
+        }
+    }
 }
 
 /// Addresses of a TCP socket; zero for a unix one.
@@ -239,6 +333,8 @@ fn open(sk: *const c_void, state: &SockState, tuple: &Tuple, kind: u32, tgid: u3
             .and_then(|net| copy::<u32>(net, offset!(net_inum)))
             .unwrap_or(0);
         (*record).tgid = tgid;
+        let task: *const c_void = helpers::bpf_get_current_task_btf().cast();
+        (*record).exec_id = field::<u32>(task, offset!(task_self_exec_id));
         (*record).family = family;
         (*record).local_port = tuple.local_port;
         (*record).remote_port = tuple.remote_port;

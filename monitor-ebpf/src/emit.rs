@@ -29,7 +29,8 @@ pub(crate) struct Call {
     pub(crate) begins: bool,
 }
 
-/// Sends up one segment: `size` bytes at user address `address`, at `offset` of the stream.
+/// Sends up one segment: `size` bytes at user address `address`, at `offset` of the stream. False when
+/// less went up than the message's share allows.
 #[inline(always)]
 pub(crate) fn segment(
     state: &mut SockState,
@@ -38,11 +39,12 @@ pub(crate) fn segment(
     address: u64,
     size: u32,
     offset: u32,
-) {
+) -> bool {
     let w = (call.way & 1) as usize;
     let sent = state.sent[w];
     if sent >= MESSAGE_BYTES {
-        return count(loss::CAPPED_BYTES, u64::from(size));
+        count(loss::CAPPED_BYTES, u64::from(size));
+        return true;
     }
     let mut want = MESSAGE_BYTES - sent;
     if size < want {
@@ -55,7 +57,8 @@ pub(crate) fn segment(
     // SAFETY: no preconditions.
     let cpu = unsafe { helpers::bpf_get_smp_processor_id() } as u32;
     let Some(ring) = DATA.get(cpu) else {
-        return count(loss::DATA_RING, 1);
+        count(loss::DATA_RING, 1);
+        return false;
     };
     let ring: *mut c_void = core::ptr::from_ref(ring).cast_mut().cast();
     // SAFETY: the ring is a map.
@@ -72,7 +75,7 @@ pub(crate) fn segment(
         Share::Nothing => {
             // The number is used up: user space sees that a record is missing.
             state.seq = state.seq.wrapping_add(1);
-            return;
+            return false;
         }
     }
     state.sent[w] = sent + want;
@@ -87,13 +90,13 @@ pub(crate) fn segment(
         ring,
     };
     if want <= PAYLOAD_CLASSES[0] as u32 {
-        record.write::<{ PAYLOAD_CLASSES[0] }>();
+        record.write::<{ PAYLOAD_CLASSES[0] }>()
     } else if want <= PAYLOAD_CLASSES[1] as u32 {
-        record.write::<{ PAYLOAD_CLASSES[1] }>();
+        record.write::<{ PAYLOAD_CLASSES[1] }>()
     } else if want <= PAYLOAD_CLASSES[2] as u32 {
-        record.write::<{ PAYLOAD_CLASSES[2] }>();
+        record.write::<{ PAYLOAD_CLASSES[2] }>()
     } else {
-        record.write::<{ PAYLOAD_CLASSES[3] }>();
+        record.write::<{ PAYLOAD_CLASSES[3] }>()
     }
 }
 
@@ -110,7 +113,7 @@ struct Record<'a> {
 
 impl Record<'_> {
     #[inline(always)]
-    fn write<const ROOM: usize>(self) {
+    fn write<const ROOM: usize>(self) -> bool {
         let state = self.state;
         let seq = state.seq;
         state.seq = seq.wrapping_add(1);
@@ -121,7 +124,8 @@ impl Record<'_> {
                 helpers::bpf_ringbuf_reserve(self.ring, (size_of::<Data>() + ROOM) as u64, 0)
                     .cast::<u8>();
             if slot.is_null() {
-                return count(loss::DATA_RING, 1);
+                count(loss::DATA_RING, 1);
+                return false;
             }
             let payload = slot.add(size_of::<Data>());
             let mut take = self.want;
@@ -161,6 +165,7 @@ impl Record<'_> {
                 pad: 0,
             });
             helpers::bpf_ringbuf_submit(slot.cast(), u64::from(BPF_RB_NO_WAKEUP));
+            flags & (data_flag::FAULT | data_flag::SHED) == 0
         }
     }
 }

@@ -228,8 +228,8 @@ pub struct Open {
     pub rx_base: u32,
     /// Unix path (of the listening side), as bound; an abstract name begins with a zero byte.
     pub path: [u8; NAME_BYTES],
-    /// Reserved, zero.
-    pub pad: u32,
+    /// `self_exec_id` of the process' image.
+    pub exec_id: u32,
 }
 
 /// A socket that closed, or whose peer will send no more.

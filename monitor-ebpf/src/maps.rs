@@ -67,6 +67,8 @@ pub(crate) mod sock_flag {
     pub(crate) const SERVER: u8 = 16;
     /// Offsets are TCP sequence numbers.
     pub(crate) const SEQUENCED: u8 = 32;
+    /// End of file was told of.
+    pub(crate) const ENDED: u8 = 128;
     /// Some direction has carried bytes: `last_dir` means something.
     pub(crate) const STARTED: u8 = 64;
 }
@@ -80,6 +82,9 @@ pub(crate) struct SockState {
     pub(crate) bytes: [u64; 2],
     /// First bytes of the message under way, lowest byte first, by direction.
     pub(crate) head: [u64; 2],
+    /// Names the connection when both ends may be on this host: the cookie of the end seen first.
+    /// 0 when the other end is elsewhere.
+    pub(crate) pair: u64,
     /// Next offset, by direction.
     pub(crate) next: [u32; 2],
     /// First offsets, as established.
@@ -100,8 +105,10 @@ pub(crate) struct SockState {
     pub(crate) flags: u8,
     /// Bytes in `head`, by direction; [`HEAD_DECIDED`] when the message was classified.
     pub(crate) head_len: [u8; 2],
+    /// 1 when this end was not the first of its pair: its directions are the other way round.
+    pub(crate) second: u8,
     /// Reserved, zero.
-    pub(crate) pad: [u8; 5],
+    pub(crate) pad: [u8; 4],
 }
 
 /// [`SockState::head_len`] of a message that needs no more bytes to be classified.
@@ -150,12 +157,20 @@ pub(crate) static CGROUPS: LruHashMap<u64, Bucket, 4096> = LruHashMap::new();
 #[btf_map]
 pub(crate) static OWN: LruHashMap<Tuple, u8, 1024> = LruHashMap::new();
 
+/// Ends of connections within this host, by their addresses: cookie of the end seen first.
+#[btf_map]
+pub(crate) static PAIRS: LruHashMap<Tuple, u64, 8192> = LruHashMap::new();
+
+/// How far each direction of a connection within this host has been sent up, by its pair: what the
+/// first end sends, and what it receives.
+#[btf_map]
+pub(crate) static SENT_UP: LruHashMap<u64, [u32; 2], 8192> = LruHashMap::new();
+
 /// Adds to a loss counter of this CPU.
 #[inline(always)]
 pub(crate) fn count(which: u32, amount: u64) {
     if let Some(slot) = LOSSES.get_ptr_mut(which) {
-        // SAFETY: the slot is this CPU's own; a lost update under preemption costs one count of a
-        // statistic, so it is added atomically.
+        // SAFETY: the slot is this CPU's own; the add is atomic because the program can be preempted.
         unsafe { add(slot, amount) };
     }
 }

@@ -77,7 +77,9 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
         return;
     }
     if result == 0 {
-        if way == dir::RX && state.class != class::OTHER {
+        // Once: some programs go on reading at the end.
+        if way == dir::RX && state.class < class::TLS && state.flags & sock_flag::ENDED == 0 {
+            state.flags |= sock_flag::ENDED;
             connection::end_of_file(state);
         }
         return;
@@ -102,6 +104,10 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
     if state.class >= class::TLS {
         return;
     }
+    // Within one host the sender has told of these bytes already.
+    if way == dir::RX && connection::known_up_to(state, w, start.wrapping_add(length)) {
+        return;
+    }
     // Inside a long body most calls end here, or after a look at eight bytes.
     let buffers = match if flags & MSG_TRUNC != 0 && way == dir::RX {
         Err(uncovered::OTHER)
@@ -119,6 +125,9 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
     if !turned && state.sent[w] >= MESSAGE_BYTES {
         if !classify::may_begin(buffers.peek()) {
             count(loss::CAPPED_BYTES, u64::from(length));
+            if way == dir::TX {
+                connection::sent_up(state, w, start.wrapping_add(length));
+            }
             return;
         }
         state.sent[w] = 0;
@@ -134,7 +143,9 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
         exec_id,
         begins,
     };
-    send_up(state, &call, &buffers, start, length);
+    if send_up(state, &call, &buffers, start, length) && way == dir::TX {
+        connection::sent_up(state, w, start.wrapping_add(length));
+    }
 }
 
 /// Offset of the call's first byte.
@@ -181,15 +192,23 @@ unsafe fn position(
     expected
 }
 
-/// Sends the call's bytes up, segment by segment, as far as the message's share goes.
+/// Sends the call's bytes up, segment by segment, as far as the message's share goes; false when some
+/// of that could not be sent.
 #[inline(always)]
-fn send_up(state: &mut SockState, call: &emit::Call, buffers: &Buffers, start: u32, length: u32) {
+fn send_up(
+    state: &mut SockState,
+    call: &emit::Call,
+    buffers: &Buffers,
+    start: u32,
+    length: u32,
+) -> bool {
     let mut offset = start;
     let mut left = length;
     let mut begins = call.begins;
+    let mut all = true;
     for i in 0..MAX_SEGMENTS {
         if left == 0 {
-            return;
+            return all;
         }
         let Some((address, size)) = buffers.segment(i, left) else {
             break;
@@ -197,7 +216,7 @@ fn send_up(state: &mut SockState, call: &emit::Call, buffers: &Buffers, start: u
         if size == 0 {
             continue;
         }
-        emit::segment(state, call, begins, address, size, offset);
+        all &= emit::segment(state, call, begins, address, size, offset);
         begins = false;
         offset = offset.wrapping_add(size);
         left = left.wrapping_sub(size);
@@ -205,5 +224,7 @@ fn send_up(state: &mut SockState, call: &emit::Call, buffers: &Buffers, start: u
     if left > 0 {
         // More segments than are walked: their bytes show as a gap in the offsets.
         fairness::uncovered(call.tgid, uncovered::OTHER, u64::from(left));
+        return false;
     }
+    all
 }

@@ -1,6 +1,32 @@
 //! Bytes of connections become HTTP messages.
 //!
-//! Pure: no I/O, no clock, no panic on any input, every buffer bounded.
+//! Pure: no I/O, no clock, no panic on any input, every buffer bounded. One [`Connection`] per TCP
+//! or unix stream connection takes [`Piece`]s from the taps of one or both of its ends and tells an
+//! [`Exchanges`] what was asked and answered.
+//!
+//! Bytes may be missing by design (bodies stay in the kernel) or by accident. Where their number
+//! says enough they are skipped by arithmetic; where it does not, the direction is lost until the
+//! next message is recognised, and a response is given to a request only when the order of both is
+//! beyond doubt.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+mod body;
+mod buffer;
+mod connection;
+mod framing;
+mod half;
+mod head;
+mod pairing;
+mod stream;
+
+use std::fmt;
+
+pub use connection::Connection;
 
 /// Which way bytes travel, as HTTP sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,8 +37,19 @@ pub enum Dir {
     ToClient,
 }
 
+impl Dir {
+    /// The other one.
+    #[must_use]
+    pub fn opposite(self) -> Self {
+        match self {
+            Self::ToServer => Self::ToClient,
+            Self::ToClient => Self::ToServer,
+        }
+    }
+}
+
 /// A run of bytes of one direction of one connection, as one end saw it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Piece<'a> {
     /// Direction.
     pub dir: Dir,
@@ -29,7 +66,7 @@ pub struct Piece<'a> {
 }
 
 /// A request head. Borrowed from the connection's buffer: valid for one call.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct RequestHead<'a> {
     /// Method as sent.
     pub method: &'a str,
@@ -50,7 +87,7 @@ pub struct RequestHead<'a> {
 }
 
 /// A response head.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct ResponseHead<'a> {
     /// Status code. Never 1xx except 101.
     pub status: u16,
@@ -58,6 +95,44 @@ pub struct ResponseHead<'a> {
     pub headers: &'a [httparse::Header<'a>],
     /// Nanoseconds at which its first byte was seen.
     pub time: u64,
+}
+
+// The contents of pieces and heads may be secret: they are never formatted.
+
+impl fmt::Debug for Piece<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Piece")
+            .field("dir", &self.dir)
+            .field("off", &self.off)
+            .field("data", &self.data.len())
+            .field("hole", &self.hole)
+            .field("time", &self.time)
+            .field("start", &self.start)
+            .finish()
+    }
+}
+
+impl fmt::Debug for RequestHead<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHead")
+            .field("method", &self.method)
+            .field("headers", &self.headers.len())
+            .field("off", &self.off)
+            .field("time", &self.time)
+            .field("resynchronised", &self.resynchronised)
+            .field("truncated", &self.truncated)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ResponseHead<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseHead")
+            .field("status", &self.status)
+            .field("headers", &self.headers.len())
+            .field("time", &self.time)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a request has no response.

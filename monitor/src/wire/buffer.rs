@@ -1,0 +1,49 @@
+//! Bytes held across pieces. They may contain credentials, so they are wiped before they are freed.
+
+use zeroize::Zeroize;
+
+/// A bounded byte buffer that is zeroed when it grows out of its memory and when it is dropped.
+#[derive(Default)]
+pub(super) struct Buffer {
+    bytes: Vec<u8>,
+}
+
+impl Buffer {
+    /// Smallest allocation: heads are rarely shorter.
+    const FIRST: usize = 512;
+
+    /// Appends as much of `data` as keeps the buffer within `limit` bytes; returns how much that was.
+    pub(super) fn push(&mut self, data: &[u8], limit: usize) -> usize {
+        let room = limit.saturating_sub(self.bytes.len());
+        let taken = data.get(..room).unwrap_or(data);
+        let need = self.bytes.len().saturating_add(taken.len());
+        if need > self.bytes.capacity() {
+            let capacity = need.next_power_of_two().max(Self::FIRST).min(limit);
+            let mut grown = Vec::with_capacity(capacity);
+            grown.extend_from_slice(&self.bytes);
+            self.bytes.zeroize();
+            self.bytes = grown;
+        }
+        self.bytes.extend_from_slice(taken);
+        taken.len()
+    }
+
+    pub(super) fn as_slice(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Bytes of heap.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
+}
