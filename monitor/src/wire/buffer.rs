@@ -9,8 +9,10 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    /// Smallest allocation: heads are rarely shorter.
-    const FIRST: usize = 512;
+    /// Heap that a buffer which holds so many bytes takes.
+    pub(super) fn sized(bytes: usize) -> usize {
+        bytes.next_power_of_two().max(64)
+    }
 
     /// Appends as much of `data` as keeps the buffer within `limit` bytes; returns how much that was.
     pub(super) fn push(&mut self, data: &[u8], limit: usize) -> usize {
@@ -18,7 +20,7 @@ impl Buffer {
         let taken = data.get(..room).unwrap_or(data);
         let need = self.bytes.len().saturating_add(taken.len());
         if need > self.bytes.capacity() {
-            let capacity = need.next_power_of_two().max(Self::FIRST).min(limit);
+            let capacity = Self::sized(need).min(limit);
             let mut grown = Vec::with_capacity(capacity);
             grown.extend_from_slice(&self.bytes);
             self.bytes.zeroize();

@@ -143,6 +143,16 @@ impl<P> Connection<P> {
         }
     }
 
+    /// Takes note that records of this connection were lost (the kernel numbers them), in whichever
+    /// direction, with nothing to fill them. To be called before the next piece is fed.
+    ///
+    /// Offsets show that bytes are missing, but not always whether whole messages are among them.
+    /// With this, a response that is recognised behind missing bytes is not given to a request that
+    /// was sent before the loss; without it, it is if nothing speaks against it.
+    pub fn lost_records(&mut self) {
+        self.queue.doubt();
+    }
+
     /// Whether [`Self::settle`] has something to do.
     #[must_use]
     pub fn waiting(&self) -> bool {
@@ -686,12 +696,10 @@ impl<P> Connection<P> {
                 sink.anomaly(Anomaly::Resynchronised);
             }
             let given_up = self.queue.keep_last_turn(sink);
-            let explained = given_up > 0
-                || self
-                    .queue
-                    .oldest()
-                    .is_some_and(|request| request.resynchronised);
-            if mem::take(&mut self.down.missed) && !explained {
+            let missed = mem::take(&mut self.down.missed);
+            if self.queue.oldest().is_some_and(|oldest| {
+                oldest.lossy || (missed && given_up == 0 && !oldest.resynchronised)
+            }) {
                 // The oldest one's response was missed, and the request for this one too.
                 self.queue.give_up(Unanswered::Lost, sink);
             }

@@ -356,7 +356,8 @@ struct RequestLine<'b> {
 impl<'b> RequestLine<'b> {
     /// Reads a line as lenient servers do (RFC 9112 §3): any run of blanks between the parts.
     fn parse(line: &'b [u8]) -> Option<Self> {
-        let trimmed = trim(line.strip_suffix(b"\r").unwrap_or(line));
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let trimmed = trim(line);
         let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
         let method_end = trimmed.iter().position(is_blank)?;
         let version_start = trimmed.iter().rposition(is_blank)?;
@@ -369,7 +370,11 @@ impl<'b> RequestLine<'b> {
         if target.is_empty() {
             return None;
         }
-        let single = method.len() + target.len() + 2 == version_start + 1;
+        // One space each, and nothing behind.
+        let spaces = [method_end, version_start].map(|at| trimmed.get(at) == Some(&b' '));
+        let single = spaces == [true; 2]
+            && method.len() + target.len() + 1 == version_start
+            && trimmed.len() == line.len();
         Some(Self {
             method: str::from_utf8(method).ok()?,
             target,

@@ -23,6 +23,8 @@ mod half;
 mod head;
 mod pairing;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 

@@ -40,6 +40,8 @@ pub(super) struct InFlight<P> {
     pub(super) resynchronised: bool,
     /// It waits for leave to send its body.
     pub(super) expects_continue: bool,
+    /// Records were lost after it.
+    pub(super) lossy: bool,
     /// Requests between it and the one in front may have been missed: responses cannot be counted
     /// off. Set by [`Queue::push`].
     doubtful: bool,
@@ -53,6 +55,7 @@ impl<P> InFlight<P> {
             turned: false,
             resynchronised: false,
             expects_continue: false,
+            lossy: false,
             doubtful: false,
         }
     }
@@ -155,6 +158,13 @@ impl<P> Queue<P> {
         }
         self.oldest = self.more.pop_front();
         last + 1
+    }
+
+    /// Records were lost.
+    pub(super) fn doubt(&mut self) {
+        for request in self.oldest.iter_mut().chain(&mut self.more) {
+            request.lossy = true;
+        }
     }
 
     /// The oldest, if any.

@@ -9,7 +9,7 @@ use super::buffer::Buffer;
 /// most; forwards, bodies that nobody captures can be far longer.
 const LOOK_BACK: u32 = 256 << 20;
 /// Most early pieces kept per direction.
-const MAX_SEGMENTS: usize = 64;
+const MAX_SEGMENTS: usize = 128;
 /// Longest early piece kept; the rest counts as not captured.
 const MAX_SEGMENT: usize = 16 * 1024;
 
@@ -99,6 +99,10 @@ impl Stream {
     pub(super) fn advance(&mut self, bytes: u32) {
         self.next = self.next.map(|next| next.wrapping_add(bytes));
         self.known = self.known.saturating_sub(bytes);
+        if self.known == 0 && !self.early.is_empty() {
+            // All of them lie behind by now.
+            self.early = Vec::new();
+        }
     }
 
     /// Moves to `off`, whatever lies between, and forgets what was waited for.
@@ -159,7 +163,7 @@ impl Stream {
             && before.off.wrapping_add(extent(before.data.len(), 0)) == off
         {
             let need = before.data.len() + data.len();
-            let grown = need.next_power_of_two().max(before.data.capacity());
+            let grown = Buffer::sized(need).max(before.data.capacity());
             if need <= MAX_SEGMENT && held - before.data.capacity() + grown <= limit {
                 before.data.push(data, MAX_SEGMENT);
                 return true;
@@ -169,7 +173,7 @@ impl Stream {
             true => self.early.capacity().max(2),
             false => 0,
         };
-        let need = data.len().next_power_of_two().max(512) + entries * size_of::<Segment>();
+        let need = Buffer::sized(data.len()) + entries * size_of::<Segment>();
         if self.early.len() >= MAX_SEGMENTS || held.saturating_add(need) > limit {
             return false;
         }

@@ -1,0 +1,12 @@
+//! Tests of the wire as a whole.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod conversations;
+mod recorder;
+mod splits;
