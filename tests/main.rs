@@ -1,0 +1,37 @@
+//! End to end: real programs on the real kernel. One file a theme.
+
+mod bad_input;
+mod clients;
+mod flood;
+mod lifecycle;
+mod netns;
+mod policy;
+mod privileges;
+mod secrets;
+mod split;
+mod systemd;
+mod unix;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, run};
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Each test watches the whole host: side by side they would measure each other.
+    arguments.test_threads = Some(1);
+    let trials = [
+        systemd::trials(),
+        clients::trials(),
+        unix::trials(),
+        netns::trials(),
+        split::trials(),
+        lifecycle::trials(),
+        policy::trials(),
+        secrets::trials(),
+        bad_input::trials(),
+        privileges::trials(),
+        flood::trials(),
+    ];
+    run(&arguments, trials.into_iter().flatten().collect()).exit_code()
+}

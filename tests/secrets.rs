@@ -1,0 +1,228 @@
+//! A secret that crosses the wire is nowhere afterwards.
+
+use std::fs;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use e2e::http::{Answerer, get};
+use e2e::trial::root;
+use e2e::{Daemon, Receiver, Setup, unique};
+use libtest_mimic::Trial;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        root("secrets::nothing_kept_has_them", nothing_kept_has_them),
+        root("secrets::memory_has_them_no_more", memory_has_them_no_more),
+    ]
+}
+
+/// Secrets and the forms in which they cross the wire.
+struct Planted {
+    needles: Vec<String>,
+    requests: Vec<(String, Vec<(String, String)>)>,
+}
+
+impl Planted {
+    fn new() -> Self {
+        let word = |what: &str| unique(&format!("planted{what}")).replace('-', "");
+        let (bearer, password, query, cookie, key, path) = (
+            word("b"),
+            word("p"),
+            word("q"),
+            word("c"),
+            word("k"),
+            word("s"),
+        );
+        let basic = STANDARD.encode(format!("user:{password}"));
+        let header = |name: &str, value: String| vec![(name.to_owned(), value)];
+        let requests = vec![
+            (
+                "/bearer".to_owned(),
+                header("Authorization", format!("Bearer {bearer}")),
+            ),
+            (
+                "/basic".to_owned(),
+                header("Authorization", format!("Basic {basic}")),
+            ),
+            (format!("/query?api_key={query}"), Vec::new()),
+            (
+                "/cookie".to_owned(),
+                header("Cookie", format!("session={cookie}")),
+            ),
+            ("/key".to_owned(), header("X-Api-Key", key.clone())),
+            // Where Telegram has it.
+            (format!("/bot123456:{path}/sendMessage"), Vec::new()),
+        ];
+        Self {
+            needles: vec![bearer, password, basic, query, cookie, key, path],
+            requests,
+        }
+    }
+
+    fn send(&self, server: &Answerer) -> Result<()> {
+        for (path, headers) in &self.requests {
+            let headers: Vec<(&str, &str)> = headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect();
+            get(server.address(), path, &headers)?;
+        }
+        Ok(())
+    }
+
+    /// Which secret is in there.
+    fn find(&self, bytes: &[u8]) -> Option<&str> {
+        self.needles
+            .iter()
+            .find(|needle| {
+                bytes
+                    .windows(needle.len())
+                    .any(|window| window == needle.as_bytes())
+            })
+            .map(String::as_str)
+    }
+}
+
+fn daemon(receiver: &Receiver, keys: &Path, planted: &Planted) -> Result<Daemon> {
+    let trap = keys.join("trap");
+    fs::write(&trap, &planted.needles[0])?;
+    Setup::default()
+        .policy(&format!(
+            "[identities.trap]\nowner = \"security\"\ncredentials = [\"file:{}\"]\n",
+            trap.display()
+        ))
+        .config("cookies = [\"session\"]\n[log]\nlevel = \"trace\"\n")
+        .config(&receiver.config(keys)?)
+        .start()
+}
+
+fn nothing_kept_has_them() -> Result<()> {
+    let (receiver, keys, planted) = (Receiver::start()?, tempfile::tempdir()?, Planted::new());
+    let mut daemon = daemon(&receiver, keys.path(), &planted)?;
+    let server = Answerer::inet()?;
+    let shown = {
+        let mut watch = daemon.watch()?;
+        planted.send(&server)?;
+        let accesses = watch.accesses_of(&server.address().to_string())?;
+        ensure!(
+            accesses.len() == planted.requests.len(),
+            "not all were seen: {accesses:#?}"
+        );
+        let without = accesses
+            .iter()
+            .filter(|access| access.credential.is_none())
+            .count();
+        ensure!(
+            without <= 1,
+            "credentials were not recognised: {accesses:#?}"
+        );
+        serde_json::to_string(&accesses)?
+    };
+    ensure!(
+        planted.find(shown.as_bytes()).is_none(),
+        "tail shows {:?}",
+        planted.find(shown.as_bytes())
+    );
+    receiver.wait("the canary's webhook", |delivery| {
+        delivery.body["kind"] == "canary"
+    })?;
+    for delivery in receiver.deliveries()? {
+        let found = planted.find(delivery.raw.as_bytes());
+        ensure!(found.is_none(), "webhook {} has {found:?}", delivery.id);
+    }
+    for command in ["alerts", "identities", "status"] {
+        for format in ["json", "compact"] {
+            let output = daemon.run(&[command, "-o", format])?;
+            let found = planted
+                .find(&[output.stdout, output.stderr].concat())
+                .map(str::to_owned);
+            ensure!(found.is_none(), "`{command} -o {format}` has {found:?}");
+        }
+    }
+    daemon.stop()?;
+    let mut looked_at = 0;
+    for path in files(daemon.dir())? {
+        if path
+            .file_name()
+            .is_some_and(|name| name == "bailiwick.toml" || name == "policy.toml")
+        {
+            continue;
+        }
+        let found = planted.find(&fs::read(&path)?).map(str::to_owned);
+        ensure!(found.is_none(), "{} has {found:?}", path.display());
+        looked_at += 1;
+    }
+    ensure!(
+        looked_at >= 2,
+        "log and store were to be looked at, and {looked_at} files were"
+    );
+    // The search itself can find.
+    ensure!(planted.find(planted.needles[3].as_bytes()).is_some());
+    Ok(())
+}
+
+fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let (mut found, mut pending) = (Vec::new(), vec![dir.to_owned()]);
+    while let Some(dir) = pending.pop() {
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            match entry.file_type()? {
+                kind if kind.is_dir() => pending.push(entry.path()),
+                kind if kind.is_file() => found.push(entry.path()),
+                _ => {}
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Neither heap nor stack, once other traffic has followed; the rings that the kernel writes are its own.
+fn memory_has_them_no_more() -> Result<()> {
+    let (receiver, keys, planted) = (Receiver::start()?, tempfile::tempdir()?, Planted::new());
+    let daemon = daemon(&receiver, keys.path(), &planted)?;
+    let server = Answerer::inet()?;
+    let mut watch = daemon.watch()?;
+    planted.send(&server)?;
+    let seen = watch.accesses_of(&server.address().to_string())?.len();
+    ensure!(seen == planted.requests.len(), "{seen} requests were seen");
+    let id = daemon.id()?;
+    let maps = fs::read_to_string(format!("/proc/{id}/maps"))?;
+    let mut memory = fs::File::open(format!("/proc/{id}/mem"))?;
+    ensure!(memory.metadata()?.uid() == 0 || fs::metadata(format!("/proc/{id}"))?.uid() == 0);
+    let mut looked_at = 0_usize;
+    for line in maps.lines() {
+        let mut words = line.split_whitespace();
+        let (range, rights, name) = (
+            words.next().unwrap_or_default(),
+            words.next().unwrap_or_default(),
+            words.nth(3).unwrap_or("-"),
+        );
+        // Private and writable: heap, stacks, data. Shared are the rings.
+        if !rights.starts_with("rw") || !rights.ends_with('p') || name.starts_with("anon_inode") {
+            continue;
+        }
+        let (begin, end) = range.split_once('-').context("a range")?;
+        let (begin, end) = (
+            u64::from_str_radix(begin, 16)?,
+            u64::from_str_radix(end, 16)?,
+        );
+        let mut bytes = vec![0; usize::try_from(end - begin)?];
+        memory.seek(SeekFrom::Start(begin))?;
+        if memory.read_exact(&mut bytes).is_err() {
+            continue; // gone since
+        }
+        looked_at += bytes.len();
+        if let Some(found) = planted.find(&bytes) {
+            anyhow::bail!("{found} is in {line}");
+        }
+    }
+    ensure!(
+        looked_at > 1 << 20,
+        "only {looked_at} bytes of memory were looked at"
+    );
+    Ok(())
+}

@@ -1,0 +1,449 @@
+//! How bytes are cut into calls makes no difference to what is seen.
+
+use std::io::{BufReader, ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use e2e::http::{Answerer, read_answer, request};
+use e2e::process::client;
+use e2e::trial::root;
+use e2e::watch::only;
+use e2e::{Daemon, Server};
+use libtest_mimic::Trial;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, recv, recvmsg, send, sendmsg,
+};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        root("split::two_hundred_requests_byte_by_byte", byte_by_byte),
+        root("split::pipelined_requests_pair_in_order", pipelined),
+        root("split::peeked_bytes_count_once", peeked),
+        root("split::vectors_and_messages", vectors_and_messages),
+        root("split::short_writes_and_would_block", short_writes),
+        root("split::bodies_of_every_framing", bodies),
+        root(
+            "split::sendfile_is_counted_as_uncovered",
+            sendfile_uncovered,
+        ),
+        root("split::io_uring_is_counted_as_uncovered", uring_uncovered),
+    ]
+}
+
+const BEARER: (&str, &str) = ("Authorization", "Bearer split-token");
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+fn byte_by_byte() -> Result<()> {
+    let daemon = Daemon::start()?;
+    let server = Server::node(daemon.dir())?;
+    let mut watch = daemon.watch()?;
+    let stream = TcpStream::connect(server.address)?;
+    stream.set_nodelay(true)?;
+    let mut reader = BufReader::new(&stream);
+    for number in 0..200 {
+        for byte in request(&format!("/split/n{number}n"), &server.host(), &[BEARER]) {
+            (&stream).write_all(&[byte])?;
+        }
+        ensure!(read_answer(&mut reader)?.starts_with("HTTP/1.1 200"));
+    }
+    let accesses = watch.accesses_of(&server.host())?;
+    ensure!(
+        accesses.len() == 200,
+        "{} accesses, not 200",
+        accesses.len()
+    );
+    for number in 0..200 {
+        let access = only(&accesses, &format!("/split/n{number}n"))?;
+        ensure!(access.credential.is_some(), "credential of {access:#?}");
+        ensure!(
+            access.client.is_some() && access.server.is_some(),
+            "ends of {access:#?}"
+        );
+        ensure!(
+            access
+                .response
+                .as_ref()
+                .is_some_and(|response| response.status == 200),
+            "{access:#?}"
+        );
+    }
+    Ok(())
+}
+
+fn pipelined() -> Result<()> {
+    let daemon = Daemon::start()?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let host = listener.local_addr()?.to_string();
+    // Answers each with the status that its path names.
+    std::thread::spawn(move || -> Result<()> {
+        let (mut stream, _) = listener.accept()?;
+        let (mut text, mut buffer) = (String::new(), [0; 4096]);
+        loop {
+            let read = stream.read(&mut buffer)?;
+            text.push_str(std::str::from_utf8(&buffer[..read])?);
+            let mut answers = String::new();
+            while let Some((head, rest)) = text.split_once("\r\n\r\n") {
+                let status = head.split('/').nth(2).unwrap_or("500").to_owned();
+                text = rest.to_owned();
+                answers.push_str(&format!(
+                    "HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\nab"
+                ));
+            }
+            stream.write_all(answers.as_bytes())?;
+            if read == 0 {
+                return Ok(());
+            }
+        }
+    });
+    let mut watch = daemon.watch()?;
+    let stream = TcpStream::connect(&host)?;
+    let status = |number: usize| [200, 201, 404, 500, 401, 302, 503][number % 7];
+    let all: Vec<u8> = (0..60)
+        .flat_map(|number| {
+            request(
+                &format!("/st/{}/n{number}n", status(number)),
+                &host,
+                &[BEARER],
+            )
+        })
+        .collect();
+    (&stream).write_all(&all)?;
+    let mut reader = BufReader::new(&stream);
+    for _ in 0..60 {
+        read_answer(&mut reader)?;
+    }
+    let accesses = watch.accesses_of(&host)?;
+    ensure!(accesses.len() == 60, "{} accesses, not 60", accesses.len());
+    for number in 0..60 {
+        let access = only(&accesses, &format!("/st/{}/n{number}n", status(number)))?;
+        let seen = access.response.as_ref().map(|response| response.status);
+        ensure!(seen == Some(status(number)), "status of {access:#?}");
+    }
+    Ok(())
+}
+
+fn peeked() -> Result<()> {
+    let daemon = Daemon::start()?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let host = listener.local_addr()?.to_string();
+    std::thread::spawn(move || -> Result<()> {
+        let (stream, _) = listener.accept()?;
+        let mut buffer = [0; 4096];
+        loop {
+            // As servers do that tell TLS from clear text.
+            for _ in 0..3 {
+                recv(&stream, &mut buffer[..64], RecvFlags::PEEK)?;
+            }
+            let (_, length) = recv(&stream, &mut buffer, RecvFlags::empty())?;
+            if length == 0 {
+                return Ok(());
+            }
+            send(&stream, ANSWER, SendFlags::empty())?;
+        }
+    });
+    let mut watch = daemon.watch()?;
+    let stream = TcpStream::connect(&host)?;
+    let mut reader = BufReader::new(&stream);
+    for number in 0..20 {
+        (&stream).write_all(&request(&format!("/peek/n{number}n"), &host, &[BEARER]))?;
+        read_answer(&mut reader)?;
+    }
+    let accesses = watch.accesses_of(&host)?;
+    ensure!(accesses.len() == 20, "{} accesses, not 20", accesses.len());
+    for number in 0..20 {
+        let access = only(&accesses, &format!("/peek/n{number}n"))?;
+        ensure!(
+            access.client.is_some() && access.server.is_some(),
+            "ends of {access:#?}"
+        );
+        ensure!(
+            access
+                .response
+                .as_ref()
+                .is_some_and(|response| response.status == 200),
+            "{access:#?}"
+        );
+    }
+    Ok(())
+}
+
+fn vectors_and_messages() -> Result<()> {
+    let daemon = Daemon::start()?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let host = listener.local_addr()?.to_string();
+    std::thread::spawn(move || -> Result<()> {
+        let (stream, _) = listener.accept()?;
+        for number in 0.. {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                // Buffers that a head never fits: readv and recvmsg in turn.
+                let (mut one, mut two, mut three) = ([0; 7], [0; 33], [0; 11]);
+                let mut parts = [
+                    IoSliceMut::new(&mut one),
+                    IoSliceMut::new(&mut two),
+                    IoSliceMut::new(&mut three),
+                ];
+                let length = if number % 2 == 0 {
+                    (&stream).read_vectored(&mut parts)?
+                } else {
+                    let mut none = RecvAncillaryBuffer::default();
+                    recvmsg(&stream, &mut parts, &mut none, RecvFlags::empty())?.bytes
+                };
+                if length == 0 {
+                    return Ok(());
+                }
+                head.extend(one.iter().chain(&two).chain(&three).take(length));
+            }
+            let parts = [
+                IoSlice::new(&ANSWER[..4]),
+                IoSlice::new(&ANSWER[4..5]),
+                IoSlice::new(&ANSWER[5..]),
+            ];
+            let mut none = SendAncillaryBuffer::default();
+            sendmsg(&stream, &parts, &mut none, SendFlags::empty())?;
+        }
+        Ok(())
+    });
+    let mut watch = daemon.watch()?;
+    let stream = TcpStream::connect(&host)?;
+    let mut reader = BufReader::new(&stream);
+    for number in 0..40 {
+        let bytes = request(&format!("/vector/n{number}n"), &host, &[BEARER]);
+        // Cut inside the method, the path, a header's name and its value.
+        let parts: Vec<IoSlice<'_>> = [0..2, 2..9, 9..30, 30..bytes.len()]
+            .into_iter()
+            .map(|range| IoSlice::new(&bytes[range]))
+            .collect();
+        let sent = if number % 2 == 0 {
+            (&stream).write_vectored(&parts)?
+        } else {
+            sendmsg(
+                &stream,
+                &parts,
+                &mut SendAncillaryBuffer::default(),
+                SendFlags::empty(),
+            )?
+        };
+        ensure!(
+            sent == bytes.len(),
+            "{sent} of {} bytes went out",
+            bytes.len()
+        );
+        read_answer(&mut reader)?;
+    }
+    let accesses = watch.accesses_of(&host)?;
+    ensure!(accesses.len() == 40, "{} accesses, not 40", accesses.len());
+    for number in 0..40 {
+        let access = only(&accesses, &format!("/vector/n{number}n"))?;
+        ensure!(access.credential.is_some(), "credential of {access:#?}");
+        ensure!(
+            access.client.is_some() && access.server.is_some(),
+            "ends of {access:#?}"
+        );
+        ensure!(
+            access
+                .response
+                .as_ref()
+                .is_some_and(|response| response.status == 200),
+            "{access:#?}"
+        );
+    }
+    Ok(())
+}
+
+/// A sender that does not wait: most of its calls send a part or nothing.
+fn short_writes() -> Result<()> {
+    const COUNT: usize = 3000;
+    let daemon = Daemon::start()?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let host = listener.local_addr()?.to_string();
+    std::thread::spawn(move || -> Result<()> {
+        let (mut stream, _) = listener.accept()?;
+        let (mut tail, mut buffer) = (Vec::new(), [0; 1500]);
+        loop {
+            // Slow enough that the sender's buffer is full most of the time.
+            std::thread::sleep(Duration::from_micros(50));
+            let length = stream.read(&mut buffer)?;
+            if length == 0 {
+                return Ok(());
+            }
+            tail.extend_from_slice(&buffer[..length]);
+            let ends = tail
+                .windows(4)
+                .filter(|window| window == b"\r\n\r\n")
+                .count();
+            let keep = tail.len().min(3);
+            if ends > 0 {
+                stream.write_all(&ANSWER.repeat(ends))?;
+                let last = tail
+                    .windows(4)
+                    .rposition(|window| window == b"\r\n\r\n")
+                    .unwrap_or(0)
+                    + 4;
+                tail.drain(..last);
+            } else if keep < tail.len() && tail.len() > 8192 {
+                tail.drain(..tail.len() - keep);
+            }
+        }
+    });
+    let mut watch = daemon.watch()?;
+    let stream = TcpStream::connect(&host)?;
+    rustix::net::sockopt::set_socket_send_buffer_size(&stream, 4096)?;
+    let reader = stream.try_clone()?;
+    let answers = std::thread::spawn(move || -> Result<usize> {
+        let (mut answers, mut buffer) = (0, vec![0; 65536]);
+        while answers < COUNT * ANSWER.len() {
+            match (&reader).read(&mut buffer) {
+                Ok(0) => break,
+                Ok(length) => answers += length,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    std::thread::sleep(Duration::from_micros(200));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(answers)
+    });
+    stream.set_nonblocking(true)?;
+    let all: Vec<u8> = (0..COUNT)
+        .flat_map(|number| request(&format!("/short/n{number}n"), &host, &[BEARER]))
+        .collect();
+    let (mut sent, mut blocked, mut short) = (0, 0, 0);
+    while sent < all.len() {
+        match (&stream).write(&all[sent..]) {
+            Ok(length) => {
+                sent += length;
+                short += usize::from(sent < all.len());
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                blocked += 1;
+                std::thread::sleep(Duration::from_micros(100));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    ensure!(
+        blocked > 10 && short > 10,
+        "{blocked} calls would have blocked, {short} sent a part"
+    );
+    let answered = answers
+        .join()
+        .map_err(|_| anyhow::anyhow!("the reader panicked"))??;
+    ensure!(
+        answered == COUNT * ANSWER.len(),
+        "{answered} bytes of answers"
+    );
+    let accesses = watch.accesses_of(&host)?;
+    ensure!(
+        accesses.len() == COUNT,
+        "{} accesses, not {COUNT}",
+        accesses.len()
+    );
+    for number in [0, 1, COUNT / 2, COUNT - 1] {
+        only(&accesses, &format!("/short/n{number}n"))?;
+    }
+    Ok(())
+}
+
+/// Bodies never look like messages, however they are framed and whatever is in them.
+fn bodies() -> Result<()> {
+    let daemon = Daemon::start()?;
+    let server = Server::node(daemon.dir())?;
+    let mut watch = daemon.watch()?;
+    let stream = TcpStream::connect(server.address)?;
+    let mut reader = BufReader::new(&stream);
+    let host = server.host();
+    let lure = format!("GET /lure HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer lure\r\n\r\n");
+    for number in 0..30 {
+        let body = lure.repeat(number);
+        let head = format!("POST /body/n{number}n HTTP/1.1\r\nHost: {host}\r\n");
+        let framed = if number % 2 == 0 {
+            format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())
+        } else {
+            // A last chunk with a trailer.
+            let chunk = format!("{:x}\r\n{body}\r\n", body.len());
+            format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunk}0\r\nX-Trailer: 1\r\n\r\n")
+        };
+        (&stream).write_all(framed.as_bytes())?;
+        // node itself answers in chunks or with a length; read to the end of its short body either way.
+        let head = read_answer(&mut reader)?;
+        ensure!(head.starts_with("HTTP/1.1 200"), "{head}");
+    }
+    let accesses = watch.accesses_of(&host)?;
+    let lures = accesses
+        .iter()
+        .filter(|access| access.request.path == "/lure")
+        .count();
+    ensure!(lures == 0, "{lures} requests were seen in bodies");
+    ensure!(accesses.len() == 30, "{} accesses, not 30", accesses.len());
+    for number in 0..30 {
+        let access = only(&accesses, &format!("/body/n{number}n"))?;
+        ensure!(
+            access
+                .response
+                .as_ref()
+                .is_some_and(|response| response.status == 200),
+            "{access:#?}"
+        );
+    }
+    Ok(())
+}
+
+/// Bytes that the daemon's own account has as uncovered for that cause.
+fn uncovered(daemon: &Daemon, cause: &str) -> Result<u64> {
+    let status = daemon.status()?;
+    let value = &status["uncovered"][cause];
+    value
+        .as_u64()
+        .ok_or_else(|| anyhow::anyhow!("status has no uncovered.{cause}: {status:#}"))
+}
+
+fn sendfile_uncovered() -> Result<()> {
+    counted("sendfile")
+}
+
+fn uring_uncovered() -> Result<()> {
+    counted("io_uring")
+}
+
+fn counted(cause: &str) -> Result<()> {
+    let daemon = Daemon::start()?;
+    let server = Answerer::inet()?;
+    let mut watch = daemon.watch()?;
+    let before = uncovered(&daemon, cause)?;
+    let how = if cause == "io_uring" { "uring" } else { cause };
+    let (id, sent) = client(Command::new(env!("CARGO_BIN_EXE_peer")).args([
+        how,
+        &server.address().to_string(),
+        "/uncovered",
+    ]))?;
+    let sent: u64 = sent.trim().parse()?;
+    let accesses = watch.accesses_of(&server.address().to_string())?;
+    // The other end reads with ordinary calls: the access is seen from there.
+    let access = only(&accesses, "/uncovered")?;
+    ensure!(
+        access
+            .server
+            .as_ref()
+            .is_some_and(|server| server.pid == std::process::id()),
+        "{access:#?}"
+    );
+    ensure!(
+        access
+            .response
+            .as_ref()
+            .is_some_and(|response| response.status == 200),
+        "{access:#?}"
+    );
+    if let Some(client) = &access.client {
+        ensure!(client.pid == id, "client of {access:#?}");
+    }
+    let after = uncovered(&daemon, cause)?;
+    ensure!(
+        after >= before + sent,
+        "{after} bytes uncovered, {before} before {sent} were sent"
+    );
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! The server, the load and the monitor of one measurement.
+
+use std::fs::{self, File};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::process::{self, Cpu, Process};
+use crate::shell::capture;
+
+/// nginx with one worker that answers from memory.
+#[derive(Debug)]
+pub(crate) struct Nginx {
+    master: Process,
+    /// Where it listens on loopback.
+    pub(crate) port: u16,
+}
+
+impl Nginx {
+    /// Starts it and waits until it answers.
+    pub(crate) fn start(dir: &Path) -> Result<Self> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let config = dir.join("nginx.conf");
+        let at = dir.display();
+        fs::write(
+            &config,
+            format!(
+                "daemon off; worker_processes 1; pid {at}/nginx.pid; error_log {at}/nginx.log;\n\
+                 events {{ worker_connections 8192; }}\n\
+                 http {{\n\
+                 access_log off; keepalive_requests 1000000000;\n\
+                 client_body_temp_path {at}/t1; proxy_temp_path {at}/t2; fastcgi_temp_path {at}/t3;\n\
+                 uwsgi_temp_path {at}/t4; scgi_temp_path {at}/t5;\n\
+                 server {{ listen 127.0.0.1:{port}; location / {{ return 200 \"ok\\n\"; }} }}\n\
+                 }}\n"
+            ),
+        )?;
+        let mut master = Process::start(
+            Command::new("/usr/sbin/nginx")
+                .arg("-p")
+                .arg(dir)
+                .arg("-e")
+                .arg(dir.join("nginx.log"))
+                .arg("-c")
+                .arg(&config),
+        )?;
+        let begin = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if master.ended()? || begin.elapsed() > Duration::from_secs(10) {
+                bail!("nginx does not answer; see {at}/nginx.log");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(Self { master, port })
+    }
+
+    /// CPU time of its workers.
+    pub(crate) fn cpu(&self) -> Result<Cpu> {
+        let mut sum = Cpu::default();
+        for worker in process::children(self.master.id())? {
+            sum = sum + process::cpu(worker)?;
+        }
+        Ok(sum)
+    }
+}
+
+/// The monitor, with a state of its own.
+#[derive(Debug)]
+pub(crate) struct Monitor {
+    process: Process,
+    binary: PathBuf,
+    socket: PathBuf,
+}
+
+impl Monitor {
+    /// Starts it and waits until it answers.
+    pub(crate) fn start(binary: &Path, dir: &Path) -> Result<Self> {
+        let (state, runtime) = (dir.join("state"), dir.join("run"));
+        fs::create_dir_all(&state)?;
+        fs::create_dir_all(&runtime)?;
+        let config = dir.join("bailiwick.toml");
+        fs::write(
+            &config,
+            format!(
+                "environment = \"dev\"\npolicy = []\nstate_dir = {:?}\nruntime_dir = {:?}\n",
+                state, runtime
+            ),
+        )?;
+        let log = dir.join("monitor.log");
+        let process = Process::start(
+            Command::new(binary)
+                .args(["run", "--config"])
+                .arg(&config)
+                .env_remove("LD_LIBRARY_PATH")
+                .stdout(Stdio::null())
+                .stderr(File::create(&log)?),
+        )?;
+        let mut monitor = Self {
+            process,
+            binary: binary.to_owned(),
+            socket: runtime.join("control.sock"),
+        };
+        let begin = Instant::now();
+        while monitor.status().is_err() {
+            if monitor.process.ended()? || begin.elapsed() > Duration::from_secs(30) {
+                bail!("the monitor does not answer; see {}", log.display());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(monitor)
+    }
+
+    /// CPU time it used.
+    pub(crate) fn cpu(&self) -> Result<Cpu> {
+        process::cpu(self.process.id())
+    }
+
+    /// Most memory it had, in KiB.
+    pub(crate) fn peak_memory(&self) -> Result<u64> {
+        process::peak_memory(self.process.id())
+    }
+
+    /// Its own account of what it saw and lost.
+    pub(crate) fn status(&self) -> Result<serde_json::Value> {
+        let text = capture(
+            Command::new(&self.binary)
+                .args(["status", "-o", "json", "--socket"])
+                .arg(&self.socket)
+                .env_remove("LD_LIBRARY_PATH"),
+        )?;
+        serde_json::from_str(&text).with_context(|| format!("`status -o json` wrote {text}"))
+    }
+}
+
+/// What wrk measured.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Load {
+    /// Requests answered.
+    pub(crate) requests: u64,
+    /// Requests per second.
+    pub(crate) per_second: f64,
+    /// Whether it reports errors of sockets or statuses.
+    pub(crate) failed: bool,
+}
+
+/// Sends requests with a credential over kept-alive connections.
+pub(crate) fn wrk(port: u16, seconds: u32, connections: u32) -> Result<Load> {
+    let text = capture(Command::new("/usr/bin/wrk").args([
+        "--threads=1",
+        &format!("--connections={connections}"),
+        &format!("--duration={seconds}s"),
+        "--header=Authorization: Bearer bench-token-0123456789abcdef",
+        &format!("http://127.0.0.1:{port}/v1/items/17"),
+    ]))?;
+    parse_wrk(&text).with_context(|| format!("wrk wrote another form:\n{text}"))
+}
+
+fn parse_wrk(text: &str) -> Option<Load> {
+    let requests = text
+        .lines()
+        .find_map(|line| line.trim().split_once(" requests in ")?.0.parse().ok())?;
+    let per_second = text.lines().find_map(|line| {
+        line.trim()
+            .strip_prefix("Requests/sec:")?
+            .trim()
+            .parse()
+            .ok()
+    })?;
+    let failed = text.contains("Socket errors") || text.contains("Non-2xx");
+    Some(Load {
+        requests,
+        per_second,
+        failed,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_of_wrk() {
+        let text = "Running 1s test @ http://127.0.0.1:80/\n  1 threads and 64 connections\n  \
+                    Thread Stats   Avg      Stdev     Max   +/- Stdev\n    Latency   1.00ms\n  \
+                    62934 requests in 1.01s, 9.96MB read\nRequests/sec:  62421.55\nTransfer/sec:      9.88MB\n";
+        assert_eq!(
+            parse_wrk(text),
+            Some(Load {
+                requests: 62934,
+                per_second: 62421.55,
+                failed: false
+            })
+        );
+        let bad = format!("{text}  Socket errors: connect 0, read 1, write 0, timeout 0\n");
+        assert!(parse_wrk(&bad).unwrap().failed);
+        assert_eq!(parse_wrk("unable to connect"), None);
+    }
+}
