@@ -1,8 +1,11 @@
 //! The JSON form of an access (`-o json`, evidence in alerts, replay), documented in docs/json.md.
 
+use std::sync::Arc;
+
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CredentialKind, Role};
+use super::{Access, CredentialKind, Endpoint, Peer, Role};
 
 /// `{"type":"access","v":1,…}`. Unknown fields are ignored, optional ones may be missing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,3 +109,87 @@ pub struct ResponseRecord {
     /// Status code.
     pub status: u16,
 }
+
+impl AccessRecord {
+    /// The JSON form of an access.
+    #[must_use]
+    pub fn from_access(access: &Access) -> Self {
+        let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
+        Self {
+            r#type: "access".to_owned(),
+            v: 1,
+            time: rfc3339(access.time_us),
+            role: access.role,
+            identity: text(&access.identity),
+            owner: text(&access.owner),
+            credential: access
+                .credential
+                .as_ref()
+                .map(|credential| CredentialRecord {
+                    kind: credential.kind,
+                    fingerprint: credential.fingerprint.to_string(),
+                    hint: credential.hint.as_deref().map(str::to_owned),
+                }),
+            client: access.client.as_ref().map(EndpointRecord::from_endpoint),
+            server: access.server.as_ref().map(EndpointRecord::from_endpoint),
+            peer: match &access.peer {
+                Peer::Inet(address) => Some(address.to_string()),
+                Peer::Unix(path) => Some(format!("unix:{path}")),
+                Peer::Unknown => None,
+            },
+            protocol: access.protocol.to_owned(),
+            tls: None,
+            request: RequestRecord {
+                method: (*access.method).to_owned(),
+                host: (*access.host).to_owned(),
+                path: access.path.clone(),
+                route: (*access.route).to_owned(),
+            },
+            response: access.status.map(|status| ResponseRecord { status }),
+            duration_us: access.duration_us,
+            environment: text(&access.environment),
+            duties: access
+                .duties
+                .iter()
+                .map(|duty| (**duty).to_owned())
+                .collect(),
+            findings: access
+                .findings
+                .iter()
+                .map(|kind| kind.name().to_owned())
+                .collect(),
+        }
+    }
+}
+
+impl EndpointRecord {
+    fn from_endpoint(endpoint: &Endpoint) -> Self {
+        let workload = &endpoint.workload;
+        Self {
+            pid: endpoint.pid,
+            exe: (*workload.exe).to_owned(),
+            unit: workload.unit.as_deref().map(str::to_owned),
+            container: workload.container.as_deref().map(str::to_owned),
+            user: (*workload.user).to_owned(),
+            lineage: workload
+                .lineage
+                .iter()
+                .map(|exe| (**exe).to_owned())
+                .collect(),
+        }
+    }
+}
+
+/// RFC 3339 in UTC with microseconds: `2026-11-23T18:57:18.123456Z`. Times beyond the years that RFC 3339 can
+/// write become the nearest that it can.
+#[must_use]
+pub fn rfc3339(time_us: i64) -> String {
+    // 0000-01-01T00:00:00Z and 9999-12-30T22:00:00Z: jiff keeps room for time zones at its end.
+    const FIRST: i64 = -62_167_219_200_000_000;
+    const LAST: i64 = 253_402_207_200_000_000;
+    let time = Timestamp::from_microsecond(time_us.clamp(FIRST, LAST)).unwrap_or_default();
+    format!("{time:.6}")
+}
+
+#[cfg(test)]
+mod tests;

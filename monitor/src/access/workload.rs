@@ -1,6 +1,16 @@
 //! The durable identity of a process.
 
+pub mod cgroup;
+
+use std::fmt;
 use std::sync::Arc;
+
+pub use cgroup::Cgroup;
+
+/// Most ancestors that are named.
+pub const MAX_LINEAGE: usize = 16;
+/// Most ancestors that are followed to find the eldest.
+const MAX_DEPTH: usize = 256;
 
 /// What a process durably is. A pid is only how it was found.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
@@ -15,4 +25,217 @@ pub struct Workload {
     pub user: Arc<str>,
     /// Executables of the ancestors, parent first, at most 16.
     pub lineage: Arc<[Arc<str>]>,
+}
+
+impl Workload {
+    /// The one name by which a workload is called in alerts: `container:ID`, else `unit:NAME`, else
+    /// `exe:PATH` (`exe:?` when that is not known).
+    ///
+    /// A unit counts only if it is there tomorrow under the same name: not the scope of a login session, nor
+    /// what `systemd-run` numbers. The container comes before the unit, which often is its runtime's.
+    #[must_use]
+    pub fn label(&self) -> Label<'_> {
+        let unit = self.unit.as_deref().filter(|unit| is_durable(unit));
+        match (self.container.as_deref(), unit) {
+            (Some(container), _) => Label {
+                kind: "container",
+                name: container,
+            },
+            (None, Some(unit)) => Label {
+                kind: "unit",
+                name: unit,
+            },
+            (None, None) if self.exe.is_empty() => Label {
+                kind: "exe",
+                name: "?",
+            },
+            (None, None) => Label {
+                kind: "exe",
+                name: &self.exe,
+            },
+        }
+    }
+}
+
+/// See [`Workload::label`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Label<'a> {
+    /// `container`, `unit` or `exe`.
+    pub kind: &'static str,
+    /// Which.
+    pub name: &'a str,
+}
+
+impl fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.kind, self.name)
+    }
+}
+
+/// Whether a unit keeps its name from one start to the next.
+fn is_durable(unit: &str) -> bool {
+    let own = unit.rsplit('/').next().unwrap_or(unit);
+    if own == "init.scope" {
+        return true;
+    }
+    // `run-u123.service`, `run-p1-i2.service`, `run-r0a1b….service`: made by systemd-run without a name.
+    let stem = own.split('.').next().unwrap_or(own);
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let numbered = stem.strip_prefix("run-").is_some_and(|rest| {
+        rest.strip_prefix('u').is_some_and(digits)
+            || rest.strip_prefix('p').is_some_and(|rest| {
+                rest.split_once("-i")
+                    .is_some_and(|(pid, id)| digits(pid) && digits(id))
+            })
+            || rest.strip_prefix('r').is_some_and(|rest| {
+                rest.len() == 32 && rest.bytes().all(|byte| byte.is_ascii_hexdigit())
+            })
+    });
+    !own.ends_with(".scope") && !numbered
+}
+
+/// Executables of ancestors, parent first, in the form of [`Workload::lineage`]: an unknown one is `?`, a run
+/// of the same executable (forked workers, subshells) is one, and when there are more than
+/// [`MAX_LINEAGE`] the last one is the eldest: it says which service or session all this descends from.
+#[must_use]
+pub fn lineage(ancestors: impl IntoIterator<Item = Arc<str>>) -> Arc<[Arc<str>]> {
+    let mut names: Vec<Arc<str>> = Vec::with_capacity(MAX_LINEAGE);
+    for exe in ancestors.into_iter().take(MAX_DEPTH) {
+        let exe = if exe.is_empty() { Arc::from("?") } else { exe };
+        if names.last() == Some(&exe) {
+            continue;
+        }
+        if names.len() == MAX_LINEAGE {
+            names.pop();
+        }
+        names.push(exe);
+    }
+    names.into()
+}
+
+/// Follows parents from `parent` up, for [`lineage`]. `lookup` gives a process's parent and executable; the
+/// walk ends at pid 0, at an unknown process, or after 256 steps (pids are reused: there may be a circle).
+pub fn ancestors(
+    parent: u32,
+    mut lookup: impl FnMut(u32) -> Option<(u32, Arc<str>)>,
+) -> impl Iterator<Item = Arc<str>> {
+    let mut next = parent;
+    std::iter::from_fn(move || {
+        if next == 0 {
+            return None;
+        }
+        let (parent, exe) = lookup(next)?;
+        // Its own parent: pid 1 in some namespaces.
+        next = if parent == next { 0 } else { parent };
+        Some(exe)
+    })
+    .take(MAX_DEPTH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arcs(names: &[&str]) -> Vec<Arc<str>> {
+        names.iter().map(|name| Arc::from(*name)).collect()
+    }
+
+    #[test]
+    fn labels() {
+        for (container, unit, exe, expected) in [
+            (
+                Some("4c01db0b339c"),
+                Some("containerd.service"),
+                "/bin/a",
+                "container:4c01db0b339c",
+            ),
+            (None, Some("ci.service"), "/bin/a", "unit:ci.service"),
+            (
+                None,
+                Some("user@1000.service/app.service"),
+                "/bin/a",
+                "unit:user@1000.service/app.service",
+            ),
+            (None, Some("init.scope"), "/bin/a", "unit:init.scope"),
+            (
+                None,
+                Some("session-3.scope"),
+                "/usr/bin/curl",
+                "exe:/usr/bin/curl",
+            ),
+            (
+                None,
+                Some("run-u12.service"),
+                "/usr/bin/curl",
+                "exe:/usr/bin/curl",
+            ),
+            (
+                None,
+                Some("run-r0123456789abcdef0123456789abcdef.service"),
+                "/usr/bin/curl",
+                "exe:/usr/bin/curl",
+            ),
+            (
+                None,
+                Some("run-report.service"),
+                "/bin/a",
+                "unit:run-report.service",
+            ),
+            (
+                None,
+                Some("runner.service"),
+                "/bin/a",
+                "unit:runner.service",
+            ),
+            (None, None, "/usr/bin/curl", "exe:/usr/bin/curl"),
+            (None, None, "", "exe:?"),
+        ] {
+            let workload = Workload {
+                exe: Arc::from(exe),
+                unit: unit.map(Arc::from),
+                container: container.map(Arc::from),
+                ..Workload::default()
+            };
+            assert_eq!(workload.label().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn lineages() {
+        let of = |names: &[&str]| lineage(arcs(names)).to_vec();
+        assert_eq!(
+            of(&["/bin/sh", "/bin/sh", "", "/sbin/init"]),
+            arcs(&["/bin/sh", "?", "/sbin/init"])
+        );
+        assert_eq!(of(&[]), arcs(&[]));
+        let many: Vec<String> = (0..40).map(|i| format!("/{i}")).collect();
+        let many: Vec<&str> = many.iter().map(|name| &**name).collect();
+        let line = of(&many);
+        assert_eq!(line.len(), MAX_LINEAGE);
+        assert_eq!(line.first(), Some(&Arc::from("/0")));
+        assert_eq!(line.get(14), Some(&Arc::from("/14")));
+        assert_eq!(line.last(), Some(&Arc::from("/39")));
+    }
+
+    #[test]
+    fn walks() {
+        let known = |pid| match pid {
+            10 => Some((5, Arc::from("/bin/sh"))),
+            5 => Some((1, Arc::from("/usr/sbin/sshd"))),
+            1 => Some((0, Arc::from("/sbin/init"))),
+            20 => Some((20, Arc::from("/self"))),
+            30 => Some((31, Arc::from("/a"))),
+            31 => Some((30, Arc::from("/b"))),
+            40 => Some((41, Arc::from("/orphan"))),
+            _ => None,
+        };
+        let of = |pid| ancestors(pid, known).collect::<Vec<Arc<str>>>();
+        assert_eq!(of(10), arcs(&["/bin/sh", "/usr/sbin/sshd", "/sbin/init"]));
+        assert_eq!(of(20), arcs(&["/self"]));
+        assert_eq!(of(40), arcs(&["/orphan"]));
+        assert_eq!(of(0), arcs(&[]));
+        // A circle ends.
+        assert_eq!(of(30).len(), 256);
+        assert_eq!(lineage(ancestors(30, known)).len(), MAX_LINEAGE);
+    }
 }

@@ -21,7 +21,7 @@ pub const DEFAULT_UPDATE_EVERY: Duration = Duration::from_secs(60);
 pub const DEFAULT_RATE: u32 = 600;
 
 /// One `[[webhook]]`. Unknown keys are errors.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookConfig {
     /// Its name: letters, digits, `.`, `_`, `-`, at most 64. What is queued belongs to the name.

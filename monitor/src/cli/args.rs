@@ -9,7 +9,7 @@ use crate::config::LogLevel;
 use crate::judge::FindingKind;
 use crate::serve::filter::{Field, Term};
 
-const FILTERS: &str = "Filters. Flags of one kind are alternatives, different kinds must all match, and none of \
+const FILTERS: &str = "Filters: flags of one kind are alternatives, different kinds must all match, and none of \
 the --not-… may. Names are patterns: * stands for any run of characters, ? for one.";
 
 const EXIT_CODES: &str = "Exit codes: 0 success, 1 something was found, 64 usage, 65 not there, \
@@ -99,6 +99,7 @@ pub struct RunArgs {
 
 /// `tail`
 #[derive(Clone, Debug, Args)]
+#[command(after_help = FILTERS)]
 pub struct TailArgs {
     /// How many accesses of the past to show first
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
@@ -113,13 +114,13 @@ pub struct TailArgs {
 
 /// Filters of `tail`.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = FILTERS)]
+#[command(next_help_heading = "Filters")]
 pub struct FilterArgs {
     /// Identity by name, or by the beginning of its fingerprint (bw1:…)
     #[arg(long, value_name = "NAME")]
     identity: Vec<String>,
+    /// Not this identity
     #[arg(long, value_name = "NAME", hide_short_help = true)]
-    #[doc = "Not this identity"]
     not_identity: Vec<String>,
     /// Executable, unit, container or user of either side; exe:, unit:, container: or user: in front
     /// looks at that alone

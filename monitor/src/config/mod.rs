@@ -4,12 +4,11 @@
 //! line and column and say what to do. `config/bailiwick.toml` explains every key.
 
 mod diagnostic;
-mod key;
+pub mod key;
 mod load;
 mod reader;
 mod secret;
 mod suggest;
-mod webhook;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,7 +20,7 @@ pub use key::{KeyError, KeyOrigin, fingerprint_key};
 pub use load::{LoadError, client_socket, load, parse};
 pub use secret::{BadSecretRef, SecretError, SecretRef};
 pub use suggest::nearest;
-pub use webhook::WebhookConfig;
+pub use crate::alert::WebhookConfig;
 
 use crate::judge::{FindingKind, Severity};
 

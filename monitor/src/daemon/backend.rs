@@ -133,7 +133,7 @@ impl Backend for Daemon {
 
     fn alerts(&self, query: AlertQuery) -> Vec<Alert> {
         let mut wanted = store::AlertQuery::default();
-        wanted.limit = usize::MAX;
+        wanted.limit = Some(usize::MAX);
         let mut found = match self.alerts.list(&wanted) {
             Ok(found) => found,
             Err(error) => {
@@ -270,7 +270,7 @@ impl Backend for Daemon {
             // One by one is not offered by the store: a letter's endpoint is replayed whole.
             let letters = self.store.dead_letters(&end.name, usize::MAX).unwrap_or_default();
             let wanted =
-                letters.iter().any(|letter| id.as_ref().is_none_or(|id| *id == letter.id));
+                letters.iter().any(|letter| id.as_ref().is_none_or(|id| *id == letter.message));
             if !wanted {
                 continue;
             }
@@ -280,7 +280,7 @@ impl Backend for Daemon {
                     r#type: "delivery".to_owned(),
                     v: 1,
                     webhook: end.name.clone(),
-                    id: letter.id,
+                    id: letter.message,
                     ok: outcome.is_ok(),
                     status: None,
                     error: outcome.as_ref().err().map(ToString::to_string),
@@ -297,9 +297,9 @@ fn dead_letter(webhook: &str, letter: store::DeadLetter) -> DeadLetter {
         r#type: "dead-letter".to_owned(),
         v: 1,
         alert: letter.alert,
-        id: letter.id,
+        id: letter.message,
         webhook: webhook.to_owned(),
-        time: crate::alert::evidence::rfc3339(letter.at_us),
+        time: letter.time,
         attempts: letter.attempts,
         error: letter.error,
     }

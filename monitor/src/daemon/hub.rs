@@ -21,7 +21,7 @@ const KEPT: usize = 1024;
 
 /// Accesses for viewers.
 #[derive(Debug)]
-pub struct Hub {
+pub(super) struct Hub {
     commands: SyncSender<Command>,
     signals: Arc<Signals>,
     sender: broadcast::Sender<Arc<AccessRecord>>,
@@ -31,13 +31,13 @@ pub struct Hub {
 impl Hub {
     /// Between the hot thread's commands and signals, and the viewers.
     #[must_use]
-    pub fn new(commands: SyncSender<Command>, signals: Arc<Signals>) -> Self {
+    pub(super) fn new(commands: SyncSender<Command>, signals: Arc<Signals>) -> Self {
         let (sender, _) = broadcast::channel(BACKLOG);
         Self { commands, signals, sender, kept: Mutex::new(BTreeMap::new()) }
     }
 
     /// Accesses from now on.
-    pub fn subscribe(&self) -> broadcast::Receiver<Arc<AccessRecord>> {
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<Arc<AccessRecord>> {
         // Under the lock, so that `publish` cannot switch off what is being switched on.
         let _kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let receiver = self.sender.subscribe();
@@ -46,7 +46,7 @@ impl Hub {
     }
 
     /// The newest accesses, newest last: the same objects as those that subscribers get.
-    pub async fn recent(&self, most: usize) -> Vec<Arc<AccessRecord>> {
+    pub(super) async fn recent(&self, most: usize) -> Vec<Arc<AccessRecord>> {
         let (answer, answered) = oneshot::channel();
         if self.commands.try_send(Command::Recent(most, answer)).is_err() {
             return Vec::new();
@@ -56,7 +56,7 @@ impl Hub {
     }
 
     /// Hands accesses to the subscribers; without any, tells the hot thread to keep them.
-    pub fn publish(&self, accesses: &[Numbered]) {
+    pub(super) fn publish(&self, accesses: &[Numbered]) {
         for record in self.convert(accesses) {
             let _ = self.sender.send(record);
         }
@@ -64,7 +64,7 @@ impl Hub {
     }
 
     /// Switches off when nobody looks.
-    pub fn rest(&self) {
+    pub(super) fn rest(&self) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if self.sender.receiver_count() == 0 {
             self.signals.viewers.store(0, Ordering::Relaxed);

@@ -62,7 +62,7 @@ async fn async_run(
     setup::directory(&config.state_dir, 0o700)?;
     setup::directory(&config.runtime_dir, 0o755)?;
     let (key, origin) = config::key::fingerprint_key(&config)?;
-    tracing::info!("fingerprint key: {origin}");
+    report_key(&origin);
     let policy = setup::policy(&config, &key, 1)?;
     let table = setup::credential_table(&config)?;
     let endpoints = endpoints(&config)?;
@@ -86,7 +86,7 @@ async fn async_run(
     };
     let kernel = KernelSettings {
         ring_bytes: u64::from(config.capture.ring_mib) << 20,
-        process_bytes_per_second: u64::from(config.capture.process_share_mib_s) << 20,
+        process_bytes_per_second: u64::from(config.capture.process_budget_mib_s) << 20,
         monitor_pid: std::process::id(),
         secret: random_u64(),
     };
@@ -148,6 +148,22 @@ async fn async_run(
     }
     tracing::info!("stopped");
     outcome
+}
+
+fn report_key(origin: &config::key::KeyOrigin) {
+    match origin {
+        config::key::KeyOrigin::Created(path) => tracing::info!(
+            path = %path.display(),
+            "made a new fingerprint key: fingerprints of earlier runs, if any, mean nothing now"
+        ),
+        config::key::KeyOrigin::Read { from, loose: 0 } => {
+            tracing::debug!(from, "fingerprint key read");
+        }
+        config::key::KeyOrigin::Read { from, loose } => tracing::warn!(
+            from,
+            "others may read the fingerprint key (mode bits {loose:04o}); chmod 600 it"
+        ),
+    }
 }
 
 fn endpoints(config: &Config) -> Result<Vec<Endpoint>, DaemonError> {
@@ -278,11 +294,8 @@ fn restore(store: &Store, census: &mut Census) {
     }
 }
 
+/// The standard library's own seed for hash tables is random.
 fn random_u64() -> u64 {
-    let mut bytes = [0; 8];
-    // Without randomness at hand, an address of this run hides others well enough.
-    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
-        Ok(8) => u64::from_ne_bytes(bytes),
-        _ => std::ptr::from_ref(&bytes) as u64 ^ u64::from(std::process::id()).rotate_left(32),
-    }
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
 }

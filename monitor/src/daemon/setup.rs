@@ -99,7 +99,7 @@ pub fn credential_table(config: &Config) -> Result<CredentialTable, DaemonError>
             toml::Value::Array(vec![toml::Value::Table(raw.table.clone())]),
         );
         let own = CredentialTable::parse(&file.to_string())
-            .map_err(|error| DaemonError::Config(format!("{}: {error}", raw.place)))?;
+            .map_err(|error| DaemonError::Config(format!("{}:{}: {error}", raw.place.file.display(), raw.place.line)))?;
         table = table.merge(own);
     }
     if !config.cookies.is_empty() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::access::workload::parse_cgroup;
+use crate::access::workload::Cgroup;
 
 /// Most control groups known at a time.
 const MOST: usize = 65_536;
@@ -38,8 +38,7 @@ impl Groups {
         if self.places.len() >= MOST {
             self.places.clear();
         }
-        let place = self.parse(path);
-        self.places.insert(id, place);
+        self.places.insert(id, Cgroup::from_path(path).into());
     }
 
     /// `None` for an unknown group and for the root.
@@ -47,13 +46,17 @@ impl Groups {
         self.places.get(&id).cloned()
     }
 
-    /// From a path in the hierarchy, or the contents of `/proc/PID/cgroup`.
-    #[allow(clippy::unused_self, reason = "reads as what it is: the groups' knowledge")]
-    pub(super) fn parse(&self, text: &str) -> Place {
-        let placement = parse_cgroup(text);
-        Place {
-            unit: placement.unit.map(Arc::from),
-            container: placement.container.map(Arc::from),
-        }
+}
+
+impl From<Cgroup> for Place {
+    fn from(group: Cgroup) -> Self {
+        Self { unit: group.unit.map(Arc::from), container: group.container.map(Arc::from) }
+    }
+}
+
+impl Place {
+    /// From the contents of `/proc/PID/cgroup`.
+    pub(super) fn from_proc(text: &str) -> Self {
+        Cgroup::from_proc(text.as_bytes()).into()
     }
 }

@@ -16,6 +16,7 @@ use monitor_ebpf::{Cgroup, Exec, Exit, Fork, exec_flag};
 
 use crate::access::Workload;
 use crate::access::intern::Interner;
+use crate::access::workload::lineage;
 use crate::source::procfs::{HostFiles, ProcessFacts};
 use groups::{Groups, Place};
 
@@ -23,8 +24,8 @@ use groups::{Groups, Place};
 const MOST_PROCESSES: usize = 65_536;
 /// Most distinct workloads kept for sharing.
 const MOST_WORKLOADS: usize = 16_384;
-/// Longest lineage.
-const MOST_ANCESTORS: usize = 16;
+/// How far up unknown ancestors are looked for.
+const MOST_ANCESTORS: usize = 64;
 /// How long a dead process is remembered, in ns.
 const MEMORY_OF_THE_DEAD: u64 = 10_000_000_000;
 
@@ -215,13 +216,9 @@ impl Host {
         let lineage = Arc::clone(&process.lineage);
         let exe = process.images.get(position).map_or_else(|| Arc::from(""), |i| Arc::clone(&i.exe));
         let place = known.unwrap_or_else(|| self.place(tgid, cgroup));
-        let workload = self.shared(Workload {
-            exe,
-            unit: place.unit.clone(),
-            container: place.container.clone(),
-            user: self.user(uid),
-            lineage,
-        });
+        let user = self.user(uid);
+        let (unit, container) = (place.unit.clone(), place.container.clone());
+        let workload = self.shared(Workload { exe, unit, container, user, lineage });
         if let Some(process) = self.processes.get_mut(&tgid) {
             process.place = Some(place);
             if let Some(image) = process.images.get_mut(position) {
@@ -233,11 +230,11 @@ impl Host {
 
     /// Unit and container: from the unified hierarchy by id, else from what /proc says (where the
     /// older hierarchies hold the units).
-    fn place(&mut self, tgid: u32, cgroup: u64) -> Place {
+    fn place(&self, tgid: u32, cgroup: u64) -> Place {
         if let Some(place) = self.groups.get(cgroup) {
             return place;
         }
-        self.files.process(tgid).map(|facts| self.groups.parse(&facts.cgroup)).unwrap_or_default()
+        self.files.process(tgid).map(|facts| Place::from_proc(&facts.cgroup)).unwrap_or_default()
     }
 
     fn shared(&mut self, workload: Workload) -> Arc<Workload> {
@@ -281,7 +278,7 @@ impl Host {
         for (at, facts) in chain.into_iter().rev() {
             let lineage = self.lineage_of_child(facts.ppid);
             let mut process = new_process(0, facts.uid, 0, lineage);
-            process.place = Some(self.groups.parse(&facts.cgroup));
+            process.place = Some(Place::from_proc(&facts.cgroup));
             let exe = self.names.intern(&facts.exe);
             process.images.push(Image { exec_id, exe, workload: None });
             self.insert(at, process);
@@ -306,16 +303,8 @@ impl Host {
         if let Some(lineage) = &parent.passed_on {
             return Arc::clone(lineage);
         }
-        let mut lineage: Vec<Arc<str>> = Vec::with_capacity(parent.lineage.len() + 1);
-        if let Some(image) = parent.images.last()
-            && !image.exe.is_empty()
-            && parent.lineage.first() != Some(&image.exe)
-        {
-            lineage.push(Arc::clone(&image.exe));
-        }
-        lineage.extend(parent.lineage.iter().cloned());
-        lineage.truncate(MOST_ANCESTORS);
-        let lineage: Arc<[Arc<str>]> = lineage.into();
+        let own = parent.images.last().map(|image| Arc::clone(&image.exe));
+        let lineage = lineage(own.into_iter().chain(parent.lineage.iter().cloned()));
         parent.passed_on = Some(Arc::clone(&lineage));
         lineage
     }

@@ -290,3 +290,30 @@ mod anything {
         }
     }
 }
+
+/// What README and docs/policy.md say of the example policy.
+#[test]
+fn the_example_policy_tells_a_dev_key_on_prod() {
+    let policy = policy(include_str!("../../../config/policy.toml"));
+    let mut judge = Judge::new(policy, here("prod"));
+    let mut access = usual();
+    (access.role, access.method, access.path) = (Role::Both, "GET".into(), "/status".into());
+    access.client = workload("/usr/bin/curl", Some("session-3.scope"));
+    for (host, environment, want) in [
+        ("dev.localhost:8081", "dev", &[][..]),
+        ("prod.localhost:8081", "prod", &["environment"]),
+    ] {
+        access.host = host.into();
+        let findings = judged(&mut judge, &mut access);
+        assert_eq!(access.identity.as_deref(), Some("ci-bot"));
+        assert_eq!(access.environment.as_deref(), Some(environment));
+        assert_eq!(
+            findings.iter().map(|f| f.kind.name()).collect::<Vec<_>>(),
+            want,
+            "{host}"
+        );
+        assert!(findings.iter().all(|f| f.severity == Severity::High));
+    }
+    access.credential = basic("old-admin");
+    assert_eq!(judged(&mut judge, &mut access)[0].kind, FindingKind::Canary);
+}

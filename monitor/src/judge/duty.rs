@@ -1,8 +1,14 @@
 //! Duty: the operation is in no duty of the identity.
 
+use std::fmt::Write as _;
+
 use super::words::{Quoted, Scene, any_of, clause, list, who};
 use super::{Check, Context, Finding, FindingKind};
 use crate::access::Access;
+use crate::policy::DutyId;
+
+/// Most operations named in a finding.
+const SHOWN: usize = 5;
 
 pub(super) struct Duty;
 
@@ -16,32 +22,33 @@ impl Check for Duty {
         if context.granted {
             return None;
         }
+        let duty = |id: &DutyId| context.policy.duty(*id);
         let names = || {
-            let all: Vec<_> = identity
+            identity
                 .duties
                 .iter()
-                .filter_map(|id| context.policy.duty(*id))
-                .collect();
-            all.into_iter().map(|duty| Quoted(&duty.name))
+                .map(|id| Quoted(duty(id).map_or("?", |d| &d.name)))
         };
         let why = match context.ambiguity {
             Some(why) => format!("; its path {}, so no route was compared", why.words()),
             None => String::new(),
         };
-        let mut operations = identity
-            .duties
-            .iter()
-            .filter_map(|id| context.policy.duty(*id))
-            .flat_map(|duty| duty.operations.iter());
-        let some: Vec<_> = operations
-            .by_ref()
-            .take(5)
-            .map(|o| format!("`{}`", Quoted(o.text())))
-            .collect();
-        let more = match operations.count() {
-            0 => String::new(),
-            more => format!(" and {more} more operations"),
+        let operations = || {
+            identity
+                .duties
+                .iter()
+                .filter_map(duty)
+                .flat_map(|d| d.operations.iter())
         };
+        let mut normal = format!("{} does {}:", who(access), any_of(names()));
+        for (at, operation) in operations().take(SHOWN).enumerate() {
+            let comma = if at > 0 { "," } else { "" };
+            let _ = write!(normal, "{comma} `{}`", Quoted(operation.text()));
+        }
+        match operations().count().saturating_sub(SHOWN) {
+            0 => {}
+            more => drop(write!(normal, " and {more} more operations")),
+        }
         let place = identity.places.duties.as_ref().unwrap_or(&identity.place);
         Some(Finding {
             kind: self.kind(),
@@ -56,12 +63,7 @@ impl Check for Duty {
                 who(access),
                 Scene(context, access)
             ),
-            normal: format!(
-                "{} does {}: {}{more}",
-                who(access),
-                any_of(names()),
-                some.join(", ")
-            ),
+            normal,
             action: format!(
                 "Ask {} whether this was meant. If so, add the operation to a duty of {}; if not, treat the \
                  credential as stolen: revoke it and look at what else the workload did.",

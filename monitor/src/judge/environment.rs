@@ -30,8 +30,9 @@ impl Check for Environment {
             None => String::new(),
         };
         let names = || {
-            let all: Vec<_> = allowed.iter().filter_map(|id| name(*id)).collect();
-            all.into_iter().map(|name| Quoted(name))
+            allowed
+                .iter()
+                .map(|id| Quoted(name(*id).map_or("?", |name| name)))
         };
         // The title has the environment in front already.
         let elsewhere = Context {

@@ -39,6 +39,10 @@ pub struct Quoted<'t>(pub &'t str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Nearly all text is short and plain, and words are made for every access that breaks a clause.
+        if self.0.len() <= LONGEST && self.0.bytes().all(|b| matches!(b, 32..=126)) {
+            return f.write_str(self.0);
+        }
         let mut chars = self.0.chars();
         for c in chars.by_ref().take(LONGEST) {
             if c.is_control() || is_deceptive(c) {

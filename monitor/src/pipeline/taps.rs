@@ -70,11 +70,6 @@ impl Tap {
         !self.held.is_empty()
     }
 
-    /// Bytes of heap held.
-    pub(super) fn memory(&self) -> usize {
-        self.held_bytes
-    }
-
     /// Says whether a record's turn has come.
     pub(super) fn arrive(&mut self, data: &Data, bytes: &[u8], pass: u64) -> Turn {
         if data.seq.wrapping_sub(self.next) as i32 <= 0 {
@@ -160,7 +155,7 @@ mod tests {
         assert_eq!(tap.release(None).map(|h| h.data.seq), Some(1));
         assert_eq!(tap.release(None).map(|h| h.data.seq), Some(2));
         assert!(!tap.waiting());
-        assert_eq!(tap.memory(), 0);
+        assert_eq!(tap.held_bytes, 0);
     }
 
     #[test]
@@ -185,7 +180,7 @@ mod tests {
         let mut tap = Tap::new(0, None);
         let lost = (1..2000).filter(|n| tap.arrive(&record(*n), &[0; 1000], 1) == Turn::Lost);
         assert!(lost.count() > 1900);
-        assert!(tap.memory() <= MOST_HELD_BYTES);
+        assert!(tap.held_bytes <= MOST_HELD_BYTES);
     }
 
     #[test]

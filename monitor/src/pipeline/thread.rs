@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{ANOMALIES, Numbered, Pipeline, PipelineLosses};
-use crate::alert::update::AlertUpdate;
-use crate::census::IdentityRecord;
+use crate::alert::AlertUpdate;
+use crate::census::{CensusStats, IdentityRecord};
 use crate::policy::Policy;
 use crate::source::{Source, SourceCounters};
 
@@ -65,6 +65,8 @@ pub struct Snapshot {
     pub connections: (usize, usize),
     /// Processes known.
     pub processes: usize,
+    /// Identities known.
+    pub census: CensusStats,
     /// From a response's first byte to its verdict: median, 99th percentile, longest, in µs.
     pub delay_us: [u64; 3],
 }
@@ -178,7 +180,7 @@ fn run<S: Source>(
 /// Hands over findings and accesses, as far as there is room; findings stay folded until there is.
 fn report<S: Source>(pipeline: &mut Pipeline<S>, outputs: &mpsc::Sender<Output>) {
     let analyst = &mut pipeline.state.analyst;
-    if analyst.folder.pending()
+    if analyst.folder.pending() > 0
         && let Ok(slot) = outputs.try_reserve()
     {
         let mut updates = Vec::new();
@@ -231,6 +233,7 @@ impl<S: Source> Pipeline<S> {
             unseen: counters.unseen,
             connections: (state.links.len(), state.memory),
             processes: state.host.sizes().0,
+            census: state.analyst.census.stats(),
             delay_us: delay,
         }
     }

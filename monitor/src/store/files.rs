@@ -28,6 +28,8 @@ pub(super) trait Files: Send + Sync + fmt::Debug {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Renames, and makes that durable.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Writes a file's content anew, durably, under the same name.
+    fn renew(&self, path: &Path) -> io::Result<()>;
     /// Renames to a name of its own that tells the time. Keeps only the newest few of those.
     fn set_aside(&self, path: &Path) -> io::Result<PathBuf>;
 }
@@ -73,6 +75,23 @@ impl Files for OnDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         std::fs::rename(from, to)?;
         sync_directory(to)
+    }
+
+    fn renew(&self, path: &Path) -> io::Result<()> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".new");
+        let new = path.with_file_name(name);
+        self.remove(&new)?;
+        let mut copy =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        let copied = io::copy(&mut File::open(path)?, &mut copy)
+            .and_then(|_| copy.sync_all())
+            .and_then(|()| self.rename(&new, path));
+        if copied.is_err() {
+            // Leaves no half a copy behind, above all on a full disk.
+            let _ = self.remove(&new);
+        }
+        copied
     }
 
     fn set_aside(&self, path: &Path) -> io::Result<PathBuf> {
@@ -154,10 +173,11 @@ pub(super) fn prepare_directory(directory: &Path) -> Result<(), StoreError> {
     })
 }
 
-/// A backend in a box, that remembers whether reading failed.
+/// A backend in a box, that remembers whether reading or syncing failed.
 pub(super) struct Boxed {
     pub(super) inner: Box<dyn StorageBackend>,
     pub(super) read_failed: Arc<AtomicBool>,
+    pub(super) sync_failed: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Boxed {
@@ -182,7 +202,7 @@ impl StorageBackend for Boxed {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.inner.sync_data()
+        self.inner.sync_data().inspect_err(|_| self.sync_failed.store(true, Ordering::SeqCst))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

@@ -16,10 +16,19 @@ mod query;
 mod settle;
 mod tables;
 
+#[cfg(test)]
+mod corruption_tests;
+#[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
+mod sim;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -112,6 +121,8 @@ struct Inner {
     totals: Mutex<Totals>,
     /// Times in a row that the open database turned out corrupt.
     suspect: AtomicU32,
+    /// An fsync failed: what the file reads like may not be what is on the disk.
+    unsynced: Arc<AtomicBool>,
     /// Counts (re)openings: what was remembered of the content may be stale after one.
     generation: AtomicU64,
     errors: AtomicU64,
@@ -156,6 +167,7 @@ impl Store {
             writer: Mutex::new(()),
             totals: Mutex::new(Totals::default()),
             suspect: AtomicU32::new(0),
+            unsynced: Arc::new(AtomicBool::new(false)),
             generation: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             health: Mutex::new(Health::default()),

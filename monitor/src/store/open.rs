@@ -44,6 +44,12 @@ impl Store {
             if !exists {
                 break self.create(&before)?;
             }
+            // After a failed fsync the kernel may call pages clean that never reached the disk: a
+            // later fsync would not write them. A copy has none of those.
+            if self.0.unsynced.load(Ordering::SeqCst) {
+                self.0.files.renew(path).map_err(|error| classify(path, Fault::Io(error)))?;
+                self.0.unsynced.store(false, Ordering::SeqCst);
+            }
             let (result, read_failed) = self.open_file(path, &before);
             match result {
                 Ok(opened) => break opened,
@@ -98,6 +104,7 @@ impl Store {
         let backend = Boxed {
             inner: backend,
             read_failed: Arc::clone(&read_failed),
+            sync_failed: Arc::clone(&self.0.unsynced),
         };
         let result = catch_unwind(AssertUnwindSafe(|| {
             let db = Builder::new()
