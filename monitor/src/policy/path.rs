@@ -9,6 +9,9 @@
 /// boundary), so a longer one may go on unseen.
 pub(crate) const LONGEST: usize = 2044;
 
+/// How `access` ends a path that it cut, at whatever length.
+const CUT: &str = "/\u{2026}";
+
 /// Rounds of decoding that are followed when looking for hidden dots and slashes.
 const ROUNDS: usize = 3;
 
@@ -92,7 +95,7 @@ impl Reading {
                 return;
             }
         };
-        if path.len() > LONGEST {
+        if path.len() > LONGEST || path.ends_with(CUT) {
             self.ambiguity = Some(Ambiguity::TooLong);
             return;
         }
@@ -129,7 +132,8 @@ impl Reading {
             return Err(Ambiguity::DotSegment);
         }
         let start = self.decoded.len();
-        let special = |b: &u8| matches!(b, b'%' | b';' | b'\\' | b'?' | b'#' | 0..=31 | 127);
+        // 0xef begins U+FFFD, which `access` puts in the place of bytes that are no UTF-8.
+        let special = |b: &u8| matches!(b, b'%' | b';' | b'\\' | b'?' | b'#' | 0..=31 | 127 | 0xef);
         if !raw.iter().any(special) {
             self.decoded.extend_from_slice(raw);
             let end = self.decoded.len();
@@ -140,6 +144,9 @@ impl Reading {
                 empty: raw.is_empty(),
             });
             return Ok(());
+        }
+        if raw.windows(3).any(|bytes| bytes == "\u{fffd}".as_bytes()) {
+            return Err(Ambiguity::Encoding);
         }
         decode_strictly(raw, &mut self.decoded)?;
         let once = self.decoded.get(start..).unwrap_or_default();
@@ -275,6 +282,11 @@ mod tests {
         assert_eq!(read("/..."), Ok(vec![plain("...")]));
         assert_eq!(read("/.hidden"), Ok(vec![plain(".hidden")]));
         assert_eq!(read("/ü%C3%BC"), Ok(vec![plain("üü")]));
+        assert_eq!(
+            read("/\u{ff01}%EF%BF%BD"),
+            Ok(vec![plain("\u{ff01}\u{fffd}")])
+        );
+        assert_eq!(read("/a\u{2026}"), Ok(vec![plain("a\u{2026}")]));
     }
 
     #[test]
@@ -305,6 +317,9 @@ mod tests {
             ("/a%2500b", Encoding),
             ("/a%0d%0ab", Encoding),
             ("/%c0%ae%c0%ae/x", Encoding),
+            ("/a\u{fffd}b", Encoding),
+            ("/v1/\u{2026}", TooLong),
+            ("/\u{2026}", TooLong),
             ("*", NotAPath),
             ("host:443", NotAPath),
         ] {
