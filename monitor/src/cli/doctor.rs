@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use aya_obj::btf::{Btf, BtfKind};
@@ -376,8 +375,8 @@ fn processes(host: &Host) -> Probe {
 
 fn daemon(socket: &Path) -> Probe {
     let at = socket.display();
-    match UnixStream::connect(socket) {
-        Ok(_) => Probe::ok("daemon", format!("answers at {at}")),
+    match crate::serve::probe(socket) {
+        Ok(()) => Probe::ok("daemon", format!("answers at {at}")),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Probe::warn(
             "daemon",
             format!("{at}: {error}"),
