@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::build;
 use crate::project::Project;
-use crate::shell::capture;
+use crate::shell::{capture, run};
 
 /// Shells that completions are written for, and the file name each expects.
 const SHELLS: [(&str, &str); 3] = [
@@ -17,24 +17,18 @@ const SHELLS: [(&str, &str); 3] = [
 ];
 
 /// Writes target/gen.
-pub(crate) fn run(project: &Project) -> Result<()> {
+pub(crate) fn all(project: &Project) -> Result<()> {
     build::all(project)?;
     let dir = project.target().join("gen");
     fs::create_dir_all(&dir)?;
-    let mut files = vec![(
-        "bailiwick.1",
-        capture(Command::new(project.binary()).arg("man"))?,
-    )];
+    run(Command::new(project.binary())
+        .args(["man", "--dir"])
+        .arg(&dir))?;
     for (shell, file) in SHELLS {
-        files.push((
-            file,
-            capture(Command::new(project.binary()).args(["completions", shell]))?,
-        ));
-    }
-    for (name, text) in files {
-        let path = dir.join(name);
+        let text = capture(Command::new(project.binary()).args(["completions", shell]))?;
+        let path = dir.join(file);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        println!("{}", project.relative(&path).display());
     }
+    println!("Written to {}", project.relative(&dir).display());
     Ok(())
 }

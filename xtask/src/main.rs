@@ -104,7 +104,7 @@ fn main() -> ExitCode {
             fuzz::run_targets(&project, filter.as_deref(), seconds)
         }
         Command::Bench(options) => bench::run(&project, &options),
-        Command::Gen => generate::run(&project),
+        Command::Gen => generate::all(&project),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -110,18 +110,18 @@ pub(crate) fn markdown(pairs: &[(Run, Run)], options: &Options) -> Result<String
     Ok(text)
 }
 
-/// All losses that the monitor counted, of every cause.
+/// All losses that the monitor counted, of every cause. Causes that never happened are missing.
 fn lost(run: &Run) -> Option<u64> {
-    sum(run.status.as_ref()?.get("lost")?)
+    losses(run.status.as_ref()?)
 }
 
-/// A number, or the sum of an object's numbers.
-fn sum(value: &Value) -> Option<u64> {
-    match value {
-        Value::Number(number) => number.as_u64(),
-        Value::Object(fields) => fields.values().map(sum).sum(),
-        _ => None,
-    }
+fn losses(status: &Value) -> Option<u64> {
+    status
+        .get("losses")?
+        .as_array()?
+        .iter()
+        .map(|loss| loss.get("count")?.as_u64())
+        .sum()
 }
 
 /// Median, least and most.
@@ -211,9 +211,13 @@ mod tests {
 
     #[test]
     fn losses_of_all_causes_count() {
-        let value = serde_json::json!({"kernel": {"data_ring": 3, "fault": 1}, "queue": 2});
-        assert_eq!(sum(&value), Some(6));
-        assert_eq!(sum(&serde_json::json!("none")), None);
+        let status = serde_json::json!({"losses": [
+            {"cause": "data_ring", "count": 3, "unit": "records"},
+            {"cause": "fault", "count": 1, "unit": "calls"},
+        ]});
+        assert_eq!(losses(&status), Some(4));
+        assert_eq!(losses(&serde_json::json!({"losses": []})), Some(0));
+        assert_eq!(losses(&serde_json::json!({})), None);
     }
 
     #[test]
@@ -224,7 +228,7 @@ mod tests {
             failed,
             server: 1.0,
             agent: Some(0.5),
-            status: Some(serde_json::json!({"lost": 0})),
+            status: Some(serde_json::json!({"losses": []})),
             peak: Some(2048),
         };
         let options = Options {
