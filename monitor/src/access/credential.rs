@@ -1,0 +1,533 @@
+//! Credentials in requests: recognised, fingerprinted, forgotten.
+//!
+//! Raw secrets exist only in this module and only during a call: as borrowed bytes of the request, or decoded
+//! in a buffer that is wiped before the call returns. What comes out is a [`Credential`], which has no
+//! secret, and a path and route from which secrets were taken.
+//!
+//! What carries a credential is said by a table ([`CredentialTable`]); the code knows only the forms.
+
+mod authorization;
+mod memo;
+mod path;
+mod pattern;
+pub(crate) mod percent;
+mod rules;
+mod store;
+mod table;
+mod target;
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use hashbrown::DefaultHashBuilder;
+
+use self::path::{By, PathScanner};
+use self::rules::{Compiled, Field, HostMask, Rules};
+use self::store::Store;
+pub use self::table::{CredentialTable, MAX_RULES, Names, Rule, TableError};
+pub use self::target::TargetForm;
+use self::target::{MAX_HOST, Target, normalise_host};
+use super::clock::ClockCache;
+use super::intern::Interner;
+use super::route::{Router, RouterStats};
+use super::{Credential, CredentialKind, Fingerprint, FingerprintKey, Location};
+use crate::wire::RequestHead;
+
+/// Credentials kept of one request.
+pub const MAX_FOUND: usize = 4;
+/// Hosts remembered.
+const MAX_HOSTS: usize = 8192;
+/// Methods remembered. There are few; these bytes come from the wire.
+const MAX_METHODS: usize = 256;
+/// Longest method that is kept; the rest is cut.
+const MAX_METHOD: usize = 32;
+/// Nodes of routes over all hosts.
+const MAX_ROUTE_NODES: usize = 32_768;
+/// Header fields of one request that may carry a credential.
+const MAX_FIELDS: usize = 16;
+/// Parameters and cookies of one request that are looked at.
+const MAX_PAIRS: usize = 256;
+
+/// A credential and where it stood.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The credential.
+    pub credential: Arc<Credential>,
+    /// Where it stood. User and password before the host of a target count as [`Location::Path`].
+    pub location: Location,
+}
+
+/// What a request says of who, where and what.
+#[derive(Clone, Debug)]
+pub struct Recognised {
+    /// Credentials, the most telling first: `Authorization`, other header fields, target, cookies,
+    /// `Proxy-Authorization`. One that stands twice in the same place is here once.
+    pub found: ArrayVec<Found, MAX_FOUND>,
+    /// Credentials beyond [`MAX_FOUND`].
+    pub more: u32,
+    /// Credentials that could not be told from another: a negotiation (Kerberos, NTLM), a signature
+    /// without a key id, broken base64.
+    pub unread: u32,
+    /// Method, at most 32 bytes.
+    pub method: Arc<str>,
+    /// Host of the target, else of the Host field: lower case, without the default port and the root's
+    /// dot; `-` when there is none, none that is valid, or two that differ.
+    pub host: Arc<str>,
+    /// Path without query and fragment, secrets replaced by `{secret}`, bytes that are no UTF-8 by U+FFFD,
+    /// at most 2 KiB: a longer one is cut behind a segment and ends with `/…`. `*` in asterisk form, `/` in
+    /// authority form.
+    pub path: String,
+    /// Path with object ids lifted out.
+    pub route: Arc<str>,
+    /// `http/1.0` or `http/1.1`.
+    pub protocol: &'static str,
+    /// Form of the target.
+    pub target_form: TargetForm,
+}
+
+impl Recognised {
+    /// An empty one, to be filled again and again.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            found: ArrayVec::new(),
+            more: 0,
+            unread: 0,
+            method: Arc::from("-"),
+            host: Arc::from("-"),
+            path: String::new(),
+            route: Arc::from(""),
+            protocol: "http/1.1",
+            target_form: TargetForm::Origin,
+        }
+    }
+
+    fn push(&mut self, credential: Arc<Credential>, location: Location) {
+        let same = |found: &Found| {
+            found.location == location
+                && found.credential.fingerprint == credential.fingerprint
+                && found.credential.kind == credential.kind
+        };
+        if self.found.iter().any(same) {
+            return;
+        }
+        if self
+            .found
+            .try_push(Found {
+                credential,
+                location,
+            })
+            .is_err()
+        {
+            self.more = self.more.saturating_add(1);
+        }
+    }
+
+    fn unread(&mut self) {
+        self.unread = self.unread.saturating_add(1);
+    }
+}
+
+impl Default for Recognised {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What the bounds of a [`Recogniser`] hold and cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecogniserStats {
+    /// Credentials held.
+    pub credentials: usize,
+    /// Credentials that had to go; each comes back when it is seen again.
+    pub credentials_evicted: u64,
+    /// Hosts held.
+    pub hosts: usize,
+    /// Hosts that had to go.
+    pub hosts_evicted: u64,
+    /// Routes.
+    pub routes: RouterStats,
+}
+
+/// Finds credentials, host, path and route of requests.
+#[derive(Debug)]
+pub struct Recogniser {
+    rules: Rules,
+    store: Store,
+    hosts: ClockCache<Arc<str>, HostMask>,
+    hasher: DefaultHashBuilder,
+    methods: Interner,
+    router: Router,
+    paths: PathScanner,
+    /// Reused: the host, normalised.
+    host: String,
+    no_host: Arc<str>,
+    no_host_mask: HostMask,
+}
+
+/// Fields of interest, by index; in order.
+#[derive(Default)]
+struct Fields<'a> {
+    host: Option<&'a [u8]>,
+    hosts_differ: bool,
+    authorization: ArrayVec<(&'a [u8], &'a [u16]), 2>,
+    proxy: ArrayVec<(&'a [u8], &'a [u16]), 2>,
+    other: ArrayVec<(&'a [u8], &'a [u16]), MAX_FIELDS>,
+    cookies: ArrayVec<&'a [u8], MAX_FIELDS>,
+    beyond: u32,
+}
+
+impl Recogniser {
+    /// A recogniser of what `table` says, fingerprinting with `key`.
+    #[must_use]
+    pub fn new(table: CredentialTable, key: FingerprintKey) -> Self {
+        let rules = Rules::new(&table);
+        let no_host_mask = rules.mask("-");
+        Self {
+            rules,
+            store: Store::new(key),
+            hosts: ClockCache::new(MAX_HOSTS),
+            hasher: DefaultHashBuilder::default(),
+            methods: Interner::new(MAX_METHODS),
+            router: Router::new(MAX_ROUTE_NODES),
+            paths: PathScanner::default(),
+            host: String::with_capacity(MAX_HOST),
+            no_host: Arc::from("-"),
+            no_host_mask,
+        }
+    }
+
+    /// The fingerprint that a secret has on the wire. For policy selectors that name a file, and for scans.
+    /// The caller trims what is no part of the secret (a newline at a file's end).
+    #[must_use]
+    pub fn fingerprint(&self, secret: &[u8]) -> Fingerprint {
+        self.store.fingerprint(secret)
+    }
+
+    /// What the bounds hold and cost.
+    #[must_use]
+    pub fn stats(&self) -> RecogniserStats {
+        RecogniserStats {
+            credentials: self.store.len(),
+            credentials_evicted: self.store.evicted(),
+            hosts: self.hosts.len(),
+            hosts_evicted: self.hosts.evicted(),
+            routes: self.router.stats(),
+        }
+    }
+
+    /// Fills `out`, whatever it held. Allocates nothing when credentials, host, method and route were seen
+    /// before.
+    pub fn recognise(&mut self, head: &RequestHead<'_>, out: &mut Recognised) {
+        out.found.clear();
+        out.more = 0;
+        out.unread = 0;
+        out.protocol = if head.minor == 0 {
+            "http/1.0"
+        } else {
+            "http/1.1"
+        };
+        let target = Target::parse(head.method, head.target);
+        out.target_form = target.form;
+
+        let Self {
+            rules,
+            store,
+            hosts,
+            hasher,
+            methods,
+            router,
+            paths,
+            host,
+            ..
+        } = self;
+        let fields = Fields::new(rules, head);
+        out.more = fields.beyond;
+
+        let mut method = head.method;
+        if method.len() > MAX_METHOD {
+            let mut end = MAX_METHOD;
+            while !method.is_char_boundary(end) {
+                end -= 1;
+            }
+            method = method.get(..end).unwrap_or_default();
+        }
+        if *out.method != *method {
+            out.method = methods.intern(method);
+        }
+
+        let named = match (target.authority, fields.host) {
+            (Some(authority), _) => {
+                let port = match target.form {
+                    // A tunnel has no scheme, so no default.
+                    TargetForm::Authority => 0,
+                    _ if target.secure => 443,
+                    _ => 80,
+                };
+                normalise_host(authority, port, host)
+            }
+            (None, Some(field)) => !fields.hosts_differ && normalise_host(field, 80, host),
+            (None, None) => false,
+        };
+        let mask: &HostMask = if named {
+            let hash = hasher.hash_one(&**host);
+            if hosts.get(hash, |held| **held == **host).is_none() {
+                hosts.insert(hash, Arc::from(&**host), rules.mask(host));
+            }
+            match hosts.get(hash, |held| **held == **host) {
+                Some((name, mask)) => {
+                    if !Arc::ptr_eq(&out.host, name) {
+                        out.host = Arc::clone(name);
+                    }
+                    mask
+                }
+                None => &self.no_host_mask,
+            }
+        } else {
+            out.host = Arc::clone(&self.no_host);
+            &self.no_host_mask
+        };
+
+        let mut pass = Pass {
+            rules,
+            store,
+            mask,
+            out,
+        };
+        for (value, ids) in fields.authorization.iter().chain(&fields.other) {
+            pass.header(value, ids);
+        }
+        if let Some(userinfo) = target.userinfo {
+            pass.userinfo(userinfo);
+        }
+        if !target.query.is_empty() {
+            pass.query(target.query);
+        }
+        let mut path = std::mem::take(&mut pass.out.path);
+        paths.clean(target.path, rules, mask, &mut path, |by| match by {
+            By::Rule(id, value) => pass.value(id, value, Location::Path),
+            By::Itself(secret) => {
+                let credential = pass.store.token(rules, CredentialKind::ApiKey, secret);
+                pass.out.push(credential, Location::Path);
+                true
+            }
+            By::Userinfo(userinfo) => {
+                pass.userinfo(userinfo);
+                true
+            }
+        });
+        pass.out.path = path;
+        for cookies in &fields.cookies {
+            pass.cookies(cookies);
+        }
+        for (value, ids) in &fields.proxy {
+            pass.header(value, ids);
+        }
+
+        out.route = router.route(&out.host, &out.path);
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn new(rules: &'a Rules, head: &RequestHead<'a>) -> Self {
+        let mut fields = Self::default();
+        for header in head.headers {
+            let Some(field) = rules.header(header.name) else {
+                continue;
+            };
+            let value = header.value.trim_ascii();
+            let full = match field {
+                Field::Host => {
+                    match fields.host {
+                        None => fields.host = Some(value),
+                        // Which of them a server goes by is its own affair.
+                        Some(first) => fields.hosts_differ |= !first.eq_ignore_ascii_case(value),
+                    }
+                    false
+                }
+                Field::Cookie => fields.cookies.try_push(value).is_err(),
+                Field::Rules(ids) => {
+                    let name = header.name.as_bytes();
+                    if name.eq_ignore_ascii_case(b"authorization") {
+                        fields.authorization.try_push((value, ids)).is_err()
+                    } else if name.eq_ignore_ascii_case(b"proxy-authorization") {
+                        fields.proxy.try_push((value, ids)).is_err()
+                    } else {
+                        fields.other.try_push((value, ids)).is_err()
+                    }
+                }
+            };
+            fields.beyond = fields.beyond.saturating_add(u32::from(full));
+        }
+        fields
+    }
+}
+
+/// One request on its way through the rules.
+struct Pass<'a> {
+    rules: &'a Rules,
+    store: &'a mut Store,
+    mask: &'a HostMask,
+    out: &'a mut Recognised,
+}
+
+impl Pass<'_> {
+    fn header(&mut self, value: &[u8], ids: &[u16]) {
+        let (scheme, rest) = authorization::split_scheme(value);
+        // A rule for this very scheme, else one for any.
+        let by_scheme = |rule: &&Compiled| {
+            scheme.is_some_and(|scheme| {
+                rule.schemes
+                    .iter()
+                    .any(|known| known.eq_ignore_ascii_case(scheme))
+            })
+        };
+        let rules = self.rules;
+        let applying = || ids.iter().filter_map(|id| rules.rule(*id, self.mask));
+        // A scheme with nothing behind it is no token.
+        let lone = |rule: &Compiled| {
+            scheme.is_none()
+                && rule
+                    .schemes
+                    .iter()
+                    .any(|known| known.eq_ignore_ascii_case(value))
+        };
+        if let Some(rule) = applying().find(by_scheme) {
+            self.authorization(rule, rest);
+        } else if applying().any(lone) {
+        } else if let Some(rule) = applying().find(|rule| rule.any_scheme || !rule.has_scheme()) {
+            // Some put `Bearer` before a key in a field of its own: no part of the key.
+            let bearer = scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"));
+            if rule.any_scheme || bearer {
+                self.authorization(rule, rest);
+            } else {
+                self.authorization(rule, value);
+            }
+        }
+    }
+
+    /// What stands behind the scheme.
+    fn authorization(&mut self, rule: &Compiled, value: &[u8]) {
+        if value.is_empty() {
+            return;
+        }
+        if rule.ignore {
+            self.out.unread();
+            return;
+        }
+        let rules = self.rules;
+        let credential = match rule.kind {
+            CredentialKind::Basic => self.store.basic(rules, value),
+            CredentialKind::Digest => self.store.digest(value),
+            kind => {
+                let named = rule
+                    .parameters
+                    .iter()
+                    .find_map(|parameter| authorization::parameter(value, parameter));
+                let whole = rule.parameters.is_empty() || authorization::is_bare(value);
+                match named.or(whole.then_some(value)) {
+                    Some(text) => match fit(rule, text) {
+                        Some(secret) => Some(self.store.token(rules, kind, secret)),
+                        None => return,
+                    },
+                    None => None,
+                }
+            }
+        };
+        match credential {
+            Some(credential) => self.out.push(credential, Location::Header),
+            None => self.out.unread(),
+        }
+    }
+
+    fn userinfo(&mut self, userinfo: &[u8]) {
+        if let Some(credential) = self.store.userinfo(self.rules, userinfo) {
+            self.out.push(credential, Location::Path);
+        }
+    }
+
+    fn query(&mut self, query: &[u8]) {
+        // `;` was a separator once (HTML 4.01 B.2.2), and some servers still take it for one.
+        for pair in query
+            .split(|byte| matches!(byte, b'&' | b';'))
+            .take(MAX_PAIRS)
+        {
+            let Some(equals) = pair.iter().position(|byte| *byte == b'=') else {
+                continue;
+            };
+            let Some((name, value)) = pair.split_at_checked(equals) else {
+                continue;
+            };
+            let rules = self.rules;
+            let Some(ids) = rules.query(name) else {
+                continue;
+            };
+            let value = value.get(1..).unwrap_or_default();
+            for id in ids {
+                let with = rules
+                    .rule(*id, self.mask)
+                    .is_some_and(|rule| rule.with_in(query));
+                if with && self.value(*id, value, Location::Query) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// A percent-encoded value that a rule names. Whether it is a credential by that rule.
+    fn value(&mut self, id: u16, value: &[u8], location: Location) -> bool {
+        let rules = self.rules;
+        let Some(rule) = rules.rule(id, self.mask) else {
+            return false;
+        };
+        let found = self
+            .store
+            .encoded_token(rules, rule.kind, value, |secret| fit(rule, secret));
+        match found {
+            Some(_) if rule.ignore => self.out.unread(),
+            Some(credential) => self.out.push(credential, location),
+            None => return false,
+        }
+        true
+    }
+
+    fn cookies(&mut self, cookies: &[u8]) {
+        for pair in cookies.split(|byte| *byte == b';').take(MAX_PAIRS) {
+            let pair = pair.trim_ascii();
+            let Some(equals) = pair.iter().position(|byte| *byte == b'=') else {
+                continue;
+            };
+            let Some((name, value)) = pair.split_at_checked(equals) else {
+                continue;
+            };
+            let rules = self.rules;
+            let Some(rule) = rules.cookie(name).and_then(|id| rules.rule(id, self.mask)) else {
+                continue;
+            };
+            let value = value.get(1..).unwrap_or_default().trim_ascii();
+            // Quotes are no part of the value (RFC 6265 §4.1.1).
+            let value = match value {
+                [b'"', inner @ .., b'"'] => inner,
+                other => other,
+            };
+            if let Some(secret) = fit(rule, value) {
+                let credential = self.store.token(rules, rule.kind, secret);
+                self.out.push(credential, Location::Cookie);
+            }
+        }
+    }
+}
+
+/// The part of a value that a rule is about.
+fn fit<'v>(rule: &Compiled, value: &'v [u8]) -> Option<&'v [u8]> {
+    let value = value.trim_ascii();
+    let value = match rule.until {
+        Some(until) => value.split(|byte| *byte == until).next().unwrap_or(value),
+        None => value,
+    };
+    rule.fits(value).then_some(value)
+}
+
+#[cfg(test)]
+mod tests;
