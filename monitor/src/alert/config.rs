@@ -385,7 +385,7 @@ mod tests {
     #[test]
     fn names_are_unique() {
         let one = parse(MINIMUM).unwrap();
-        assert_eq!(validate(&[one.clone()]), Ok(()));
+        assert_eq!(validate(std::slice::from_ref(&one)), Ok(()));
         assert_eq!(
             validate(&[one.clone(), one]),
             Err(ConfigError::Duplicate("soc".to_owned()))

@@ -14,6 +14,8 @@ mod outbox;
 mod schedule;
 pub mod secret;
 mod service;
+#[cfg(test)]
+mod service_tests;
 mod settle;
 pub mod status;
 #[cfg(test)]

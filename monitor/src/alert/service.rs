@@ -96,6 +96,8 @@ pub(super) struct Shared {
     events: broadcast::Sender<Arc<Alert>>,
     /// The store's generation at which the lanes were read.
     generation: AtomicU64,
+    /// Grows before lanes are changed, so that whoever reads them anew notices.
+    changed: AtomicU64,
 }
 
 #[derive(Default)]
@@ -143,6 +145,7 @@ impl AlertService {
             outcomes: Mutex::new(Some(outcomes)),
             events: broadcast::channel(EVENTS).0,
             generation: AtomicU64::new(0),
+            changed: AtomicU64::new(0),
         });
         let settler = tokio::spawn(settle::run(Arc::clone(&shared), receiver));
         let mut keeper = JoinSet::new();
@@ -281,6 +284,7 @@ impl AlertService {
             .blocking(move |store| store.replay(&name, now_us))
             .await?;
         let count = queued.len();
+        self.shared.changed.fetch_add(1, Ordering::SeqCst);
         if let Some(context) = self.shared.context() {
             for queued in queued {
                 lane.put(queued, &context);
@@ -388,6 +392,7 @@ impl AlertService {
         };
         shared.reload().await;
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.lanes.try_join_next().is_some() {}
         for lane in added {
             tasks.lanes.spawn(lane.run(context.clone()));
         }
@@ -532,15 +537,24 @@ impl Shared {
         let Some(context) = self.context() else {
             return;
         };
-        for (name, lane) in self.lanes() {
-            match self.blocking(move |store| store.queued(&name)).await {
-                Ok(all) => lane.reset(all, &context),
-                // Still stale: the keeper comes back to it.
-                Err(_) => return,
+        loop {
+            let generation = self.store.generation();
+            // What is committed before this is in what is read below; a lane that is changed
+            // after it may lose that change to the older reading, so it is read again.
+            let changed = self.changed.load(Ordering::SeqCst);
+            for (name, lane) in self.lanes() {
+                match self.blocking(move |store| store.queued(&name)).await {
+                    Ok(all) => lane.reset(all, &context),
+                    // Still stale: the keeper comes back to it.
+                    Err(_) => return,
+                }
+            }
+            if self.changed.load(Ordering::SeqCst) == changed {
+                // One that was reopened meanwhile is stale again, and noticed.
+                self.generation.store(generation, Ordering::SeqCst);
+                return;
             }
         }
-        self.generation
-            .store(self.store.generation(), Ordering::SeqCst);
     }
 
     async fn test(&self, name: &str, lane: &Lane) -> Result<u16, String> {

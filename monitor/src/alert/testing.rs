@@ -1,7 +1,6 @@
 //! Things that tests of several modules need.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::access::record::AccessRecord;
 use crate::access::{
@@ -120,16 +119,6 @@ pub(crate) fn alert(id: &str, count: u64) -> Alert {
         normal: "dev".to_owned(),
         action: "rotate the key".to_owned(),
         evidence: Vec::new(),
-    }
-}
-
-/// A clock that stands still until told otherwise.
-#[derive(Debug, Default)]
-pub(crate) struct ManualClock(pub(crate) AtomicI64);
-
-impl Clock for ManualClock {
-    fn now_us(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
     }
 }
 

@@ -5,9 +5,12 @@
     reason = "tests"
 )]
 
+use super::seen::User;
 use super::*;
-use crate::access::{Claims, Credential, Endpoint, Peer, Role, Workload};
-use crate::judge::FindingSet;
+use crate::access::{
+    Claims, Credential, CredentialKind, Endpoint, Fingerprint, Peer, Role, Workload,
+};
+use crate::judge::{FindingKind, FindingSet};
 
 fn access(identity: &str) -> Access {
     let fingerprint = Fingerprint([identity.len() as u8; 16]);

@@ -68,7 +68,7 @@ pub enum Command {
     /// Run the monitor
     Run(RunArgs),
     /// Show accesses: the last ones, then new ones as they come
-    Tail(TailArgs),
+    Tail(Box<TailArgs>),
     /// Show alerts
     Alerts(AlertsArgs),
     /// Show deliveries that were given up, or queue them again

@@ -29,7 +29,7 @@ pub(super) fn check(
     };
     for diagnostic in &diagnostics {
         match out.form {
-            Form::Json => out.json(&diagnostic.to_json())?,
+            Form::Json => out.json(&diagnostic.record())?,
             Form::Compact => say(&diagnostic.to_string()),
         }
     }

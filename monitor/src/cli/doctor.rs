@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use aya_obj::btf::{Btf, BtfKind};
@@ -34,7 +33,6 @@ const FURTHER_TRACEPOINTS: [(&str, &str); 3] = [
     ("sched_process_exit", "when a process is gone"),
 ];
 
-const CAP_DAC_READ_SEARCH: u32 = 2;
 const CAP_SYS_PTRACE: u32 = 19;
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
@@ -80,6 +78,19 @@ impl Probe {
         }
     }
 
+    /// Its JSON form.
+    #[must_use]
+    pub fn record(&self) -> ProbeRecord<'_> {
+        ProbeRecord {
+            r#type: "probe",
+            v: 1,
+            name: &self.name,
+            outcome: self.outcome,
+            detail: &self.detail,
+            hint: self.hint.as_deref(),
+        }
+    }
+
     /// Something will be missing.
     #[must_use]
     pub fn warn(
@@ -109,6 +120,17 @@ impl Probe {
             ..Self::ok(name, detail)
         }
     }
+}
+
+/// `{"type":"probe","v":1,…}`, documented in docs/json.md.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProbeRecord<'a> {
+    r#type: &'static str,
+    v: u32,
+    name: &'a str,
+    outcome: Outcome,
+    detail: &'a str,
+    hint: Option<&'a str>,
 }
 
 /// Where the kernel shows itself; other places in tests.
@@ -340,34 +362,21 @@ fn cgroups(host: &Host) -> Probe {
 }
 
 fn processes(host: &Host) -> Probe {
-    let mounts = fs::read_to_string(host.proc.join("self/mountinfo")).unwrap_or_default();
-    let hidden = mounts.lines().any(|line| {
-        let mut halves = line.splitn(2, " - ");
-        let at_proc = halves.next().and_then(|own| own.split(' ').nth(4)) == Some("/proc");
-        let options = halves.next().unwrap_or("");
-        at_proc
-            && options.split([' ', ',']).any(|option| {
-                matches!(option.strip_prefix("hidepid="), Some(mode) if !matches!(mode, "0" | "off"))
-            })
-    });
-    let set = effective(host).unwrap_or(0);
-    let has = |capability: u32| set & 1 << capability != 0;
-    let trace = has(CAP_SYS_PTRACE);
-    if (hidden && !trace) || !(trace || has(CAP_SYS_ADMIN)) || !(has(CAP_DAC_READ_SEARCH) || trace)
-    {
-        return Probe::warn(
-            "other processes",
-            "executables of processes that ran before the monitor cannot be read",
-            "grant CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, as the systemd unit does",
-        );
+    // With it, /proc/PID/exe of every user is readable, hidepid= or not.
+    if effective(host).unwrap_or(0) & 1 << CAP_SYS_PTRACE != 0 {
+        return Probe::ok("other processes", "their executables may be read");
     }
-    Probe::ok("other processes", "their executables may be read")
+    Probe::warn(
+        "other processes",
+        "executables of other users' processes that ran before the monitor cannot be read",
+        "grant CAP_SYS_PTRACE, as the systemd unit does",
+    )
 }
 
 fn daemon(socket: &Path) -> Probe {
     let at = socket.display();
-    match UnixStream::connect(socket) {
-        Ok(_) => Probe::ok("daemon", format!("answers at {at}")),
+    match crate::serve::probe(socket) {
+        Ok(()) => Probe::ok("daemon", format!("answers at {at}")),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Probe::warn(
             "daemon",
             format!("{at}: {error}"),
@@ -386,14 +395,7 @@ pub(super) fn report(probes: &[Probe], out: &mut Out) -> Result<Exit, Failure> {
     let mut table = Table::default();
     for probe in probes {
         if out.form == Form::Json {
-            out.json(&serde_json::json!({
-                "type": "probe",
-                "v": 1,
-                "name": probe.name,
-                "outcome": probe.outcome,
-                "detail": probe.detail,
-                "hint": probe.hint,
-            }))?;
+            out.json(&probe.record())?;
             continue;
         }
         let (ink, word) = match probe.outcome {

@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, IsTerminal, Write};
 
+use serde::Serialize;
+
 use super::args::{Color, Form};
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
 use super::quote;
 
 /// Colours, by role.
@@ -78,9 +80,15 @@ impl Out {
         Ok(self.to.write_all(b"\n")?)
     }
 
-    /// A JSON value as a line.
-    pub(super) fn json(&mut self, value: &serde_json::Value) -> Result<(), Failure> {
-        self.line(&quote::json(&value.to_string()))
+    /// A record as a line of JSON.
+    pub(super) fn json(&mut self, record: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string(record).map_err(|error| {
+            Failure::new(
+                Exit::Software,
+                format!("cannot be written as JSON: {error}"),
+            )
+        })?;
+        self.line(&quote::json(&text))
     }
 
     /// Bytes as they are: completion scripts, manual pages.

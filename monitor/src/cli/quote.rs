@@ -9,6 +9,12 @@
 //! (On the wire such letters are percent-encoded or punycode anyhow.)
 //!
 //! [`text`] and [`field`] are injective: different inputs give different outputs.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

@@ -246,7 +246,7 @@ pub(super) fn identities(records: &mut [IdentityRecord], style: Style) -> Vec<St
 }
 
 fn mebibytes(bytes: u64) -> String {
-    format!("{}.{} MiB", bytes >> 20, (bytes & 0xf_ffff) * 10 >> 20)
+    format!("{}.{} MiB", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20)
 }
 
 /// The daemon's state.

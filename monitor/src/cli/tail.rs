@@ -9,7 +9,7 @@ use super::out::{Out, note};
 use super::{args::Form, render};
 use crate::access::record::AccessRecord;
 use crate::alert::Alert;
-use crate::serve::protocol::{Command, VERSION};
+use crate::serve::protocol::{Command, Note, VERSION};
 
 /// Accesses of the past asked for after a reconnection; those shown before are left out.
 const CATCH_UP: usize = 1000;
@@ -106,9 +106,7 @@ fn show(answer: Answer, shown: &mut Shown, out: &mut Out) -> Result<Option<Ended
         Answer::Record(record) => one(&record, shown, out)?,
         Answer::Live => shown.skipping = false,
         Answer::Lost(count) => match out.form {
-            Form::Json => {
-                out.json(&serde_json::json!({ "type": "lost", "v": VERSION, "count": count }))?
-            }
+            Form::Json => out.json(&Note::Lost { v: VERSION, count })?,
             Form::Compact => {
                 out.flush()?;
                 note(&format!(

@@ -1,5 +1,6 @@
 //! What is wrong with a file, and where.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -143,18 +144,31 @@ impl Diagnostic {
 
     /// `{"type":"diagnostic","v":1,…}`, documented in docs/json.md.
     #[must_use]
-    pub fn to_json(&self) -> serde_json::Value {
-        serde_json::json!({
-            "type": "diagnostic",
-            "v": 1,
-            "level": self.level,
-            "file": self.file.as_ref().map(|file| file.to_string_lossy()),
-            "line": self.position.map(|at| at.0),
-            "column": self.position.map(|at| at.1),
-            "message": self.message,
-            "hint": self.hint,
-        })
+    pub fn record(&self) -> DiagnosticRecord<'_> {
+        DiagnosticRecord {
+            r#type: "diagnostic",
+            v: 1,
+            level: self.level,
+            file: self.file.as_ref().map(|file| file.to_string_lossy()),
+            line: self.position.map(|at| at.0),
+            column: self.position.map(|at| at.1),
+            message: &self.message,
+            hint: self.hint.as_deref(),
+        }
     }
+}
+
+/// The JSON form of a [`Diagnostic`].
+#[derive(Clone, Debug, Serialize)]
+pub struct DiagnosticRecord<'a> {
+    r#type: &'static str,
+    v: u32,
+    level: Level,
+    file: Option<Cow<'a, str>>,
+    line: Option<usize>,
+    column: Option<usize>,
+    message: &'a str,
+    hint: Option<&'a str>,
 }
 
 impl fmt::Display for Diagnostic {

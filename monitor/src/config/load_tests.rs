@@ -137,7 +137,7 @@ fn every_key_is_read() {
             .severity(FindingKind::Workload, Severity::High),
         Some(Severity::High)
     );
-    assert_eq!(config.webhooks[0].secret, SecretRef::Env("A".to_owned()));
+    assert_eq!(config.webhooks[0].secret.to_string(), "env:A");
     assert_eq!(
         config.credentials[0].table["header"].as_str(),
         Some("x-key")

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use diagnostic::{Diagnostic, Level, Place};
+pub use diagnostic::{Diagnostic, DiagnosticRecord, Level, Place};
 pub use key::{KeyError, KeyOrigin, fingerprint_key};
 pub use load::{LoadError, client_socket, load, parse};
 pub use secret::{BadSecretRef, SecretError, SecretRef};

@@ -251,6 +251,13 @@ impl<'i> Section<'i> {
     pub(super) fn finish(mut self, diagnostics: &mut Vec<Diagnostic>) {
         self.entries.sort_by_key(|(key, _)| key.span().start);
         for (key, _) in &self.entries {
+            // A key that is not even TOML was reported as such.
+            let place = Some(position(self.source.text, key.span().start));
+            if diagnostics.iter().any(|known| {
+                known.position == place && known.file.as_deref() == Some(self.source.path)
+            }) {
+                continue;
+            }
             let name = key.get_ref();
             let within = if self.name.is_empty() {
                 String::new()

@@ -5,6 +5,7 @@ mod error;
 mod hub;
 mod notify;
 mod setup;
+pub mod wiring;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -15,7 +16,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 pub use error::DaemonError;
-pub use setup::{PolicyFiles, credential_table};
 
 use backend::{Current, Daemon};
 use hub::Hub;
@@ -211,12 +211,14 @@ async fn take_over(daemon: &Daemon, key: &FingerprintKey, read: Result<Config, S
     };
     let made = read.map_err(DaemonError::Config).and_then(|config| {
         let policy = setup::policy(&config, key, generation)?;
+        let recogniser = Recogniser::new(setup::credential_table(&config)?, key.clone());
+        let judge = Judge::new(Arc::clone(&policy), setup::settings(&config));
         let endpoints = endpoints(&config)?;
-        Ok((config, policy, endpoints))
+        Ok((config, policy, Box::new((recogniser, judge)), endpoints))
     });
     let result = match made {
-        Ok((config, policy, endpoints)) => {
-            let sent = daemon.commands.try_send(Command::Policy(Arc::clone(&policy)));
+        Ok((config, policy, rules, endpoints)) => {
+            let sent = daemon.commands.try_send(Command::Rules(rules));
             match (sent, daemon.alerts.reconfigure(endpoints).await) {
                 (Ok(()), Ok(())) => Ok((config, policy)),
                 (Err(_), _) => Err("the hot thread takes no commands".to_owned()),

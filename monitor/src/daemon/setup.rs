@@ -27,7 +27,7 @@ pub(super) fn directory(path: &Path, mode: u32) -> Result<(), DaemonError> {
 
 /// Policy files as the file system has them.
 #[derive(Debug)]
-pub struct PolicyFiles;
+pub(super) struct PolicyFiles;
 
 impl Files for PolicyFiles {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -90,7 +90,7 @@ pub(super) fn settings(config: &Config) -> Settings {
 ///
 /// # Errors
 /// Names the rule that is wrong and where it stands.
-pub fn credential_table(config: &Config) -> Result<CredentialTable, DaemonError> {
+pub(super) fn credential_table(config: &Config) -> Result<CredentialTable, DaemonError> {
     let mut table = CredentialTable::builtin();
     for raw in &config.credentials {
         let mut file = toml::Table::new();

@@ -8,9 +8,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{ANOMALIES, Numbered, Pipeline, PipelineLosses};
+use crate::access::credential::Recogniser;
 use crate::alert::AlertUpdate;
 use crate::census::{CensusStats, IdentityRecord};
-use crate::policy::Policy;
+use crate::judge::Judge;
 use crate::source::{Source, SourceCounters};
 
 /// Pause after a pass that found something.
@@ -23,8 +24,8 @@ const SNAPSHOT_EVERY: u64 = 1_000_000_000;
 /// What the async side asks for.
 #[derive(Debug)]
 pub enum Command {
-    /// Judge by this policy from now on.
-    Policy(Arc<Policy>),
+    /// Recognise and judge by these from now on.
+    Rules(Box<(Recogniser, Judge)>),
     /// The newest accesses, at most so many, newest last.
     Recent(usize, oneshot::Sender<Vec<Numbered>>),
     /// All identities seen.
@@ -199,7 +200,7 @@ fn report<S: Source>(pipeline: &mut Pipeline<S>, outputs: &mpsc::Sender<Output>)
 fn obey<S: Source>(pipeline: &mut Pipeline<S>, command: Command) {
     let analyst = &mut pipeline.state.analyst;
     match command {
-        Command::Policy(policy) => analyst.judge.replace(policy),
+        Command::Rules(rules) => (analyst.recogniser, analyst.judge) = *rules,
         Command::Recent(most, answer) => {
             let skip = analyst.recent.len().saturating_sub(most);
             let _ = answer.send(analyst.recent.iter().skip(skip).cloned().collect());

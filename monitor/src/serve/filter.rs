@@ -2,6 +2,12 @@
 //!
 //! A filter is a list of terms. Terms of one field that are not negated are alternatives; different
 //! fields must all match; a negated term must not match. No term: everything matches.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 use serde::{Deserialize, Serialize};
 

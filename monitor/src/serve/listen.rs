@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Gid, chown};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use tokio::net::UnixListener;
 
 /// Why there is no control socket.
@@ -66,7 +68,13 @@ impl ControlSocket {
             fs::create_dir_all(dir).map_err(system("cannot make its directory"))?;
         }
         // Two daemons that start at once must not both find the socket stale.
-        let lock = fs::File::create(dir.join(".control.lock"))
+        // The lock is the owner's alone: whoever may open it could hold a start up.
+        let lock = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(dir.join(".control.lock"))
             .map_err(system("cannot lock its directory"))?;
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)
             .map_err(|error| system("cannot lock its directory")(error.into()))?;
@@ -76,7 +84,7 @@ impl ControlSocket {
             Ok(meta) if !meta.file_type().is_socket() => {
                 return Err(ListenError::NotASocket(path.to_owned()));
             }
-            Ok(_) => match StdStream::connect(path) {
+            Ok(_) => match probe(path) {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     fs::remove_file(path).map_err(system("cannot remove the stale socket"))?;
                     tracing::info!(socket = %path.display(), "replaced a stale control socket");
@@ -140,6 +148,23 @@ impl Drop for ControlSocket {
     }
 }
 
+/// Connects to a unix socket and hangs up, without ever waiting.
+///
+/// # Errors
+/// `ConnectionRefused` when nobody listens there. One that listens but has a full queue is no error.
+pub fn probe(path: &Path) -> io::Result<()> {
+    let socket = socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
+        None,
+    )?;
+    match connect(&socket, &SocketAddrUnix::new(path)?) {
+        Ok(()) | Err(Errno::AGAIN) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// A group's number, from /etc/group; a number is itself.
 fn group_id(group: &str) -> Option<u32> {
     group
@@ -195,6 +220,30 @@ mod tests {
         let _other = StdListener::bind(&path).unwrap();
         drop(second);
         assert!(path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_hangs_is_no_stale_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("control.sock");
+        let _listener = StdListener::bind(&path).unwrap();
+        // Nobody accepts: fill its queue until a connection would have to wait.
+        let mut waiting = Vec::new();
+        loop {
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+            match connect(&socket, &SocketAddrUnix::new(&path).unwrap()) {
+                Ok(()) => waiting.push(socket),
+                Err(error) => {
+                    assert_eq!(error, Errno::AGAIN);
+                    break;
+                }
+            }
+        }
+        assert!(matches!(
+            ControlSocket::bind(&path, "x"),
+            Err(ListenError::InUse(_))
+        ));
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::task::JoinSet;
 
-pub use listen::{ControlSocket, ListenError};
+pub use listen::{ControlSocket, ListenError, probe};
 
 use crate::access::record::AccessRecord;
 use crate::alert::Alert;

@@ -11,7 +11,10 @@ use crate::alert::testing::update;
 const ALERTS: usize = 40;
 
 fn all() -> AlertQuery {
-    AlertQuery { limit: Some(usize::MAX), ..AlertQuery::default() }
+    AlertQuery {
+        limit: Some(usize::MAX),
+        ..AlertQuery::default()
+    }
 }
 
 fn filled() -> (Vec<u8>, Vec<Alert>) {
@@ -24,7 +27,10 @@ fn filled() -> (Vec<u8>, Vec<Alert>) {
     }
     let alerts = store.list(&all()).unwrap();
     store.close();
-    (std::fs::read(dir.path().join("state.redb")).unwrap(), alerts)
+    (
+        std::fs::read(dir.path().join("state.redb")).unwrap(),
+        alerts,
+    )
 }
 
 /// Opens what `content` became; says whether it was set aside.
@@ -33,12 +39,21 @@ fn comes_back(content: &[u8], alerts: &[Alert], what: &str) -> bool {
     let path = dir.path().join("state.redb");
     std::fs::write(&path, content).unwrap();
     let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
-    let found = store.list(&all()).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let found = store
+        .list(&all())
+        .unwrap_or_else(|error| panic!("{what}: {error}"));
     let aside = store.status().set_aside;
     if let Some(aside) = &aside {
         assert!(found.is_empty(), "{what}: fresh");
-        assert!(aside.starts_with(&format!("{}.corrupt-", path.display())), "{aside}");
-        assert_eq!(std::fs::metadata(aside).unwrap().len(), content.len() as u64, "{what}");
+        assert!(
+            aside.starts_with(&format!("{}.corrupt-", path.display())),
+            "{aside}"
+        );
+        assert_eq!(
+            std::fs::metadata(aside).unwrap().len(),
+            content.len() as u64,
+            "{what}"
+        );
     } else {
         assert_eq!(found, alerts, "{what}: whole");
         assert_eq!(store.queued("soc").unwrap().len(), ALERTS, "{what}");
@@ -59,10 +74,18 @@ fn truncated() {
     let mut aside = 0;
     for tenth in 1..10 {
         let len = content.len() * tenth / 10;
-        aside += usize::from(comes_back(&content[..len], &alerts, &format!("cut at {len}")));
+        aside += usize::from(comes_back(
+            &content[..len],
+            &alerts,
+            &format!("cut at {len}"),
+        ));
     }
     for len in [1, 9, 64, 320, 4096, content.len() - 1] {
-        aside += usize::from(comes_back(&content[..len], &alerts, &format!("cut at {len}")));
+        aside += usize::from(comes_back(
+            &content[..len],
+            &alerts,
+            &format!("cut at {len}"),
+        ));
     }
     assert!(aside >= 10, "{aside}");
 }
@@ -70,7 +93,12 @@ fn truncated() {
 #[test]
 fn garbage() {
     let (content, alerts) = filled();
-    for garbage in [&b"hello"[..], &[0; 100_000], &[0xff; 100_000], &content[4096..]] {
+    for garbage in [
+        &b"hello"[..],
+        &[0; 100_000],
+        &[0xff; 100_000],
+        &content[4096..],
+    ] {
         assert!(comes_back(garbage, &alerts, "garbage"));
     }
 }
@@ -84,11 +112,17 @@ fn flipped() {
         let mut content = content.clone();
         // Single bytes, and runs as from a page that was written elsewhere.
         for _ in 0..[1, 1, 3, 200][round % 4] {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let at = (seed >> 33) as usize % content.len();
             content[at] ^= (seed >> 20) as u8 | 1;
         }
-        aside += usize::from(comes_back(&content, &alerts, &format!("flips of round {round}")));
+        aside += usize::from(comes_back(
+            &content,
+            &alerts,
+            &format!("flips of round {round}"),
+        ));
     }
     assert!(aside >= 20, "{aside} of 120 were noticed as corrupt");
 }
@@ -118,15 +152,22 @@ fn a_link_is_not_followed() {
 #[test]
 fn corrupted_while_it_runs() {
     let dir = tempfile::tempdir().unwrap();
-    let options = StoreOptions { cache_bytes: 0, ..StoreOptions::default() };
+    let options = StoreOptions {
+        cache_bytes: 0,
+        ..StoreOptions::default()
+    };
     let store = Store::open(dir.path(), options).unwrap();
     for i in 0..ALERTS {
         let batch = Batch::new(vec![update(&i.to_string(), 1, SECOND)]);
         store.apply(&batch, &[route("soc")], SECOND).unwrap();
     }
-    let file = std::fs::OpenOptions::new().write(true).open(dir.path().join("state.redb")).unwrap();
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(dir.path().join("state.redb"))
+        .unwrap();
     let len = file.metadata().unwrap().len();
-    file.write_all_at(&vec![0xa5; len as usize - 4096], 4096).unwrap();
+    file.write_all_at(&vec![0xa5; len as usize - 4096], 4096)
+        .unwrap();
     let works = (0..6).any(|i| {
         let batch = Batch::new(vec![update(&format!("after {i}"), 1, SECOND)]);
         store.apply(&batch, &[route("soc")], SECOND).is_ok()

@@ -12,8 +12,16 @@ use crate::alert::testing::update;
 const BATCHES: u64 = 8;
 
 fn open(disk: &Disk) -> Store {
-    let options = StoreOptions { cache_bytes: 1 << 20, ..StoreOptions::default() };
-    Store::open_with(PathBuf::from("/state.redb"), options, Box::new(disk.clone())).unwrap()
+    let options = StoreOptions {
+        cache_bytes: 1 << 20,
+        ..StoreOptions::default()
+    };
+    Store::open_with(
+        PathBuf::from("/state.redb"),
+        options,
+        Box::new(disk.clone()),
+    )
+    .unwrap()
 }
 
 /// What a run did: counts per identity that were acknowledged, and those still unsure.
@@ -35,7 +43,12 @@ fn run(disk: &Disk, patience: u32) -> (Run, Store) {
         let now_us = SECOND * (1 + i as i64);
         // Each second one grows an earlier alert.
         let names = [format!("own-{i}"), format!("shared-{}", i / 2)];
-        let batch = Batch::new(names.iter().map(|name| update(name, 1 + i, now_us)).collect());
+        let batch = Batch::new(
+            names
+                .iter()
+                .map(|name| update(name, 1 + i, now_us))
+                .collect(),
+        );
         let mut done = false;
         for _ in 0..=patience {
             if store.apply(&batch, &[route("soc")], now_us).is_ok() {
@@ -44,7 +57,11 @@ fn run(disk: &Disk, patience: u32) -> (Run, Store) {
             }
         }
         for name in names {
-            let counts = if done { &mut run.acknowledged } else { &mut run.unsure };
+            let counts = if done {
+                &mut run.acknowledged
+            } else {
+                &mut run.unsure
+            };
             *counts.entry(name).or_default() += 1 + i;
         }
         if !done {
@@ -58,9 +75,13 @@ fn run(disk: &Disk, patience: u32) -> (Run, Store) {
 }
 
 fn deliver(store: &Store, run: &mut Run, patience: u32, now_us: i64) {
-    let Ok(queued) = store.queued("soc") else { return };
+    let Ok(queued) = store.queued("soc") else {
+        return;
+    };
     let Some(queued) = queued.first() else { return };
-    let Ok(Some(message)) = store.message("soc", queued.severity, queued.seq) else { return };
+    let Ok(Some(message)) = store.message("soc", queued.severity, queued.seq) else {
+        return;
+    };
     let id = message.id.clone();
     let outcome = Outcome {
         endpoint: "soc".to_owned(),
@@ -72,7 +93,12 @@ fn deliver(store: &Store, run: &mut Run, patience: u32, now_us: i64) {
     };
     let outcomes = [outcome];
     let settled = (0..=patience).any(|_| store.settle(&outcomes, now_us).is_ok());
-    if settled { &mut run.delivered } else { &mut run.perhaps_delivered }.push(id);
+    if settled {
+        &mut run.delivered
+    } else {
+        &mut run.perhaps_delivered
+    }
+    .push(id);
 }
 
 /// Every acknowledged count is there, nothing is counted twice, and each alert waits for its
@@ -80,7 +106,10 @@ fn deliver(store: &Store, run: &mut Run, patience: u32, now_us: i64) {
 fn check(disk: &Disk, run: &Run, what: &str) {
     let store = open(disk);
     let alerts = store
-        .list(&AlertQuery { limit: Some(usize::MAX), ..AlertQuery::default() })
+        .list(&AlertQuery {
+            limit: Some(usize::MAX),
+            ..AlertQuery::default()
+        })
         .unwrap_or_else(|error| panic!("{what}: {error}"));
     assert_eq!(disk.aside(), 0, "{what}: nothing was corrupt");
     let found = alerts
@@ -104,7 +133,10 @@ fn check(disk: &Disk, run: &Run, what: &str) {
     for alert in &alerts {
         let id = format!("{}-{}", alert.id, alert.count);
         let delivered = run.delivered.contains(&id) || run.perhaps_delivered.contains(&id);
-        assert!(waiting.contains(&id) || delivered, "{what}: {id} is told to nobody");
+        assert!(
+            waiting.contains(&id) || delivered,
+            "{what}: {id} is told to nobody"
+        );
     }
     for id in &run.delivered {
         assert!(!waiting.contains(id), "{what}: {id} was settled");
@@ -196,7 +228,10 @@ fn a_read_that_fails_once_loses_nothing() {
     let store = open(&disk);
     assert_eq!(disk.aside(), 0);
     for name in before.acknowledged.keys() {
-        let query = AlertQuery { identity: Some(name.clone()), ..AlertQuery::default() };
+        let query = AlertQuery {
+            identity: Some(name.clone()),
+            ..AlertQuery::default()
+        };
         assert_eq!(store.list(&query).unwrap().len(), 1, "{name}");
     }
 }

@@ -82,8 +82,11 @@ impl Files for OnDisk {
         name.push(".new");
         let new = path.with_file_name(name);
         self.remove(&new)?;
-        let mut copy =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        let mut copy = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new)?;
         let copied = io::copy(&mut File::open(path)?, &mut copy)
             .and_then(|_| copy.sync_all())
             .and_then(|()| self.rename(&new, path));
@@ -202,7 +205,9 @@ impl StorageBackend for Boxed {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.inner.sync_data().inspect_err(|_| self.sync_failed.store(true, Ordering::SeqCst))
+        self.inner
+            .sync_data()
+            .inspect_err(|_| self.sync_failed.store(true, Ordering::SeqCst))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

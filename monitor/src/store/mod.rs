@@ -21,7 +21,7 @@ mod corruption_tests;
 #[cfg(test)]
 mod fault_tests;
 #[cfg(test)]
-mod sim;
+pub(crate) mod sim;
 #[cfg(test)]
 mod tests;
 
@@ -152,6 +152,17 @@ impl Store {
     pub fn open(directory: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         files::prepare_directory(directory)?;
         Self::open_with(directory.join("state.redb"), options, Box::new(OnDisk))
+    }
+
+    /// A store on a disk that fails on demand.
+    #[cfg(test)]
+    pub(crate) fn on(disk: &sim::Disk) -> Self {
+        let opened = Self::open_with(
+            PathBuf::from("/state.redb"),
+            StoreOptions::default(),
+            Box::new(disk.clone()),
+        );
+        opened.unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn open_with(

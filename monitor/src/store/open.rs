@@ -47,7 +47,10 @@ impl Store {
             // After a failed fsync the kernel may call pages clean that never reached the disk: a
             // later fsync would not write them. A copy has none of those.
             if self.0.unsynced.load(Ordering::SeqCst) {
-                self.0.files.renew(path).map_err(|error| classify(path, Fault::Io(error)))?;
+                self.0
+                    .files
+                    .renew(path)
+                    .map_err(|error| classify(path, Fault::Io(error)))?;
                 self.0.unsynced.store(false, Ordering::SeqCst);
             }
             let (result, read_failed) = self.open_file(path, &before);

@@ -13,7 +13,7 @@ use super::files::Files;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// The n-th change fails half done, later ones succeed.
     Once(u64),
     /// All changes from the n-th on fail, until [`Disk::heal`].
@@ -76,7 +76,7 @@ struct State {
 
 /// The disk; clones are the same one.
 #[derive(Clone, Default)]
-pub(super) struct Disk(Arc<Mutex<State>>);
+pub(crate) struct Disk(Arc<Mutex<State>>);
 
 impl fmt::Debug for Disk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -85,7 +85,7 @@ impl fmt::Debug for Disk {
 }
 
 impl Disk {
-    pub(super) fn new(trouble: Option<Trouble>, seed: u64) -> Self {
+    pub(crate) fn new(trouble: Option<Trouble>, seed: u64) -> Self {
         let disk = Self::default();
         disk.state().trouble = trouble;
         disk.state().seed = seed;
@@ -93,15 +93,17 @@ impl Disk {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    pub(super) fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.state().trouble = None;
     }
 
     /// Sets trouble from here on; counts start again.
-    pub(super) fn trouble(&self, trouble: Trouble) {
+    pub(crate) fn trouble(&self, trouble: Trouble) {
         let mut state = self.state();
         state.changes = 0;
         state.reads = 0;
@@ -152,7 +154,13 @@ impl Disk {
         let names = std::mem::take(&mut state.names);
         state.dead = true;
         let aside = state.aside;
-        Self(Arc::new(Mutex::new(State { names, nodes, aside, seed: random(), ..State::default() })))
+        Self(Arc::new(Mutex::new(State {
+            names,
+            nodes,
+            aside,
+            seed: random(),
+            ..State::default()
+        })))
     }
 }
 
@@ -202,7 +210,10 @@ impl State {
 
 impl Files for Disk {
     fn has_content(&self, path: &Path) -> io::Result<bool> {
-        Ok(self.state().node(path).is_some_and(|node| !node.seen.is_empty()))
+        Ok(self
+            .state()
+            .node(path)
+            .is_some_and(|node| !node.seen.is_empty()))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn StorageBackend>> {
@@ -213,7 +224,10 @@ impl Files for Disk {
             state.nodes.push(Node::default());
         }
         drop(state);
-        Ok(Box::new(Handle { disk: self.clone(), at }))
+        Ok(Box::new(Handle {
+            disk: self.clone(),
+            at,
+        }))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -233,10 +247,18 @@ impl Files for Disk {
         let mut state = self.state();
         state.read()?;
         state.change(true)?;
-        let seen = state.node(path).ok_or(io::ErrorKind::NotFound)?.seen.clone();
+        let seen = state
+            .node(path)
+            .ok_or(io::ErrorKind::NotFound)?
+            .seen
+            .clone();
         state.change(false)?;
         let at = state.nodes.len();
-        state.nodes.push(Node { durable: seen.clone(), seen, ..Node::default() });
+        state.nodes.push(Node {
+            durable: seen.clone(),
+            seen,
+            ..Node::default()
+        });
         state.names.insert(path.to_owned(), at);
         Ok(())
     }
@@ -267,7 +289,10 @@ impl StorageBackend for Handle {
         let mut state = self.disk.state();
         state.read()?;
         let range = offset as usize..offset as usize + out.len();
-        let seen = state.nodes[self.at].seen.get(range).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let seen = state.nodes[self.at]
+            .seen
+            .get(range)
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
         out.copy_from_slice(seen);
         Ok(())
     }

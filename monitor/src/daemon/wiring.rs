@@ -1,0 +1,119 @@
+//! What the daemon's parts contribute to the command line.
+
+use std::path::{Path, PathBuf};
+
+use super::setup::{self, PolicyFiles};
+use super::{DaemonError, run};
+use crate::access::FingerprintKey;
+use crate::alert::Endpoint;
+use crate::alert::secret::SecretEnv;
+use crate::cli::{Exit, Failure, Hooks, Probe};
+use crate::config::{self, Config, Diagnostic};
+use crate::policy::{self, PolicyError};
+use crate::source::kernel::{Kernel, KernelSettings};
+
+/// The real daemon behind the real command line.
+#[must_use]
+pub fn hooks() -> Hooks {
+    Hooks {
+        run: Box::new(|config| {
+            let file = config.file().map(Path::to_owned);
+            run(config, move || read_again(file.as_ref())).map_err(|error| failure(&error))
+        }),
+        validate: Box::new(validate),
+        probes: Box::new(|| vec![load_trial()]),
+    }
+}
+
+fn read_again(file: Option<&PathBuf>) -> Result<Config, String> {
+    config::load(file.map(PathBuf::as_path)).map_err(|error| {
+        let lines: Vec<String> =
+            error.into_diagnostics().iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    })
+}
+
+fn failure(error: &DaemonError) -> Failure {
+    let exit = match error.exit_code() {
+        77 => Exit::NoPermission,
+        78 => Exit::Config,
+        70 => Exit::Software,
+        _ => Exit::Unavailable,
+    };
+    let text = error.to_string();
+    match text.split_once("\nhint: ") {
+        Some((message, hint)) => Failure::new(exit, message).hint(hint),
+        None => Failure::new(exit, text),
+    }
+}
+
+/// Everything that hangs on the configuration: policy, credential rules, webhooks' secrets.
+fn validate(config: &Config) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    // Only whether selectors are well-formed matters here, not what they hash to.
+    let key = FingerprintKey::new([0; 32]);
+    let base = config.file().and_then(Path::parent).unwrap_or(Path::new("."));
+    match policy::load(&config.policy, base, &PolicyFiles, &key) {
+        Ok(loaded) => {
+            for warning in &loaded.warnings {
+                let make =
+                    if warning.fails_check() { Diagnostic::error } else { Diagnostic::warning };
+                found.push(diagnostic(make(warning.what.problem.clone()), &warning.what));
+            }
+        }
+        Err(errors) => {
+            found.extend(errors.iter().map(|e| diagnostic(Diagnostic::error(words(e)), e)));
+        }
+    }
+    if let Err(error) = setup::credential_table(config) {
+        found.push(Diagnostic::error(error.to_string()));
+    }
+    if let Err(error) = Endpoint::load(&config.webhooks, &SecretEnv::from_process()) {
+        let text = error.to_string();
+        let (message, hint) = text.split_once("\nhint: ").unwrap_or((&text, ""));
+        let made = Diagnostic::error(message);
+        found.push(if hint.is_empty() { made } else { made.hint(hint) });
+    }
+    found
+}
+
+fn words(error: &PolicyError) -> String {
+    if error.key.is_empty() {
+        error.problem.clone()
+    } else {
+        format!("{}: {}", error.key, error.problem)
+    }
+}
+
+fn diagnostic(made: Diagnostic, error: &PolicyError) -> Diagnostic {
+    let place = &error.place;
+    let mut made = made.in_file(&*place.file);
+    if place.line > 0 {
+        made = made.at(place.line as usize, place.column as usize);
+    }
+    match &error.hint {
+        Some(hint) => made.hint(hint.clone()),
+        None => made,
+    }
+}
+
+/// Loads and attaches the kernel programs for a moment.
+fn load_trial() -> Probe {
+    const NAME: &str = "kernel programs load and attach";
+    let settings = KernelSettings {
+        ring_bytes: 1 << 20,
+        process_bytes_per_second: 1 << 20,
+        monitor_pid: std::process::id(),
+        secret: 1,
+    };
+    match Kernel::load(&settings) {
+        Ok(kernel) => {
+            let hooks = crate::source::Source::hooks(&kernel);
+            Probe::ok(NAME, format!("{} hooks: {}", hooks.len(), hooks.join(", ")))
+        }
+        Err(error) => {
+            let exit = if error.exit_code() == 77 { Exit::NoPermission } else { Exit::Unavailable };
+            Probe::fail(NAME, exit, error.to_string(), error.hint())
+        }
+    }
+}
