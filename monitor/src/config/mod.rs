@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::alert::WebhookConfig;
 pub use diagnostic::{Diagnostic, DiagnosticRecord, Level, Place};
 pub use key::{KeyError, KeyOrigin, fingerprint_key};
 pub use load::{LoadError, client_socket, load, parse};
 pub use secret::{BadSecretRef, SecretError, SecretRef};
 pub use suggest::nearest;
-pub use crate::alert::WebhookConfig;
 
 use crate::judge::{FindingKind, Severity};
 

@@ -74,7 +74,9 @@ impl LoadError {
                 "boot a kernel built with CONFIG_DEBUG_INFO_BTF (all current distributions do), and \
                  let the daemon read /sys"
             }
-            Self::Btf(_) => "this kernel's types differ from those known; please report its release",
+            Self::Btf(_) => {
+                "this kernel's types differ from those known; please report its release"
+            }
             Self::NoTracepoint(_) => "Linux 6.3 or newer is needed for the socket tracepoints",
             Self::Privilege { .. } => {
                 "run as root, or with CAP_BPF and CAP_PERFMON; kernel lockdown must not be in \
@@ -129,7 +131,9 @@ pub struct Kernel {
 
 impl std::fmt::Debug for Kernel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Kernel").field("hooks", &self.hooks).finish_non_exhaustive()
+        f.debug_struct("Kernel")
+            .field("hooks", &self.hooks)
+            .finish_non_exhaustive()
     }
 }
 
@@ -156,7 +160,10 @@ fn kernel_error(what: &str, error: &(dyn std::error::Error + 'static)) -> LoadEr
     }
     // The verifier's log can be long; its end says why.
     if cause.len() > 2000 {
-        let cut = cause.char_indices().map(|(i, _)| i).find(|i| cause.len() - i <= 2000);
+        let cut = cause
+            .char_indices()
+            .map(|(i, _)| i)
+            .find(|i| cause.len() - i <= 2000);
         cause = format!("…{}", &cause[cut.unwrap_or(0)..]);
     }
     // A verifier refusal is EACCES too, but comes with a log.
@@ -164,9 +171,15 @@ fn kernel_error(what: &str, error: &(dyn std::error::Error + 'static)) -> LoadEr
         .downcast_ref::<ProgramError>()
         .is_some_and(|e| matches!(e, ProgramError::LoadError { verifier_log, .. } if !verifier_log.to_string().trim().is_empty()));
     if denied && !verifier {
-        LoadError::Privilege { what: what.to_owned(), cause }
+        LoadError::Privilege {
+            what: what.to_owned(),
+            cause,
+        }
     } else {
-        LoadError::Kernel { what: what.to_owned(), cause }
+        LoadError::Kernel {
+            what: what.to_owned(),
+            cause,
+        }
     }
 }
 
@@ -194,9 +207,7 @@ impl Kernel {
         let offsets = offsets::resolve(&types)?;
         let cpus = aya::util::nr_cpus()
             .map_err(|(what, error)| kernel_error(what, &error))
-            .and_then(|n| {
-                u32::try_from(n).map_err(|e| kernel_error("counting processors", &e))
-            })?;
+            .and_then(|n| u32::try_from(n).map_err(|e| kernel_error("counting processors", &e)))?;
         let ring = ring_size(settings.ring_bytes, cpus);
         let jiffies_per_second = 100;
         let share = u32::try_from(settings.process_bytes_per_second / jiffies_per_second)
@@ -222,8 +233,9 @@ impl Kernel {
             .override_global("SYSCALLS", &calls_global, true)
             .override_global("SETTINGS", &settings_global, true)
             .map_max_entries("DATA", cpus);
-        let mut programs =
-            loader.load(OBJECT).map_err(|e| kernel_error("creating the maps", &e))?;
+        let mut programs = loader
+            .load(OBJECT)
+            .map_err(|e| kernel_error("creating the maps", &e))?;
 
         let mut outer: ArrayOfMaps<MapData> =
             ArrayOfMaps::try_from(take(&mut programs, "DATA")?)
@@ -234,7 +246,9 @@ impl Kernel {
             let shape = aya_obj::Map::new_from_params(RINGBUF, 0, 0, ring, 0);
             let map = MapData::create(shape, "bailiwick_data", None)
                 .map_err(|e| kernel_error("creating a data ring", &e))?;
-            outer.set(cpu, &map, 0).map_err(|e| kernel_error("filling the ring table", &e))?;
+            outer
+                .set(cpu, &map, 0)
+                .map_err(|e| kernel_error("filling the ring table", &e))?;
             data.push(
                 Ring::new(map.fd(), ring).map_err(|e| kernel_error("mapping a data ring", &e))?,
             );
@@ -293,6 +307,16 @@ impl Kernel {
     }
 }
 
+impl Kernel {
+    /// One loss counter, over all processors.
+    fn loss(&self, which: u32) -> u64 {
+        self.losses
+            .get(&which, 0)
+            .map(|values| values.iter().copied().fold(0_u64, u64::wrapping_add))
+            .unwrap_or_default()
+    }
+}
+
 fn take(programs: &mut Ebpf, name: &str) -> Result<Map, LoadError> {
     programs.take_map(name).ok_or_else(|| LoadError::Kernel {
         what: format!("finding map {name}"),
@@ -321,15 +345,17 @@ impl Source for Kernel {
         seen
     }
 
+    fn lost(&mut self) -> u64 {
+        [loss::DATA_RING, loss::SHED_COUNT, loss::FAULT]
+            .map(|which| self.loss(which))
+            .iter()
+            .sum()
+    }
+
     fn counters(&mut self) -> SourceCounters {
         let mut out = SourceCounters::default();
         for (index, name) in (0_u32..).zip(loss::NAMES) {
-            let sum = self
-                .losses
-                .get(&index, 0)
-                .map(|values| values.iter().copied().fold(0_u64, u64::wrapping_add))
-                .unwrap_or_default();
-            out.counters.push((name, sum));
+            out.counters.push((name, self.loss(index)));
         }
         out.counters.push(("malformed", self.malformed));
         for entry in self.processes.iter().flatten() {
@@ -341,12 +367,18 @@ impl Source for Kernel {
             }
             if process.shed_short + process.shed_count > 0 {
                 let (short, counted) = (process.shed_short, process.shed_count);
-                out.shed.push(Shed { pid, short, counted });
+                out.shed.push(Shed {
+                    pid,
+                    short,
+                    counted,
+                });
             }
         }
-        out.uncovered.sort_by_key(|entry| std::cmp::Reverse(entry.bytes));
+        out.uncovered
+            .sort_by_key(|entry| std::cmp::Reverse(entry.bytes));
         out.uncovered.truncate(32);
-        out.shed.sort_by_key(|entry| std::cmp::Reverse(entry.short + entry.counted));
+        out.shed
+            .sort_by_key(|entry| std::cmp::Reverse(entry.short + entry.counted));
         out.shed.truncate(32);
         out
     }
