@@ -42,12 +42,17 @@ pub(super) enum Extent {
 }
 
 impl Framing {
-    /// Takes note of one field.
+    /// Takes note of one field. Nearly all are told apart by length and first letter.
+    #[inline(always)]
     pub(super) fn observe(&mut self, name: &str, value: &[u8]) {
-        match name.len() {
-            14 if name.eq_ignore_ascii_case("content-length") => self.length(value),
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => self.coding(value),
-            6 if name.eq_ignore_ascii_case("expect") => {
+        match (name.len(), name.as_bytes().first()) {
+            (14, Some(b'C' | b'c')) if name.eq_ignore_ascii_case("content-length") => {
+                self.length(value);
+            }
+            (17, Some(b'T' | b't')) if name.eq_ignore_ascii_case("transfer-encoding") => {
+                self.coding(value);
+            }
+            (6, Some(b'E' | b'e')) if name.eq_ignore_ascii_case("expect") => {
                 self.expects_continue |= value.eq_ignore_ascii_case(b"100-continue");
             }
             _ => {}
@@ -55,7 +60,15 @@ impl Framing {
     }
 
     /// A repeated or list-valued Content-Length is valid if all its members agree (RFC 9110 §8.6).
+    #[inline(never)]
     fn length(&mut self, value: &[u8]) {
+        // As nearly always: alone, and digits only.
+        if self.length == Length::Absent
+            && let Some(length) = decimal(value)
+        {
+            self.length = Length::Is(length);
+            return;
+        }
         for member in value.split(|&byte| byte == b',') {
             let parsed = decimal(member.trim_ascii());
             self.length = match (self.length, parsed) {
@@ -66,6 +79,7 @@ impl Framing {
         }
     }
 
+    #[inline(never)]
     fn coding(&mut self, value: &[u8]) {
         for member in value.split(|&byte| byte == b',') {
             let mut parts = member.splitn(2, |&byte| byte == b';');

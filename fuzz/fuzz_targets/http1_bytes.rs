@@ -1,0 +1,85 @@
+//! The two directions of a connection as bytes: whether they come at once or in pieces, they say the
+//! same.
+#![no_main]
+
+use bailiwick::wire::{
+    Anomaly, Connection, Dir, Exchanges, Piece, RequestHead, ResponseHead, Unanswered,
+};
+use libfuzzer_sys::fuzz_target;
+
+/// What was said, in order.
+#[derive(Default)]
+struct Said(Vec<String>);
+
+fn fields(headers: &[impl std::fmt::Debug]) -> String {
+    format!("{headers:?}")
+}
+
+impl Exchanges for Said {
+    type Pending = usize;
+
+    fn request(&mut self, head: &RequestHead<'_>) -> usize {
+        let RequestHead {
+            method,
+            target,
+            minor,
+            headers,
+            off,
+            truncated,
+            ..
+        } = *head;
+        self.0.push(format!(
+            "{method} {target:?} {minor} {} {off} {truncated}",
+            fields(headers)
+        ));
+        self.0.len()
+    }
+
+    fn response(&mut self, pending: usize, head: &ResponseHead<'_>) {
+        self.0.push(format!(
+            "{pending} {} {}",
+            head.status,
+            fields(head.headers)
+        ));
+    }
+
+    fn unanswered(&mut self, pending: usize, why: Unanswered) {
+        self.0.push(format!("{pending} {why:?}"));
+    }
+
+    fn anomaly(&mut self, _: Anomaly) {}
+}
+
+/// All requests, then all responses, in pieces of `step` bytes.
+fn said(up: &[u8], down: &[u8], step: usize) -> Vec<String> {
+    let mut said = Said::default();
+    let mut connection = Connection::new(Some((0, 0)));
+    for (dir, bytes) in [(Dir::ToServer, up), (Dir::ToClient, down)] {
+        let mut off = 0;
+        for data in bytes.chunks(step) {
+            let start = off == 0;
+            connection.feed(
+                Piece {
+                    dir,
+                    off,
+                    data,
+                    hole: 0,
+                    time: 1,
+                    start,
+                },
+                &mut said,
+            );
+            assert!(connection.memory() <= 64 * 1024);
+            off += data.len() as u32;
+        }
+    }
+    connection.close(&mut said);
+    said.0
+}
+
+fuzz_target!(|input: (u8, &[u8], &[u8])| {
+    let (step, up, down) = input;
+    let whole = said(up, down, usize::MAX);
+    let cut = said(up, down, usize::from(step % 64) + 1);
+    assert_eq!(whole, cut);
+});
