@@ -103,8 +103,18 @@ impl<P> Connection<P> {
             self.settle_dir(dir.opposite(), sink);
         }
         if let Place::Ahead(gap) = place {
-            let lost = self.half(dir).state == State::Lost;
-            if lost && (self.speaks != Speaks::Http || self.resumes(&piece)) {
+            let state = self.half(dir).state;
+            // Nothing is captured of a long chunked body's end. It is not waited for: the client would
+            // not have asked again, nor begun another request.
+            let over = matches!(state, State::Body(Body::Chunked(_)))
+                && piece.start
+                && (dir == Dir::ToServer || self.queue.oldest().is_some_and(|next| next.turned))
+                && self.resumes(&piece);
+            if over {
+                self.gap(dir, gap, sink);
+            }
+            let lost = state == State::Lost;
+            if over || (lost && (self.speaks != Speaks::Http || self.resumes(&piece))) {
                 self.half(dir).stream.jump(piece.off);
                 place = Place::Here(0);
             } else {

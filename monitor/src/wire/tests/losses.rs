@@ -67,6 +67,22 @@ fn a_gap_over_chunk_headers() {
 }
 
 #[test]
+fn a_long_chunked_body_is_not_waited_for() {
+    // As above, with both ends tapped: nobody has settled, and nothing is kept.
+    let mut talk = Talk::new();
+    talk.settles = false;
+    for _ in 0..3 {
+        talk.up("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\nabc");
+        talk.miss(ToServer, 20_000);
+        talk.down("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n01234");
+        talk.miss(ToClient, 100_000);
+    }
+    assert_eq!((talk.peak, talk.connection.waiting()), (0, false));
+    let causes = [Anomaly::Gap, Anomaly::Resynchronised];
+    talk.expect(&["POST / 200", "~POST / 200", "~POST / 200"], &causes);
+}
+
+#[test]
 fn a_body_is_not_taken_for_a_response_after_a_gap() {
     let mut talk = Talk::new();
     talk.up([get("/1"), get("/2")].concat());
