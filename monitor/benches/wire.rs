@@ -69,13 +69,26 @@ fn round(step: usize, taps: usize) -> Duration {
     let mut offs = [0_u32; 2];
     let begun = Instant::now();
     for time in 1..=u64::from(PAIRS) {
-        let sides = [(Dir::ToServer, REQUEST.as_bytes()), (Dir::ToClient, response.as_bytes())];
+        let sides = [
+            (Dir::ToServer, REQUEST.as_bytes()),
+            (Dir::ToClient, response.as_bytes()),
+        ];
         for ((dir, bytes), base) in sides.into_iter().zip(&mut offs) {
             for _ in 0..taps {
                 let mut off = *base;
                 for data in bytes.chunks(step) {
                     let start = off == *base;
-                    connection.feed(Piece { dir, off, data, hole: 0, time, start }, &mut sink);
+                    connection.feed(
+                        Piece {
+                            dir,
+                            off,
+                            data,
+                            hole: 0,
+                            time,
+                            start,
+                        },
+                        &mut sink,
+                    );
                     connection.settle(&mut sink);
                     off = off.wrapping_add(data.len() as u32);
                 }
@@ -89,14 +102,24 @@ fn round(step: usize, taps: usize) -> Duration {
 }
 
 fn main() {
-    println!("request {} B, response head {} B", REQUEST.len(), RESPONSE.len());
+    println!(
+        "request {} B, response head {} B",
+        REQUEST.len(),
+        RESPONSE.len()
+    );
     for (name, step, taps) in [
         ("whole heads, one end tapped", usize::MAX, 1),
         ("whole heads, both ends tapped", usize::MAX, 2),
         ("pieces of 100 bytes", 100, 1),
         ("byte by byte", 1, 1),
     ] {
-        let best = (0..ROUNDS).map(|_| round(step, taps)).min().unwrap_or_default();
-        println!("{name}: {:.0} ns per pair", best.as_nanos() as f64 / f64::from(PAIRS));
+        let best = (0..ROUNDS)
+            .map(|_| round(step, taps))
+            .min()
+            .unwrap_or_default();
+        println!(
+            "{name}: {:.0} ns per pair",
+            best.as_nanos() as f64 / f64::from(PAIRS)
+        );
     }
 }

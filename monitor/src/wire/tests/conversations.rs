@@ -154,6 +154,33 @@ fn connection_close() {
 }
 
 #[test]
+fn half_closed() {
+    let mut talk = Talk::new();
+    talk.up([get("/1"), get("/2")].concat())
+        .end(ToServer)
+        .down(OK)
+        .end(ToServer);
+    talk.down("HTTP/1.1 200 OK\r\n\r\nto the end")
+        .end(ToClient)
+        .close();
+    talk.expect(&["GET /1 200", "GET /2 200"], &[]);
+}
+
+#[test]
+fn an_idle_connection_is_small() {
+    assert!(
+        size_of::<Connection<u64>>() <= 512,
+        "{}",
+        size_of::<Connection<u64>>()
+    );
+    let mut talk = Talk::new();
+    talk.up((0..100).map(|n| get(&n.to_string())).collect::<String>())
+        .down(OK.repeat(100));
+    talk.connection.shrink();
+    assert_eq!(talk.connection.memory(), 0);
+}
+
+#[test]
 fn closed_without_an_answer() {
     let mut talk = Talk::new();
     talk.up([get("/1"), get("/2")].concat()).down(OK).close();
