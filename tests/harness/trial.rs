@@ -42,5 +42,5 @@ fn lack() -> Option<&'static str> {
 }
 
 fn failed(error: anyhow::Error) -> Failed {
-    format!("{error:?}").into()
+    format!("{error:#}").into()
 }
