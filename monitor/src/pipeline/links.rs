@@ -72,6 +72,11 @@ pub(super) struct EarlyPiece {
 const MOST_EARLY: usize = 16;
 
 impl EarlyPiece {
+    /// Whether a message may begin with it.
+    pub(super) fn start(&self) -> bool {
+        self.start
+    }
+
     pub(super) fn piece(&self) -> Piece<'_> {
         Piece {
             dir: Dir::ToClient,

@@ -250,7 +250,14 @@ impl State {
             let Some(held) = tap.release(limit) else {
                 return;
             };
-            self.losses.gaps += u64::from(held.data.seq.wrapping_sub(expected));
+            let missing = held.data.seq.wrapping_sub(expected);
+            if missing > 0 {
+                self.losses.gaps += u64::from(missing);
+                let index = self.taps.get(&sock).map(|tap| tap.connection);
+                if let Some(link) = index.and_then(|index| self.links.get_mut(index)) {
+                    link.wire.lost_records();
+                }
+            }
             self.process(&held.data, &held.bytes);
         }
     }
@@ -316,10 +323,10 @@ impl State {
         }
         let mut receiver = Receiver::new(&mut self.analyst, link);
         link.wire.feed(piece, &mut receiver);
-        if !link.early.is_empty() && link.wire.in_flight() > 0 {
-            for early in std::mem::take(&mut link.early) {
-                link.wire.feed(early.piece(), &mut receiver);
-            }
+        // One response for each request that has come: the next one may wait for the next request.
+        while link.early.first().is_some_and(|e| !e.start() || link.wire.in_flight() > 0) {
+            let early = link.early.remove(0);
+            link.wire.feed(early.piece(), &mut receiver);
         }
         if link.wire.waiting() {
             if link.taps > 1 && link.sequenced {
@@ -398,6 +405,10 @@ impl State {
             }
             let index = tap.connection;
             let side = tap.side;
+            let unfinished = |link: &mut Link| !link.early.is_empty() || link.wire.waiting();
+            if *since >= limit && self.links.get_mut(index).is_some_and(unfinished) {
+                return true;
+            }
             let gone = close.header.flags & close_flag::GONE != 0;
             if gone {
                 self.taps.remove(&close.sock);

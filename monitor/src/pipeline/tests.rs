@@ -346,3 +346,25 @@ fn connections_beyond_the_bound_are_given_up_oldest_first() {
     // Given up, but not lost: each request is an access without a response.
     assert!(accesses.len() as u64 >= losses.evicted);
 }
+
+#[test]
+fn each_early_response_waits_for_its_own_request() {
+    // The client moved to another processor: its second request is met first, and is held.
+    let at = |n: u32, bytes: &[u8]| n * bytes.len() as u32;
+    let (accesses, _) = run(vec![
+        vec![
+            open(CLIENT, 100),
+            open(SERVER, 200),
+            data(CLIENT, 1, TX, at(1, REQUEST), REQUEST, 3_000),
+            data(SERVER, 0, TX, 0, RESPONSE, 2_000),
+            data(SERVER, 1, TX, at(1, RESPONSE), RESPONSE, 4_000),
+        ],
+        vec![data(CLIENT, 0, TX, 0, REQUEST, 1_000)],
+        vec![
+            data(CLIENT, 2, TX, at(2, REQUEST), REQUEST, 5_000),
+            data(SERVER, 2, TX, at(2, RESPONSE), RESPONSE, 6_000),
+        ],
+    ]);
+    let durations: Vec<_> = accesses.iter().map(|access| access.duration_us).collect();
+    assert_eq!(durations, [Some(1), Some(1), Some(1)]);
+}
