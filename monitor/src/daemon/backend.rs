@@ -136,8 +136,10 @@ impl Backend for Daemon {
     }
 
     fn alerts(&self, query: AlertQuery) -> Vec<Alert> {
-        let mut wanted = store::AlertQuery::default();
-        wanted.limit = Some(usize::MAX);
+        let wanted = store::AlertQuery {
+            limit: Some(usize::MAX),
+            ..Default::default()
+        };
         let mut found = match self.alerts.list(&wanted) {
             Ok(found) => found,
             Err(error) => {
@@ -178,7 +180,7 @@ impl Backend for Daemon {
                 "alert updates wait for the store"
             );
         }
-        losses.sort_by(|a, b| b.count.cmp(&a.count));
+        losses.sort_by_key(|loss| std::cmp::Reverse(loss.count));
         StatusRecord {
             r#type: "status".to_owned(),
             v: 1,
@@ -245,7 +247,7 @@ impl Backend for Daemon {
                 .clone(),
             alerts: AlertStatus {
                 raised: alerts.stored,
-                stored: alerts.store.alerts as u64,
+                stored: alerts.store.alerts,
                 error: alerts.store.last_error.clone(),
             },
             webhooks: self.webhooks(),

@@ -89,11 +89,12 @@ async fn async_run(
     };
     let kernel = KernelSettings {
         ring_bytes: u64::from(config.capture.ring_mib) << 20,
-        process_bytes_per_second: u64::from(config.capture.process_budget_mib_s) << 20,
+        process_bytes_per_second: u64::from(config.capture.process_share_mib_s) << 20,
+        cgroup_bytes_per_second: u64::from(config.capture.cgroup_share_mib_s) << 20,
         monitor_pid: std::process::id(),
         secret: random_u64(),
     };
-    let (hot, outputs, hooks) = start(move || {
+    let (hot, outputs, hooks) = start(config.capture.drain_interval, move || {
         let source = Kernel::load(&kernel)?;
         // After the hooks: what begins in between is in the records.
         let host = Host::new(Box::new(RealFiles::new()));

@@ -123,6 +123,7 @@ fn load_trial() -> Probe {
     let settings = KernelSettings {
         ring_bytes: 1 << 20,
         process_bytes_per_second: 1 << 20,
+        cgroup_bytes_per_second: 1 << 20,
         monitor_pid: std::process::id(),
         secret: 1,
     };

@@ -402,5 +402,5 @@ fn new_process(start: u64, uid: u32, cgroup: u64, lineage: Arc<[Arc<str>]>) -> P
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests;

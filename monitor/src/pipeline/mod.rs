@@ -324,7 +324,11 @@ impl State {
         let mut receiver = Receiver::new(&mut self.analyst, link);
         link.wire.feed(piece, &mut receiver);
         // One response for each request that has come: the next one may wait for the next request.
-        while link.early.first().is_some_and(|e| !e.start() || link.wire.in_flight() > 0) {
+        while link
+            .early
+            .first()
+            .is_some_and(|e| !e.start() || link.wire.in_flight() > 0)
+        {
             let early = link.early.remove(0);
             link.wire.feed(early.piece(), &mut receiver);
         }

@@ -14,8 +14,6 @@ use crate::census::{CensusStats, IdentityRecord};
 use crate::judge::Judge;
 use crate::source::{Source, SourceCounters};
 
-/// Pause after a pass that found something.
-const PAUSE_BUSY: Duration = Duration::from_millis(2);
 /// Longest pause while the host is quiet; a ring holds more than can come in that time.
 const PAUSE_IDLE: Duration = Duration::from_millis(10);
 /// Least time between two hand-overs of findings, in ns: each costs the store an fsync.
@@ -96,11 +94,15 @@ pub struct Hot {
     pub join: JoinHandle<()>,
 }
 
-/// Starts the thread. `build` runs in it and reports whether the source could be opened.
+/// Starts the thread, which makes a pass each `interval`, and fewer while the host is quiet. `build` runs
+/// in it and reports whether the source could be opened.
 ///
 /// # Errors
 /// Whatever `build` says, or that no thread could be started.
-pub fn start<S, E, F>(build: F) -> Result<(Hot, mpsc::Receiver<Output>, Vec<String>), StartError<E>>
+pub fn start<S, E, F>(
+    interval: Duration,
+    build: F,
+) -> Result<(Hot, mpsc::Receiver<Output>, Vec<String>), StartError<E>>
 where
     S: Source,
     E: Send + 'static,
@@ -116,7 +118,7 @@ where
         .spawn(move || match build() {
             Ok(pipeline) => {
                 let _ = ready.send(Ok(pipeline.source.hooks()));
-                run(pipeline, &commands, &outputs, &inner);
+                run(pipeline, interval, &commands, &outputs, &inner);
             }
             Err(error) => {
                 let _ = ready.send(Err(error));
@@ -151,12 +153,13 @@ pub enum StartError<E> {
 
 fn run<S: Source>(
     mut pipeline: Pipeline<S>,
+    interval: Duration,
     commands: &std::sync::mpsc::Receiver<Command>,
     outputs: &mpsc::Sender<Output>,
     signals: &Signals,
 ) {
     let mut last_snapshot = 0;
-    let mut pause = PAUSE_BUSY;
+    let mut pause = interval;
     while !signals.stop.load(Ordering::Relaxed) {
         while let Ok(command) = commands.try_recv() {
             obey(&mut pipeline, command);
@@ -176,9 +179,9 @@ fn run<S: Source>(
             return;
         }
         pause = if events > 0 {
-            PAUSE_BUSY
+            interval
         } else {
-            (pause * 2).min(PAUSE_IDLE)
+            (pause * 2).min(PAUSE_IDLE.max(interval))
         };
         if events < pipeline.state.limits.events_per_pass / 2 {
             std::thread::sleep(pause);

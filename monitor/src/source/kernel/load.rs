@@ -102,8 +102,10 @@ impl LoadError {
 pub struct KernelSettings {
     /// Bytes of all data rings together.
     pub ring_bytes: u64,
-    /// Fair share of a process while a ring is contended, bytes per second.
+    /// Fair share of a process while a ring is contended, bytes per second; 0: no bound.
     pub process_bytes_per_second: u64,
+    /// The same for all processes of a control group.
+    pub cgroup_bytes_per_second: u64,
     /// The monitor's own process: its sockets are left out.
     pub monitor_pid: u32,
     /// Hides kernel addresses in ids.
@@ -183,6 +185,15 @@ fn kernel_error(what: &str, error: &(dyn std::error::Error + 'static)) -> LoadEr
     }
 }
 
+/// A rate per second as one per tick of 2²⁰ ns, the unit of the programs; 0 means no bound.
+fn per_tick(bytes_per_second: u64) -> u32 {
+    if bytes_per_second == 0 {
+        return u32::MAX;
+    }
+    let per_tick = (u128::from(bytes_per_second) << 20) / 1_000_000_000;
+    u32::try_from(per_tick).unwrap_or(u32::MAX).max(1)
+}
+
 /// Bytes per CPU: the total divided, as a power of two of pages.
 fn ring_size(total: u64, cpus: u32) -> u32 {
     let each = (total / u64::from(cpus.max(1))).clamp(u64::from(MIN_RING), u64::from(MAX_RING));
@@ -209,17 +220,14 @@ impl Kernel {
             .map_err(|(what, error)| kernel_error(what, &error))
             .and_then(|n| u32::try_from(n).map_err(|e| kernel_error("counting processors", &e)))?;
         let ring = ring_size(settings.ring_bytes, cpus);
-        let jiffies_per_second = 100;
-        let share = u32::try_from(settings.process_bytes_per_second / jiffies_per_second)
-            .unwrap_or(u32::MAX / 8);
         let constants = Settings {
             abi: ABI,
             monitor_tgid: settings.monitor_pid,
             secret: settings.secret,
             ring_half: ring / 2,
             ring_high: ring / 8 * 7,
-            process_rate: share,
-            cgroup_rate: share.saturating_mul(4),
+            process_rate: per_tick(settings.process_bytes_per_second),
+            cgroup_rate: per_tick(settings.cgroup_bytes_per_second),
             process_burst: ring / 16,
             cgroup_burst: ring / 4,
         };
@@ -391,6 +399,14 @@ impl Source for Kernel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_are_per_tick() {
+        assert_eq!(per_tick(0), u32::MAX);
+        assert_eq!(per_tick(1), 1);
+        assert_eq!(per_tick(4 << 20), 4398);
+        assert_eq!(per_tick(u64::MAX), u32::MAX);
+    }
 
     #[test]
     fn rings_are_powers_of_two_within_bounds() {
