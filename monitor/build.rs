@@ -18,7 +18,9 @@ fn embed() -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     // A packager's own object is taken as it is.
     let given = env::var_os("BAILIWICK_EBPF").map(PathBuf::from);
-    let path = given.clone().unwrap_or_else(|| root.join("target/bpf/bailiwick.o"));
+    let path = given
+        .clone()
+        .unwrap_or_else(|| root.join("target/bpf/bailiwick.o"));
     println!("cargo::rerun-if-changed={}", path.display());
 
     let built = fs::read(&path).map_err(|error| match &given {
@@ -30,13 +32,22 @@ fn embed() -> Result<(), String> {
     if given.is_none() {
         let ebpf = root.join("monitor-ebpf");
         println!("cargo::rerun-if-changed={}", ebpf.join("src").display());
-        println!("cargo::rerun-if-changed={}", ebpf.join("Cargo.toml").display());
-        println!("cargo::rerun-if-changed={}", object::mark_path(&path).display());
-        let now = object::mark(&ebpf).map_err(|error| format!("cannot read monitor-ebpf/: {error}"))?;
+        println!(
+            "cargo::rerun-if-changed={}",
+            ebpf.join("Cargo.toml").display()
+        );
+        println!(
+            "cargo::rerun-if-changed={}",
+            object::mark_path(&path).display()
+        );
+        let now =
+            object::mark(&ebpf).map_err(|error| format!("cannot read monitor-ebpf/: {error}"))?;
         if fs::read_to_string(object::mark_path(&path)).ok().as_ref() != Some(&now) {
-            return Err("target/bpf/bailiwick.o was built from other sources than monitor-ebpf/ has now: \
+            return Err(
+                "target/bpf/bailiwick.o was built from other sources than monitor-ebpf/ has now: \
                         run `cargo xtask build-ebpf`"
-                .to_owned());
+                    .to_owned(),
+            );
         }
     }
     let out = env::var_os("OUT_DIR").ok_or("cargo set no OUT_DIR")?;

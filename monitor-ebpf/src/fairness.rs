@@ -41,7 +41,7 @@ fn contended(used: u64, tgid: u32, bytes: u32) -> Share {
     // SAFETY: no preconditions.
     let (now, cgroup) = unsafe {
         (
-            helpers::bpf_jiffies64(),
+            helpers::bpf_ktime_get_ns() >> 20,
             helpers::bpf_get_current_cgroup_id(),
         )
     };
@@ -155,7 +155,7 @@ pub(crate) fn uncovered(tgid: u32, cause: usize, bytes: u64) {
     // SAFETY: no preconditions.
     let (now, cgroup) = unsafe {
         (
-            helpers::bpf_jiffies64(),
+            helpers::bpf_ktime_get_ns() >> 20,
             helpers::bpf_get_current_cgroup_id(),
         )
     };

@@ -330,7 +330,7 @@ pub struct Cgroup {
 pub struct ProcessCounters {
     /// Tokens left, in bytes.
     pub tokens: u64,
-    /// Jiffies at the last refill.
+    /// Tick (2²⁰ ns of CLOCK_MONOTONIC) of the last refill.
     pub refilled: u64,
     /// Calls reduced to 64 bytes.
     pub shed_short: u64,
@@ -497,9 +497,9 @@ pub struct Settings {
     pub ring_half: u32,
     /// Bytes above which a process over its share is only counted.
     pub ring_high: u32,
-    /// Fair share of a process, bytes per jiffy.
+    /// Fair share of a process, bytes per tick of 2²⁰ ns.
     pub process_rate: u32,
-    /// Fair share of a control group, bytes per jiffy.
+    /// Fair share of a control group, bytes per tick.
     pub cgroup_rate: u32,
     /// Most bytes a process can save up.
     pub process_burst: u32,
@@ -522,7 +522,7 @@ const _: () = {
     assert!(size_of::<ProcessCounters>() == 80);
     let mut i = 0;
     while i < PAYLOAD_CLASSES.len() {
-        assert!((PAYLOAD_CLASSES[i] + size_of::<Data>()) % 8 == 0);
+        assert!((PAYLOAD_CLASSES[i] + size_of::<Data>()).is_multiple_of(8));
         i += 1;
     }
 };

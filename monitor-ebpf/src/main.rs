@@ -22,49 +22,49 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use monitor_ebpf::dir;
 
 #[btf_tracepoint(function = "sock_send_length")]
-pub fn sock_send(ctx: BtfTracePointContext) -> i32 {
+fn sock_send(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: argument 0 is the socket (include/trace/events/sock.h).
     unsafe { socket::on_socket_io(ctx.arg::<*const c_void>(0), ctx.arg(1), 0, dir::TX) };
     0
 }
 
 #[btf_tracepoint(function = "sock_recv_length")]
-pub fn sock_recv(ctx: BtfTracePointContext) -> i32 {
+fn sock_recv(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: as above; argument 2 are the call's flags.
     unsafe { socket::on_socket_io(ctx.arg::<*const c_void>(0), ctx.arg(1), ctx.arg(2), dir::RX) };
     0
 }
 
 #[btf_tracepoint(function = "inet_sock_set_state")]
-pub fn sock_state(ctx: BtfTracePointContext) -> i32 {
+fn sock_state(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: argument 0 is the socket.
     unsafe { connection::on_state(ctx.arg::<*const c_void>(0), ctx.arg(1), ctx.arg(2)) };
     0
 }
 
 #[btf_tracepoint(function = "sched_process_exec")]
-pub fn process_exec(ctx: BtfTracePointContext) -> i32 {
+fn process_exec(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: arguments 0 and 2 are the task and its new image.
     unsafe { process::on_exec(ctx.arg::<*const c_void>(0), ctx.arg::<*const c_void>(2)) };
     0
 }
 
 #[btf_tracepoint(function = "sched_process_fork")]
-pub fn process_fork(ctx: BtfTracePointContext) -> i32 {
+fn process_fork(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: arguments 0 and 1 are parent and child.
     unsafe { process::on_fork(ctx.arg::<*const c_void>(0), ctx.arg::<*const c_void>(1)) };
     0
 }
 
 #[btf_tracepoint(function = "sched_process_exit")]
-pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
+fn process_exit(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: argument 0 is the task.
     unsafe { process::on_exit(ctx.arg::<*const c_void>(0)) };
     0
 }
 
 #[btf_tracepoint(function = "cgroup_mkdir")]
-pub fn cgroup_made(ctx: BtfTracePointContext) -> i32 {
+fn cgroup_made(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: arguments 0 and 1 are the control group and its path.
     unsafe { process::on_cgroup(ctx.arg::<*const c_void>(0), ctx.arg::<*const c_void>(1)) };
     0

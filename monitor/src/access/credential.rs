@@ -12,6 +12,7 @@ mod path;
 mod pattern;
 pub(crate) mod percent;
 mod rules;
+mod seen;
 mod store;
 mod table;
 mod target;
@@ -24,6 +25,7 @@ use hashbrown::DefaultHashBuilder;
 
 use self::path::{By, PathScanner};
 use self::rules::{Compiled, Field, HostMask, Rules};
+use self::seen::SeenPaths;
 use self::store::Store;
 pub use self::table::{CredentialTable, MAX_RULES, Names, Rule, TableError};
 pub use self::target::TargetForm;
@@ -160,6 +162,7 @@ pub struct Recogniser {
     methods: Interner,
     router: Router,
     paths: PathScanner,
+    seen: SeenPaths,
     /// Reused: the host, normalised.
     host: String,
     no_host: Arc<str>,
@@ -184,6 +187,7 @@ impl Recogniser {
     pub fn new(table: CredentialTable, key: FingerprintKey) -> Self {
         let rules = Rules::new(&table);
         let no_host_mask = rules.mask("-");
+        let no_host = Arc::from("-");
         Self {
             rules,
             store: Store::new(key),
@@ -193,7 +197,8 @@ impl Recogniser {
             router: Router::new(MAX_ROUTE_NODES),
             paths: PathScanner::default(),
             host: String::with_capacity(MAX_HOST),
-            no_host: Arc::from("-"),
+            seen: SeenPaths::new(&no_host),
+            no_host,
             no_host_mask,
         }
     }
@@ -239,6 +244,7 @@ impl Recogniser {
             methods,
             router,
             paths,
+            seen,
             host,
             ..
         } = self;
@@ -304,28 +310,41 @@ impl Recogniser {
         if !target.query.is_empty() {
             pass.query(target.query);
         }
-        let mut path = std::mem::take(&mut pass.out.path);
-        paths.clean(target.path, rules, mask, &mut path, |by| match by {
-            By::Rule(id, value) => pass.value(id, value, Location::Path),
-            By::Itself(secret) => {
-                let credential = pass.store.token(rules, CredentialKind::ApiKey, secret);
-                pass.out.push(credential, Location::Path);
-                true
+        let out = &mut *pass.out;
+        let known = seen.get(
+            &out.host,
+            target.path,
+            router,
+            &mut out.path,
+            &mut out.route,
+        );
+        if !known {
+            let mut path = std::mem::take(&mut pass.out.path);
+            let plain = paths.clean(target.path, rules, mask, &mut path, |by| match by {
+                By::Rule(id, value) => pass.value(id, value, Location::Path),
+                By::Itself(secret) => {
+                    let credential = pass.store.token(rules, CredentialKind::ApiKey, secret);
+                    pass.out.push(credential, Location::Path);
+                    true
+                }
+                By::Userinfo(userinfo) => {
+                    pass.userinfo(userinfo);
+                    true
+                }
+            });
+            let out = &mut *pass.out;
+            out.route = router.route(&out.host, &path);
+            if plain {
+                seen.put(&out.host, &path, &out.route, router.version());
             }
-            By::Userinfo(userinfo) => {
-                pass.userinfo(userinfo);
-                true
-            }
-        });
-        pass.out.path = path;
+            out.path = path;
+        }
         for cookies in &fields.cookies {
             pass.cookies(cookies);
         }
         for (value, ids) in &fields.proxy {
             pass.header(value, ids);
         }
-
-        out.route = router.route(&out.host, &out.path);
     }
 }
 

@@ -44,7 +44,9 @@ impl FromStr for Fingerprint {
         let digit = |c: u8| char::from(c).to_digit(16).ok_or(BadFingerprint);
         let mut out = [0; 16];
         for (slot, pair) in out.iter_mut().zip(hex.chunks_exact(2)) {
-            let [high, low] = pair else { return Err(BadFingerprint) };
+            let [high, low] = pair else {
+                return Err(BadFingerprint);
+            };
             // Two hex digits always fit.
             *slot = u8::try_from(digit(*high)? << 4 | digit(*low)?).map_err(|_| BadFingerprint)?;
         }
@@ -104,7 +106,10 @@ mod tests {
         assert_eq!(text.len(), 36);
         assert_eq!(text.parse(), Ok(print));
         assert_eq!("bw1:12".parse::<Fingerprint>(), Err(BadFingerprint));
-        assert_eq!("bw1:zz345678901234567890123456789012".parse::<Fingerprint>(), Err(BadFingerprint));
+        assert_eq!(
+            "bw1:zz345678901234567890123456789012".parse::<Fingerprint>(),
+            Err(BadFingerprint)
+        );
     }
 
     #[test]

@@ -29,7 +29,9 @@ pub use workload::Workload;
 use crate::judge::FindingSet;
 
 /// Kinds of credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum CredentialKind {
     /// `Authorization: Bearer`, opaque (RFC 6750).

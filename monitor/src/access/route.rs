@@ -57,7 +57,7 @@ struct Node {
     /// Times walked through.
     hits: u32,
     /// The same since the last pruning, saturating.
-    recent: u8,
+    recent: u32,
 }
 
 #[derive(Debug)]
@@ -91,6 +91,7 @@ pub struct Router {
     max_nodes: usize,
     live: usize,
     stats: RouterStats,
+    version: u64,
     /// Reused buffers.
     decoded: Vec<u8>,
     composed: String,
@@ -115,6 +116,7 @@ impl Router {
             max_nodes: max_nodes.clamp(256, 1 << 24),
             live: 0,
             stats: RouterStats::default(),
+            version: 0,
             decoded: Vec::new(),
             composed: String::new(),
             stack: Vec::new(),
@@ -139,6 +141,16 @@ impl Router {
     /// Idempotent: a route is its own route. `*` and the empty path stay; anything else that does not begin
     /// with `/` is `{rest}`. Allocates only for what was not seen before.
     pub fn route(&mut self, host: &Arc<str>, path: &str) -> Arc<str> {
+        self.route_for(host, path, 1)
+    }
+
+    /// Changes whenever a path may have another route than before.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// [`Self::route`] for a path that came `times` times: what was remembered elsewhere is in use too.
+    pub(crate) fn route_for(&mut self, host: &Arc<str>, path: &str, times: u32) -> Arc<str> {
         let Some(segments) = path.strip_prefix('/') else {
             return Arc::clone(match path {
                 "" => &self.empty,
@@ -152,14 +164,14 @@ impl Router {
         let mut node = root;
         for (depth, segment) in segments.split('/').enumerate() {
             if depth >= MAX_DEPTH {
-                node = self.child(node, "{rest}", Kind::Fixed);
+                node = self.child(node, "{rest}", Kind::Fixed, times);
                 break;
             }
             // The buffers leave `self` while they are borrowed.
             let mut decoded = std::mem::take(&mut self.decoded);
             let mut composed = std::mem::take(&mut self.composed);
             let (text, kind) = lift(segment, &mut decoded, &mut composed);
-            node = self.child(node, text, kind);
+            node = self.child(node, text, kind, times);
             self.decoded = decoded;
             self.composed = composed;
         }
@@ -237,7 +249,7 @@ impl Router {
     }
 
     /// The child to go to, made if need be.
-    fn child(&mut self, parent: u32, text: &str, kind: Kind) -> u32 {
+    fn child(&mut self, parent: u32, text: &str, kind: Kind, times: u32) -> u32 {
         let hash = self.hash(parent, text);
         let id = match self.find(parent, text, hash) {
             Some(id) => id,
@@ -251,14 +263,14 @@ impl Router {
                     self.merge(parent, kind);
                 }
                 if full || merged {
-                    return self.child(parent, "{var}", Kind::Fixed);
+                    return self.child(parent, "{var}", Kind::Fixed, times);
                 }
                 self.insert(parent, hash, text, kind)
             }
         };
         if let Some(node) = self.node_mut(id) {
-            node.hits = node.hits.saturating_add(1);
-            node.recent = node.recent.saturating_add(1);
+            node.hits = node.hits.saturating_add(times);
+            node.recent = node.recent.saturating_add(times);
         }
         id
     }
@@ -317,6 +329,7 @@ impl Router {
     /// Children of one kind vary: from now on, new ones are `{var}`. When plain words vary, all else does.
     fn merge(&mut self, parent: u32, kind: Kind) {
         self.stats.merged = self.stats.merged.saturating_add(1);
+        self.version = self.version.wrapping_add(1);
         if let Some(node) = self.node_mut(parent) {
             node.mixed_merged = true;
             node.words_merged |= kind == Kind::Word;
@@ -362,6 +375,7 @@ impl Router {
     }
 
     fn drop_subtree(&mut self, top: u32) {
+        self.version = self.version.wrapping_add(1);
         let mut stack = std::mem::take(&mut self.stack);
         stack.clear();
         stack.push(top);

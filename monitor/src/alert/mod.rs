@@ -10,6 +10,7 @@ pub mod endpoint;
 pub mod evidence;
 pub mod fold;
 mod intake;
+mod lane;
 mod outbox;
 mod schedule;
 pub mod secret;
@@ -17,6 +18,7 @@ mod service;
 #[cfg(test)]
 mod service_tests;
 mod settle;
+mod shared;
 pub mod status;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -3,8 +3,7 @@
 //! A lane knows of its messages only when they are due; what they say stays in the store. Lanes
 //! share nothing but the store, so a slow or dead endpoint delays no other.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,18 +14,16 @@ use tokio::task::JoinSet;
 use crate::store::{Message, Outcome, Queued, Store, Verdict};
 
 use super::evidence::rfc3339;
-use super::schedule::{LONGEST_PAUSE, LONGEST_RETRY_AFTER, delay_after, longest};
+use super::lane::{Place, State, micros};
+use super::schedule::LONGEST_PAUSE;
 use super::status::EndpointStatus;
-use super::webhook::{Reply, retry_after};
+use super::webhook::Reply;
 use super::{Clock, Endpoint};
 
 /// Messages under way at once, while the endpoint answers.
 const IN_FLIGHT: usize = 4;
 /// Outcomes not yet written down, beyond which nothing more is sent.
 pub(super) const UNSETTLED: usize = 32;
-/// Failures to reach the endpoint in a row that make an outage: the first success after one brings
-/// forward what waits because of it.
-const OUTAGE: u32 = 3;
 /// Longest sleep, so that a clock that was set is noticed.
 const NAP: Duration = Duration::from_secs(60);
 /// Wait before a message that the store could not give is asked for again.
@@ -49,71 +46,6 @@ pub(super) struct Lane {
     wake: Notify,
 }
 
-#[derive(Default)]
-struct State {
-    items: HashMap<u64, Item>,
-    /// (due, sequence) of what is neither ready nor under way.
-    waiting: BTreeSet<(i64, u64)>,
-    /// What is due: the worst first, then by time.
-    ready: BTreeSet<(Reverse<u8>, i64, u64)>,
-    under_way: usize,
-    unsettled: usize,
-    stopping: bool,
-    disabled: Option<String>,
-    paused_until_us: i64,
-    /// Failures in a row to reach the endpoint.
-    unreachable: u32,
-    bucket: Bucket,
-    delivered: u64,
-    failed: u64,
-    last_error: Option<(i64, String)>,
-    last_delivery_us: Option<i64>,
-}
-
-#[derive(Clone, Copy)]
-struct Item {
-    queued: Queued,
-    place: Place,
-    /// It waits because the endpoint could not be reached.
-    outage: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Waiting,
-    Ready,
-    UnderWay,
-}
-
-/// Messages a minute.
-#[derive(Default)]
-struct Bucket {
-    tokens: f64,
-    filled_us: Option<i64>,
-}
-
-impl Bucket {
-    /// Takes one, or says how long until there is one.
-    fn take(&mut self, rate: u32, now_us: i64) -> Result<(), Duration> {
-        let a_second = f64::from(rate) / 60.0;
-        let most = (a_second * 10.0).max(1.0);
-        self.tokens = match self.filled_us {
-            // A clock set back fills nothing.
-            Some(then) => {
-                let seconds = now_us.saturating_sub(then).max(0) as f64 / 1e6;
-                (self.tokens + seconds * a_second).min(most)
-            }
-            None => most,
-        };
-        self.filled_us = Some(now_us);
-        if self.tokens >= 1.0 {
-            self.tokens -= 1.0;
-            return Ok(());
-        }
-        Err(Duration::from_secs_f64((1.0 - self.tokens) / a_second))
-    }
-}
-
 /// What an attempt came to.
 enum Attempt {
     /// There is no such message any more.
@@ -122,91 +54,6 @@ enum Attempt {
     NoMessage,
     /// Sent.
     Answered(Message, Result<Reply, String>),
-}
-
-impl State {
-    fn put(&mut self, queued: Queued, now_us: i64, scale: f64) {
-        let latest = now_us.saturating_add(micros(longest(scale.max(1.0))));
-        let queued = Queued {
-            due_us: queued.due_us.min(latest),
-            ..queued
-        };
-        let old = self.unplace(queued.seq);
-        let under_way = old.is_some_and(|item| item.place == Place::UnderWay);
-        let outage = old.is_some_and(|item| item.outage);
-        let place = if under_way {
-            Place::UnderWay
-        } else {
-            Place::Waiting
-        };
-        if place == Place::Waiting {
-            self.waiting.insert((queued.due_us, queued.seq));
-        }
-        self.items.insert(
-            queued.seq,
-            Item {
-                queued,
-                place,
-                outage,
-            },
-        );
-    }
-
-    /// Takes an item out of where it is listed; it stays in `items`.
-    fn unplace(&mut self, seq: u64) -> Option<Item> {
-        let item = *self.items.get(&seq)?;
-        let Queued {
-            due_us, severity, ..
-        } = item.queued;
-        self.waiting.remove(&(due_us, seq));
-        self.ready.remove(&(Reverse(severity), due_us, seq));
-        Some(item)
-    }
-
-    fn remove(&mut self, seq: u64) {
-        self.unplace(seq);
-        self.items.remove(&seq);
-    }
-
-    /// Lists what has become due.
-    fn promote(&mut self, now_us: i64) {
-        while let Some(&(due_us, seq)) = self.waiting.first() {
-            if due_us > now_us {
-                break;
-            }
-            self.waiting.pop_first();
-            if let Some(item) = self.items.get_mut(&seq) {
-                item.place = Place::Ready;
-                self.ready
-                    .insert((Reverse(item.queued.severity), due_us, seq));
-            }
-        }
-    }
-
-    /// Puts an item back to wait until `due_us`.
-    fn postpone(&mut self, seq: u64, due_us: i64) {
-        self.unplace(seq);
-        if let Some(item) = self.items.get_mut(&seq) {
-            item.place = Place::Waiting;
-            item.queued.due_us = due_us;
-            self.waiting.insert((due_us, seq));
-        }
-    }
-
-    /// The endpoint is back: what waits because it was away need not wait longer.
-    fn bring_forward(&mut self, now_us: i64) {
-        let away = self.items.values_mut().filter(|item| item.outage);
-        let mut seqs = Vec::new();
-        for item in away {
-            item.outage = false;
-            if item.place == Place::Waiting {
-                seqs.push(item.queued.seq);
-            }
-        }
-        for seq in seqs {
-            self.postpone(seq, now_us);
-        }
-    }
 }
 
 impl Lane {
@@ -445,72 +292,6 @@ impl Lane {
     }
 }
 
-impl State {
-    fn judge(
-        &mut self,
-        queued: Queued,
-        result: Result<Reply, String>,
-        now_us: i64,
-        scale: f64,
-    ) -> Verdict {
-        let (error, away, after) = match result {
-            Ok(reply) if (200..300).contains(&reply.status) => {
-                self.delivered += 1;
-                self.last_delivery_us = Some(now_us);
-                if self.unreachable >= OUTAGE {
-                    self.bring_forward(now_us);
-                }
-                self.unreachable = 0;
-                return Verdict::Delivered;
-            }
-            Ok(reply) => {
-                let away = matches!(reply.status, 429 | 502..=504);
-                let after = reply
-                    .retry_after
-                    .as_deref()
-                    .and_then(|at| retry_after(at, now_us));
-                let quote = if reply.quote.is_empty() { "" } else { ": " };
-                let text = format!("answered {}{quote}{}", reply.status, reply.quote);
-                if reply.status == 410 {
-                    self.failed += 1;
-                    self.last_error = Some((now_us, text.clone()));
-                    self.disabled = Some(text.clone());
-                    return Verdict::Disabled { error: text };
-                }
-                (text, away, after)
-            }
-            Err(error) => (error, true, None),
-        };
-        self.failed += 1;
-        self.last_error = Some((now_us, error.clone()));
-        self.unreachable = if away {
-            self.unreachable.saturating_add(1)
-        } else {
-            0
-        };
-        if let Some(item) = self.items.get_mut(&queued.seq) {
-            item.outage = away;
-        }
-        if let Some(after) = after {
-            let pause_us = now_us.saturating_add(micros(after.min(LONGEST_PAUSE)));
-            self.paused_until_us = self.paused_until_us.max(pause_us);
-        }
-        let attempts = queued.attempts.saturating_add(1);
-        match delay_after(attempts, jitter(), scale) {
-            Some(delay) => {
-                let delay = delay.max(after.unwrap_or(Duration::ZERO).min(LONGEST_RETRY_AFTER));
-                let due_us = now_us.saturating_add(micros(delay));
-                Verdict::Retry {
-                    attempts,
-                    due_us,
-                    error,
-                }
-            }
-            None => Verdict::Dead { attempts, error },
-        }
-    }
-}
-
 async fn attempt(endpoint: Endpoint, context: Context, queued: Queued) -> Attempt {
     let store = context.store.clone();
     let name = endpoint.name().to_owned();
@@ -541,18 +322,7 @@ pub(super) async fn post(
         .unwrap_or_else(|_| Err("no answer in time".to_owned()))
 }
 
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
 /// A little more than asked for, since timers count in milliseconds; never longer than a nap.
 fn wait_of(us: i64) -> Duration {
     Duration::from_micros(u64::try_from(us).unwrap_or(0).saturating_add(500)).min(NAP)
-}
-
-/// In 0..1. Spreads attempts; nothing depends on nobody guessing it.
-fn jitter() -> f64 {
-    use std::hash::BuildHasher;
-    let bits = std::collections::hash_map::RandomState::new().hash_one(0_u8) >> 11;
-    bits as f64 / (1_u64 << 53) as f64
 }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::store::Outcome;
 
-use super::service::Shared;
+use super::shared::Shared;
 
 /// Outcomes in one transaction.
 const BATCH: usize = 256;

@@ -272,18 +272,15 @@ fn apply_capture(capture: &mut Capture, mut section: Section<'_>, out: &mut Vec<
         capture.drain_interval = Duration::from_millis(ms.into());
     }
     if let Some(mib) = section.take_if(
-        "process_budget_mib_s",
+        "process_share_mib_s",
         out,
         within(0, 65_536, "MiB a second"),
     ) {
-        capture.process_budget_mib_s = mib;
+        capture.process_share_mib_s = mib;
     }
-    if let Some(mib) = section.take_if(
-        "cgroup_budget_mib_s",
-        out,
-        within(0, 65_536, "MiB a second"),
-    ) {
-        capture.cgroup_budget_mib_s = mib;
+    if let Some(mib) = section.take_if("cgroup_share_mib_s", out, within(0, 65_536, "MiB a second"))
+    {
+        capture.cgroup_share_mib_s = mib;
     }
     if let Some(mib) = section.take_if("max_connection_memory_mib", out, within(1, 4096, "MiB")) {
         capture.max_connection_memory_mib = mib;

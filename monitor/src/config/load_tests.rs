@@ -85,8 +85,8 @@ fn every_key_is_read() {
         [capture]
         ring_mib = 64
         drain_interval_ms = 2
-        process_budget_mib_s = 0
-        cgroup_budget_mib_s = 7
+        process_share_mib_s = 0
+        cgroup_share_mib_s = 7
         max_connection_memory_mib = 8
         [checks]
         duty = "low"
@@ -118,8 +118,8 @@ fn every_key_is_read() {
     let capture = Capture {
         ring_mib: 64,
         drain_interval: Duration::from_millis(2),
-        process_budget_mib_s: 0,
-        cgroup_budget_mib_s: 7,
+        process_share_mib_s: 0,
+        cgroup_share_mib_s: 7,
         max_connection_memory_mib: 8,
     };
     assert_eq!(config.capture, capture);

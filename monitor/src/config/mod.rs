@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::alert::WebhookConfig;
 pub use diagnostic::{Diagnostic, DiagnosticRecord, Level, Place};
 pub use key::{KeyError, KeyOrigin, fingerprint_key};
 pub use load::{LoadError, client_socket, load, parse};
 pub use secret::{BadSecretRef, SecretError, SecretRef};
 pub use suggest::nearest;
-pub use crate::alert::WebhookConfig;
 
 use crate::judge::{FindingKind, Severity};
 
@@ -115,11 +115,11 @@ pub struct Capture {
     pub ring_mib: u32,
     /// How often the rings are emptied.
     pub drain_interval: Duration,
-    /// What one process may send up, in MiB a second, before it is cut down to the first bytes of each
-    /// message and then to counters. 0: no bound.
-    pub process_budget_mib_s: u32,
+    /// What one process may send up while a ring is over half full, in MiB a second, before it is cut
+    /// down to the first bytes of each message and then to counters. 0: no bound.
+    pub process_share_mib_s: u32,
     /// The same for all processes of one cgroup together. 0: no bound.
-    pub cgroup_budget_mib_s: u32,
+    pub cgroup_share_mib_s: u32,
     /// Memory of all connections being decoded together, in MiB; the oldest idle ones go first.
     pub max_connection_memory_mib: u32,
 }
@@ -186,8 +186,8 @@ impl Default for Capture {
         Self {
             ring_mib: 16,
             drain_interval: Duration::from_millis(4),
-            process_budget_mib_s: 256,
-            cgroup_budget_mib_s: 512,
+            process_share_mib_s: 4,
+            cgroup_share_mib_s: 16,
             max_connection_memory_mib: 32,
         }
     }

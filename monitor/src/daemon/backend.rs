@@ -14,8 +14,8 @@ use crate::pipeline::thread::{Command, Snapshot};
 use crate::policy::Policy;
 use crate::serve::Backend;
 use crate::serve::records::{
-    AccessStatus, AlertQuery, AlertStatus, ConnectionStatus, DeadLetter, DeliveryResult, HookStatus,
-    IdentityStatus, Loss, PolicyStatus, QueueStatus, StatusRecord, WebhookStatus,
+    AccessStatus, AlertQuery, AlertStatus, ConnectionStatus, DeadLetter, DeliveryResult,
+    HookStatus, IdentityStatus, Loss, PolicyStatus, QueueStatus, StatusRecord, WebhookStatus,
 };
 use crate::store;
 
@@ -90,8 +90,12 @@ fn uncovered(snapshot: &Snapshot) -> Vec<Loss> {
 
 /// Resident memory of this process.
 fn resident() -> Option<u64> {
-    let pages: u64 =
-        std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()?;
+    let pages: u64 = std::fs::read_to_string("/proc/self/statm")
+        .ok()?
+        .split(' ')
+        .nth(1)?
+        .parse()
+        .ok()?;
     Some(pages * rustix::param::page_size() as u64)
 }
 
@@ -132,8 +136,10 @@ impl Backend for Daemon {
     }
 
     fn alerts(&self, query: AlertQuery) -> Vec<Alert> {
-        let mut wanted = store::AlertQuery::default();
-        wanted.limit = Some(usize::MAX);
+        let wanted = store::AlertQuery {
+            limit: Some(usize::MAX),
+            ..Default::default()
+        };
         let mut found = match self.alerts.list(&wanted) {
             Ok(found) => found,
             Err(error) => {
@@ -160,15 +166,21 @@ impl Backend for Daemon {
     }
 
     fn status(&self) -> StatusRecord {
-        let (snapshot, per_second) =
-            self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (snapshot, per_second) = self
+            .snapshot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         let alerts = self.alerts.status();
         let mut losses = losses(&snapshot);
         if alerts.buffered > 0 {
-            tracing::debug!(buffered = alerts.buffered, "alert updates wait for the store");
+            tracing::debug!(
+                buffered = alerts.buffered,
+                "alert updates wait for the store"
+            );
         }
-        losses.sort_by(|a, b| b.count.cmp(&a.count));
+        losses.sort_by_key(|loss| std::cmp::Reverse(loss.count));
         StatusRecord {
             r#type: "status".to_owned(),
             v: 1,
@@ -177,7 +189,12 @@ impl Backend for Daemon {
             started: self.started.0.clone(),
             uptime_s: self.started.1.elapsed().as_secs(),
             environment: current.config.environment.clone(),
-            config: current.config.files.iter().map(|f| f.display().to_string()).collect(),
+            config: current
+                .config
+                .files
+                .iter()
+                .map(|f| f.display().to_string())
+                .collect(),
             policy: PolicyStatus {
                 generation: current.policy.generation,
                 loaded: Some(current.loaded.clone()),
@@ -223,10 +240,14 @@ impl Backend for Daemon {
                 capacity: 0,
                 dropped: 0,
             }],
-            identities: self.identities.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            identities: self
+                .identities
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
             alerts: AlertStatus {
                 raised: alerts.stored,
-                stored: alerts.store.alerts as u64,
+                stored: alerts.store.alerts,
                 error: alerts.store.last_error.clone(),
             },
             webhooks: self.webhooks(),
@@ -254,11 +275,19 @@ impl Backend for Daemon {
     }
 
     fn dead_letters(&self) -> Vec<DeadLetter> {
-        let names: Vec<String> =
-            self.alerts.status().endpoints.into_iter().map(|end| end.name).collect();
+        let names: Vec<String> = self
+            .alerts
+            .status()
+            .endpoints
+            .into_iter()
+            .map(|end| end.name)
+            .collect();
         let mut all = Vec::new();
         for name in names {
-            let letters = self.store.dead_letters(&name, usize::MAX).unwrap_or_default();
+            let letters = self
+                .store
+                .dead_letters(&name, usize::MAX)
+                .unwrap_or_default();
             all.extend(letters.into_iter().map(|letter| dead_letter(&name, letter)));
         }
         all
@@ -268,9 +297,13 @@ impl Backend for Daemon {
         let mut results = Vec::new();
         for end in self.alerts.status().endpoints {
             // One by one is not offered by the store: a letter's endpoint is replayed whole.
-            let letters = self.store.dead_letters(&end.name, usize::MAX).unwrap_or_default();
-            let wanted =
-                letters.iter().any(|letter| id.as_ref().is_none_or(|id| *id == letter.message));
+            let letters = self
+                .store
+                .dead_letters(&end.name, usize::MAX)
+                .unwrap_or_default();
+            let wanted = letters
+                .iter()
+                .any(|letter| id.as_ref().is_none_or(|id| *id == letter.message));
             if !wanted {
                 continue;
             }

@@ -42,7 +42,9 @@ impl DaemonError {
         match self {
             Self::Config(_) | Self::Key(_) => 78,
             Self::Kernel(error) => error.exit_code(),
-            Self::Directory { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Self::Directory { error, .. }
+                if error.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
                 77
             }
             Self::Socket(error) if error.is_permission() => 77,

@@ -33,7 +33,12 @@ impl Hub {
     #[must_use]
     pub(super) fn new(commands: SyncSender<Command>, signals: Arc<Signals>) -> Self {
         let (sender, _) = broadcast::channel(BACKLOG);
-        Self { commands, signals, sender, kept: Mutex::new(BTreeMap::new()) }
+        Self {
+            commands,
+            signals,
+            sender,
+            kept: Mutex::new(BTreeMap::new()),
+        }
     }
 
     /// Accesses from now on.
@@ -48,7 +53,11 @@ impl Hub {
     /// The newest accesses, newest last: the same objects as those that subscribers get.
     pub(super) async fn recent(&self, most: usize) -> Vec<Arc<AccessRecord>> {
         let (answer, answered) = oneshot::channel();
-        if self.commands.try_send(Command::Recent(most, answer)).is_err() {
+        if self
+            .commands
+            .try_send(Command::Recent(most, answer))
+            .is_err()
+        {
             return Vec::new();
         }
         let accesses = answered.await.unwrap_or_default();

@@ -44,7 +44,10 @@ const SAVE_EVERY: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// What kept it from starting, or from going on.
-pub fn run(config: Config, reload: impl Fn() -> Result<Config, String> + Send + 'static) -> Result<(), DaemonError> {
+pub fn run(
+    config: Config,
+    reload: impl Fn() -> Result<Config, String> + Send + 'static,
+) -> Result<(), DaemonError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("bailiwick-io")
@@ -86,23 +89,30 @@ async fn async_run(
     };
     let kernel = KernelSettings {
         ring_bytes: u64::from(config.capture.ring_mib) << 20,
-        process_bytes_per_second: u64::from(config.capture.process_budget_mib_s) << 20,
+        process_bytes_per_second: u64::from(config.capture.process_share_mib_s) << 20,
+        cgroup_bytes_per_second: u64::from(config.capture.cgroup_share_mib_s) << 20,
         monitor_pid: std::process::id(),
         secret: random_u64(),
     };
-    let (hot, outputs, hooks) = start(move || {
+    let (hot, outputs, hooks) = start(config.capture.drain_interval, move || {
         let source = Kernel::load(&kernel)?;
         // After the hooks: what begins in between is in the records.
         let host = Host::new(Box::new(RealFiles::new()));
         let folder = Folder::default();
-        Ok(Pipeline::new(source, host, recogniser, judge, census, folder, limits))
+        Ok(Pipeline::new(
+            source, host, recogniser, judge, census, folder, limits,
+        ))
     })
     .map_err(|error| match error {
         StartError::Source(error) => DaemonError::Kernel(error),
         StartError::Thread(error) => DaemonError::Internal(format!("no thread: {error}")),
         StartError::Died => DaemonError::Internal("the hot thread ended at once".to_owned()),
     })?;
-    let Hot { commands, signals, join } = hot;
+    let Hot {
+        commands,
+        signals,
+        join,
+    } = hot;
 
     tracing::info!(hooks = hooks.len(), socket = %config.socket().display(), "watching");
     let daemon = Arc::new(Daemon {
@@ -206,7 +216,10 @@ async fn until_told(
 /// Puts a new configuration in force, or keeps the old one when anything of it is wrong.
 async fn take_over(daemon: &Daemon, key: &FingerprintKey, read: Result<Config, String>) {
     let generation = {
-        let current = daemon.current.read().unwrap_or_else(PoisonError::into_inner);
+        let current = daemon
+            .current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         current.policy.generation + 1
     };
     let made = read.map_err(DaemonError::Config).and_then(|config| {
@@ -227,10 +240,17 @@ async fn take_over(daemon: &Daemon, key: &FingerprintKey, read: Result<Config, S
         }
         Err(error) => Err(error.to_string()),
     };
-    let mut current = daemon.current.write().unwrap_or_else(PoisonError::into_inner);
+    let mut current = daemon
+        .current
+        .write()
+        .unwrap_or_else(PoisonError::into_inner);
     match result {
         Ok((config, policy)) => {
-            tracing::info!(generation, identities = policy.identities().len(), "reloaded");
+            tracing::info!(
+                generation,
+                identities = policy.identities().len(),
+                "reloaded"
+            );
             current.config = config;
             current.policy = policy;
             current.loaded = rfc3339(SystemClock.now_us());
@@ -263,13 +283,17 @@ async fn relay(daemon: Arc<Daemon>, mut outputs: mpsc::Receiver<Output>) {
                     more / now.duration_since(at).as_secs_f64().max(0.001)
                 });
                 previous = Some((snapshot.accesses, now));
-                *daemon.identities.lock().unwrap_or_else(PoisonError::into_inner) =
-                    IdentityStatus {
-                        known: snapshot.census.identities as u64,
-                        forgotten: snapshot.census.forgotten,
-                    };
-                *daemon.snapshot.lock().unwrap_or_else(PoisonError::into_inner) =
-                    (*snapshot, rate);
+                *daemon
+                    .identities
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner) = IdentityStatus {
+                    known: snapshot.census.identities as u64,
+                    forgotten: snapshot.census.forgotten,
+                };
+                *daemon
+                    .snapshot
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner) = (*snapshot, rate);
             }
         }
     }
@@ -278,7 +302,9 @@ async fn relay(daemon: Arc<Daemon>, mut outputs: mpsc::Receiver<Output>) {
 /// Keeps the identities over a restart.
 async fn save(daemon: &Daemon) {
     let identities = crate::serve::Backend::identities(daemon).await;
-    let Ok(json) = serde_json::to_vec(&identities) else { return };
+    let Ok(json) = serde_json::to_vec(&identities) else {
+        return;
+    };
     let store = daemon.store.clone();
     let written = tokio::task::spawn_blocking(move || store.meta_put(CENSUS, &json)).await;
     if let Ok(Err(error)) = written {
@@ -287,7 +313,9 @@ async fn save(daemon: &Daemon) {
 }
 
 fn restore(store: &Store, census: &mut Census) {
-    let Ok(Some(json)) = store.meta_get(CENSUS) else { return };
+    let Ok(Some(json)) = store.meta_get(CENSUS) else {
+        return;
+    };
     match serde_json::from_slice::<Vec<IdentityRecord>>(&json) {
         Ok(records) => {
             census.restore(&records);

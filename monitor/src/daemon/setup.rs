@@ -17,11 +17,18 @@ use super::DaemonError;
 
 /// Makes a directory if it is missing.
 pub(super) fn directory(path: &Path, mode: u32) -> Result<(), DaemonError> {
-    let failed = |error| DaemonError::Directory { path: path.to_owned(), error };
+    let failed = |error| DaemonError::Directory {
+        path: path.to_owned(),
+        error,
+    };
     if path.is_dir() {
         return Ok(());
     }
-    fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(failed)?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .map_err(failed)?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)
 }
 
@@ -36,7 +43,10 @@ impl Files for PolicyFiles {
 
     fn list(&self, path: &Path) -> io::Result<Option<Vec<PathBuf>>> {
         match fs::read_dir(path) {
-            Ok(entries) => entries.map(|e| e.map(|e| e.path())).collect::<io::Result<_>>().map(Some),
+            Ok(entries) => entries
+                .map(|e| e.map(|e| e.path()))
+                .collect::<io::Result<_>>()
+                .map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
             Err(error) => Err(error),
         }
@@ -49,7 +59,10 @@ pub(super) fn policy(
     key: &FingerprintKey,
     generation: u64,
 ) -> Result<Arc<Policy>, DaemonError> {
-    let base = config.file().and_then(Path::parent).unwrap_or(Path::new("."));
+    let base = config
+        .file()
+        .and_then(Path::parent)
+        .unwrap_or(Path::new("."));
     match policy::load(&config.policy, base, &PolicyFiles, key) {
         Ok(loaded) => {
             for warning in &loaded.warnings {
@@ -98,15 +111,27 @@ pub(super) fn credential_table(config: &Config) -> Result<CredentialTable, Daemo
             "credential".to_owned(),
             toml::Value::Array(vec![toml::Value::Table(raw.table.clone())]),
         );
-        let own = CredentialTable::parse(&file.to_string())
-            .map_err(|error| DaemonError::Config(format!("{}:{}: {error}", raw.place.file.display(), raw.place.line)))?;
+        let own = CredentialTable::parse(&file.to_string()).map_err(|error| {
+            DaemonError::Config(format!(
+                "{}:{}: {error}",
+                raw.place.file.display(),
+                raw.place.line
+            ))
+        })?;
         table = table.merge(own);
     }
     if !config.cookies.is_empty() {
-        let names: Vec<toml::Value> =
-            config.cookies.iter().cloned().map(toml::Value::String).collect();
+        let names: Vec<toml::Value> = config
+            .cookies
+            .iter()
+            .cloned()
+            .map(toml::Value::String)
+            .collect();
         let mut rule = toml::Table::new();
-        rule.insert("name".to_owned(), toml::Value::String("configured cookies".to_owned()));
+        rule.insert(
+            "name".to_owned(),
+            toml::Value::String("configured cookies".to_owned()),
+        );
         rule.insert("cookie".to_owned(), toml::Value::Array(names));
         let mut file = toml::Table::new();
         file.insert(
@@ -126,7 +151,13 @@ pub(super) fn conceal() {
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         tracing::warn!(%error, "the process stays dumpable");
     }
-    if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }) {
+    if let Err(error) = setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    ) {
         tracing::warn!(%error, "core files stay possible");
     }
 }

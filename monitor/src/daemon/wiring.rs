@@ -27,8 +27,11 @@ pub fn hooks() -> Hooks {
 
 fn read_again(file: Option<&PathBuf>) -> Result<Config, String> {
     config::load(file.map(PathBuf::as_path)).map_err(|error| {
-        let lines: Vec<String> =
-            error.into_diagnostics().iter().map(ToString::to_string).collect();
+        let lines: Vec<String> = error
+            .into_diagnostics()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         lines.join("\n")
     })
 }
@@ -52,17 +55,30 @@ fn validate(config: &Config) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     // Only whether selectors are well-formed matters here, not what they hash to.
     let key = FingerprintKey::new([0; 32]);
-    let base = config.file().and_then(Path::parent).unwrap_or(Path::new("."));
+    let base = config
+        .file()
+        .and_then(Path::parent)
+        .unwrap_or(Path::new("."));
     match policy::load(&config.policy, base, &PolicyFiles, &key) {
         Ok(loaded) => {
             for warning in &loaded.warnings {
-                let make =
-                    if warning.fails_check() { Diagnostic::error } else { Diagnostic::warning };
-                found.push(diagnostic(make(warning.what.problem.clone()), &warning.what));
+                let make = if warning.fails_check() {
+                    Diagnostic::error
+                } else {
+                    Diagnostic::warning
+                };
+                found.push(diagnostic(
+                    make(warning.what.problem.clone()),
+                    &warning.what,
+                ));
             }
         }
         Err(errors) => {
-            found.extend(errors.iter().map(|e| diagnostic(Diagnostic::error(words(e)), e)));
+            found.extend(
+                errors
+                    .iter()
+                    .map(|e| diagnostic(Diagnostic::error(words(e)), e)),
+            );
         }
     }
     if let Err(error) = setup::credential_table(config) {
@@ -72,7 +88,11 @@ fn validate(config: &Config) -> Vec<Diagnostic> {
         let text = error.to_string();
         let (message, hint) = text.split_once("\nhint: ").unwrap_or((&text, ""));
         let made = Diagnostic::error(message);
-        found.push(if hint.is_empty() { made } else { made.hint(hint) });
+        found.push(if hint.is_empty() {
+            made
+        } else {
+            made.hint(hint)
+        });
     }
     found
 }
@@ -103,6 +123,7 @@ fn load_trial() -> Probe {
     let settings = KernelSettings {
         ring_bytes: 1 << 20,
         process_bytes_per_second: 1 << 20,
+        cgroup_bytes_per_second: 1 << 20,
         monitor_pid: std::process::id(),
         secret: 1,
     };
@@ -112,7 +133,11 @@ fn load_trial() -> Probe {
             Probe::ok(NAME, format!("{} hooks: {}", hooks.len(), hooks.join(", ")))
         }
         Err(error) => {
-            let exit = if error.exit_code() == 77 { Exit::NoPermission } else { Exit::Unavailable };
+            let exit = if error.exit_code() == 77 {
+                Exit::NoPermission
+            } else {
+                Exit::Unavailable
+            };
             Probe::fail(NAME, exit, error.to_string(), error.hint())
         }
     }

@@ -23,7 +23,9 @@ pub(super) struct Groups {
 
 impl Groups {
     pub(super) fn new(found: Vec<(u64, String)>) -> Self {
-        let mut groups = Self { places: HashMap::new() };
+        let mut groups = Self {
+            places: HashMap::new(),
+        };
         for (id, path) in found {
             groups.insert(id, &path);
         }
@@ -45,12 +47,14 @@ impl Groups {
     pub(super) fn get(&self, id: u64) -> Option<Place> {
         self.places.get(&id).cloned()
     }
-
 }
 
 impl From<Cgroup> for Place {
     fn from(group: Cgroup) -> Self {
-        Self { unit: group.unit.map(Arc::from), container: group.container.map(Arc::from) }
+        Self {
+            unit: group.unit.map(Arc::from),
+            container: group.container.map(Arc::from),
+        }
     }
 }
 

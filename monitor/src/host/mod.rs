@@ -4,7 +4,12 @@
 //! The table is seeded from /proc once, follows births, images and deaths, and asks /proc again only
 //! for a process that no event told of. Dead processes stay for a few seconds: their last bytes may
 //! still be under way.
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 mod groups;
 
@@ -67,7 +72,9 @@ pub struct Host {
 
 impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Host").field("processes", &self.processes.len()).finish_non_exhaustive()
+        f.debug_struct("Host")
+            .field("processes", &self.processes.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -101,12 +108,21 @@ impl Host {
     /// A process replaced its image.
     pub fn exec(&mut self, record: &Exec) {
         let exe = self.exec_path(record);
-        let image = Image { exec_id: record.exec_id, exe, workload: None };
+        let image = Image {
+            exec_id: record.exec_id,
+            exe,
+            workload: None,
+        };
         if !self.processes.contains_key(&record.tgid) {
             let lineage = self.lineage_of_child(record.ppid);
-            self.insert(record.tgid, new_process(record.start, record.uid, record.cgroup, lineage));
+            self.insert(
+                record.tgid,
+                new_process(record.start, record.uid, record.cgroup, lineage),
+            );
         }
-        let Some(process) = self.processes.get_mut(&record.tgid) else { return };
+        let Some(process) = self.processes.get_mut(&record.tgid) else {
+            return;
+        };
         process.uid = record.uid;
         if process.cgroup != record.cgroup {
             process.cgroup = record.cgroup;
@@ -147,15 +163,20 @@ impl Host {
             && !process.dead
         {
             process.dead = true;
-            self.deaths.push_back((record.time, record.tgid, process.start));
+            self.deaths
+                .push_back((record.time, record.tgid, process.start));
         }
     }
 
     /// A control group was made.
     pub fn cgroup(&mut self, record: &Cgroup) {
-        let path = record.path.get(..record.header.len as usize).unwrap_or_default();
+        let path = record
+            .path
+            .get(..record.header.len as usize)
+            .unwrap_or_default();
         let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
-        self.groups.insert(record.id, &String::from_utf8_lossy(path));
+        self.groups
+            .insert(record.id, &String::from_utf8_lossy(path));
     }
 
     /// A socket of the process was opened while it was in this control group.
@@ -178,7 +199,11 @@ impl Host {
                 break;
             }
             self.deaths.pop_front();
-            if self.processes.get(&tgid).is_some_and(|p| p.start == start && p.dead) {
+            if self
+                .processes
+                .get(&tgid)
+                .is_some_and(|p| p.start == start && p.dead)
+            {
                 self.processes.remove(&tgid);
             }
         }
@@ -201,9 +226,13 @@ impl Host {
             .iter()
             .rposition(|image| image.exec_id == exec_id)
             .or_else(|| process.images.len().checked_sub(1));
-        let Some(position) = position else { return Arc::clone(&self.unknown) };
-        if let Some(workload) =
-            process.images.get(position).and_then(|image| image.workload.as_ref())
+        let Some(position) = position else {
+            return Arc::clone(&self.unknown);
+        };
+        if let Some(workload) = process
+            .images
+            .get(position)
+            .and_then(|image| image.workload.as_ref())
         {
             return Arc::clone(workload);
         }
@@ -211,14 +240,25 @@ impl Host {
     }
 
     fn resolve(&mut self, tgid: u32, position: usize) -> Arc<Workload> {
-        let Some(process) = self.processes.get(&tgid) else { return Arc::clone(&self.unknown) };
+        let Some(process) = self.processes.get(&tgid) else {
+            return Arc::clone(&self.unknown);
+        };
         let (uid, cgroup, known) = (process.uid, process.cgroup, process.place.clone());
         let lineage = Arc::clone(&process.lineage);
-        let exe = process.images.get(position).map_or_else(|| Arc::from(""), |i| Arc::clone(&i.exe));
+        let exe = process
+            .images
+            .get(position)
+            .map_or_else(|| Arc::from(""), |i| Arc::clone(&i.exe));
         let place = known.unwrap_or_else(|| self.place(tgid, cgroup));
         let user = self.user(uid);
         let (unit, container) = (place.unit.clone(), place.container.clone());
-        let workload = self.shared(Workload { exe, unit, container, user, lineage });
+        let workload = self.shared(Workload {
+            exe,
+            unit,
+            container,
+            user,
+            lineage,
+        });
         if let Some(process) = self.processes.get_mut(&tgid) {
             process.place = Some(place);
             if let Some(image) = process.images.get_mut(position) {
@@ -234,7 +274,10 @@ impl Host {
         if let Some(place) = self.groups.get(cgroup) {
             return place;
         }
-        self.files.process(tgid).map(|facts| Place::from_proc(&facts.cgroup)).unwrap_or_default()
+        self.files
+            .process(tgid)
+            .map(|facts| Place::from_proc(&facts.cgroup))
+            .unwrap_or_default()
     }
 
     fn shared(&mut self, workload: Workload) -> Arc<Workload> {
@@ -243,7 +286,8 @@ impl Host {
         }
         if self.workloads.len() >= MOST_WORKLOADS {
             // Those still in use are shared by their processes; the table only saves memory.
-            self.workloads.retain(|_, shared| Arc::strong_count(shared) > 1);
+            self.workloads
+                .retain(|_, shared| Arc::strong_count(shared) > 1);
             if self.workloads.len() >= MOST_WORKLOADS {
                 self.workloads.clear();
             }
@@ -260,7 +304,11 @@ impl Host {
         if self.users.len() >= 4096 {
             self.users.clear();
         }
-        let name: Arc<str> = self.files.user(uid).unwrap_or_else(|| uid.to_string()).into();
+        let name: Arc<str> = self
+            .files
+            .user(uid)
+            .unwrap_or_else(|| uid.to_string())
+            .into();
         self.users.insert(uid, Arc::clone(&name));
         name
     }
@@ -270,7 +318,9 @@ impl Host {
         let mut chain: Vec<(u32, ProcessFacts)> = Vec::new();
         let mut at = pid;
         while at != 0 && !self.processes.contains_key(&at) && chain.len() < MOST_ANCESTORS {
-            let Some(facts) = self.files.process(at) else { break };
+            let Some(facts) = self.files.process(at) else {
+                break;
+            };
             let parent = facts.ppid;
             chain.push((at, facts));
             at = parent;
@@ -280,7 +330,11 @@ impl Host {
             let mut process = new_process(0, facts.uid, 0, lineage);
             process.place = Some(Place::from_proc(&facts.cgroup));
             let exe = self.names.intern(&facts.exe);
-            process.images.push(Image { exec_id, exe, workload: None });
+            process.images.push(Image {
+                exec_id,
+                exe,
+                workload: None,
+            });
             self.insert(at, process);
         }
     }
@@ -299,7 +353,9 @@ impl Host {
 
     /// The executables above a child of `ppid`, nearest first; the same one in a row counts once.
     fn lineage_of_child(&mut self, ppid: u32) -> Arc<[Arc<str>]> {
-        let Some(parent) = self.processes.get_mut(&ppid) else { return Arc::from([]) };
+        let Some(parent) = self.processes.get_mut(&ppid) else {
+            return Arc::from([]);
+        };
         if let Some(lineage) = &parent.passed_on {
             return Arc::clone(lineage);
         }
@@ -311,13 +367,20 @@ impl Host {
 
     /// The path in an exec record, first component first.
     fn exec_path(&mut self, record: &Exec) -> Arc<str> {
-        let bytes = record.path.get(..record.header.len as usize).unwrap_or_default();
+        let bytes = record
+            .path
+            .get(..record.header.len as usize)
+            .unwrap_or_default();
         if record.header.flags & exec_flag::WALKED == 0 {
             let given = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
             return self.names.intern(&String::from_utf8_lossy(given));
         }
         let mut path = String::new();
-        for component in bytes.split(|byte| *byte == 0).rev().filter(|c| !c.is_empty()) {
+        for component in bytes
+            .split(|byte| *byte == 0)
+            .rev()
+            .filter(|c| !c.is_empty())
+        {
             path.push('/');
             path.push_str(&String::from_utf8_lossy(component));
         }
@@ -339,5 +402,5 @@ fn new_process(start: u64, uid: u32, cgroup: u64, lineage: Arc<[Arc<str>]>) -> P
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests;

@@ -25,7 +25,10 @@ impl HostFiles for Files {
     }
 
     fn cgroups(&self) -> Vec<(u64, String)> {
-        vec![(1, "/".to_owned()), (77, "/system.slice/ci.service".to_owned())]
+        vec![
+            (1, "/".to_owned()),
+            (77, "/system.slice/ci.service".to_owned()),
+        ]
     }
 
     fn user(&self, uid: u32) -> Option<String> {
@@ -55,7 +58,14 @@ fn exec(tgid: u32, ppid: u32, exec_id: u32, components: &[u8]) -> Exec {
 }
 
 fn fork(tgid: u32, ppid: u32) -> Fork {
-    Fork { tgid, ppid, cgroup: 77, start: 9, exec_id: 1, ..Fork::default() }
+    Fork {
+        tgid,
+        ppid,
+        cgroup: 77,
+        start: 9,
+        exec_id: 1,
+        ..Fork::default()
+    }
 }
 
 #[test]
@@ -63,7 +73,11 @@ fn a_process_that_lived_and_died_between_two_drains_has_its_name() {
     let mut host = Host::new(Box::new(Files));
     host.fork(&fork(100, 50));
     host.exec(&exec(100, 50, 2, b"curl\0bin\0usr\0"));
-    host.exit(&Exit { tgid: 100, time: 5, ..Exit::default() });
+    host.exit(&Exit {
+        tgid: 100,
+        time: 5,
+        ..Exit::default()
+    });
     let workload = host.workload(100, 2);
     assert_eq!(&*workload.exe, "/usr/bin/curl");
     assert_eq!(workload.unit.as_deref(), Some("ci.service"));
@@ -105,8 +119,15 @@ fn equal_workloads_are_one() {
 fn a_pid_used_again_is_another_process() {
     let mut host = Host::new(Box::new(Files));
     host.fork(&fork(100, 50));
-    host.exit(&Exit { tgid: 100, time: 5, ..Exit::default() });
-    host.fork(&Fork { start: 10, ..fork(100, 1) });
+    host.exit(&Exit {
+        tgid: 100,
+        time: 5,
+        ..Exit::default()
+    });
+    host.fork(&Fork {
+        start: 10,
+        ..fork(100, 1)
+    });
     host.sweep(6 + MEMORY_OF_THE_DEAD);
     assert_eq!(&*host.workload(100, 1).exe, "/lib/systemd/systemd");
 }

@@ -136,7 +136,9 @@ impl FindingSet {
 
     /// The kinds in order.
     pub fn iter(self) -> impl Iterator<Item = FindingKind> {
-        FindingKind::ALL.into_iter().filter(move |kind| self.contains(*kind))
+        FindingKind::ALL
+            .into_iter()
+            .filter(move |kind| self.contains(*kind))
     }
 }
 

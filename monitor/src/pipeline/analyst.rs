@@ -81,6 +81,8 @@ pub(super) struct Analyst {
     pub(super) wall_offset: i64,
     /// CLOCK_MONOTONIC at the beginning of the pass, ns.
     pub(super) now: u64,
+    /// When findings were handed over last, ns.
+    pub(super) reported: u64,
     /// Microseconds from the response's first byte to the verdict.
     pub(super) delay: Option<Histogram<u64>>,
     spare: Vec<Recognised>,
@@ -105,6 +107,7 @@ impl Analyst {
             watched: false,
             wall_offset: 0,
             now: 0,
+            reported: 0,
             delay: Histogram::new_with_bounds(1, 60_000_000, 2).ok(),
             spare: Vec::new(),
             words: Vec::new(),
@@ -120,8 +123,14 @@ impl Analyst {
         {
             delay.saturating_record(self.now.saturating_sub(answered) / 1000);
         }
-        let stamp = if pending.time == 0 { self.now } else { pending.time };
-        let time_us = i64::try_from(stamp).unwrap_or(i64::MAX).saturating_add(self.wall_offset)
+        let stamp = if pending.time == 0 {
+            self.now
+        } else {
+            pending.time
+        };
+        let time_us = i64::try_from(stamp)
+            .unwrap_or(i64::MAX)
+            .saturating_add(self.wall_offset)
             / 1000;
         self.counters.more_credentials += u64::from(pending.said.more);
         let found = std::mem::take(&mut pending.said.found);
@@ -249,11 +258,16 @@ impl Exchanges for Receiver<'_> {
     fn request(&mut self, head: &RequestHead<'_>) -> Pending {
         let mut said = self.analyst.spare.pop().unwrap_or_default();
         self.analyst.recogniser.recognise(head, &mut said);
-        Pending { said, time: head.time, resynchronised: head.resynchronised }
+        Pending {
+            said,
+            time: head.time,
+            resynchronised: head.resynchronised,
+        }
     }
 
     fn response(&mut self, pending: Pending, head: &ResponseHead<'_>) {
-        self.analyst.finish(pending, Some(head.status), head.time, &self.ends);
+        self.analyst
+            .finish(pending, Some(head.status), head.time, &self.ends);
     }
 
     fn unanswered(&mut self, pending: Pending, why: Unanswered) {

@@ -46,7 +46,7 @@ pub(super) struct Link {
     pub(super) lead_side: Option<Side>,
     /// Pass of the last record.
     pub(super) last: u64,
-    /// Pass since which the decoder waits for bytes of the other end; 0 when it does not.
+    /// Time since which the decoder waits for bytes of the other end, ns; 0 when it does not.
     pub(super) waits_since: u64,
     /// Responses that were met before their request, which another ring still holds.
     pub(super) early: Vec<EarlyPiece>,
@@ -64,7 +64,7 @@ pub(super) struct EarlyPiece {
     hole: u32,
     time: u64,
     start: bool,
-    /// Pass in which they came.
+    /// When they came, ns.
     pub(super) since: u64,
 }
 
@@ -72,6 +72,11 @@ pub(super) struct EarlyPiece {
 const MOST_EARLY: usize = 16;
 
 impl EarlyPiece {
+    /// Whether a message may begin with it.
+    pub(super) fn start(&self) -> bool {
+        self.start
+    }
+
     pub(super) fn piece(&self) -> Piece<'_> {
         Piece {
             dir: Dir::ToClient,
@@ -87,7 +92,7 @@ impl EarlyPiece {
 impl Link {
     /// Keeps a response that came before its request could: with both ends here, each direction is
     /// told of by its sender, and the two may sit in rings of different processors.
-    pub(super) fn keep_if_early(&mut self, piece: &Piece<'_>, pass: u64) -> bool {
+    pub(super) fn keep_if_early(&mut self, piece: &Piece<'_>, now: u64) -> bool {
         let early = piece.dir == Dir::ToClient
             && self.sequenced
             && self.taps > 1
@@ -100,7 +105,7 @@ impl Link {
                 hole: piece.hole,
                 time: piece.time,
                 start: piece.start,
-                since: pass,
+                since: now,
             });
         }
         early
@@ -164,7 +169,9 @@ impl Links {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Link)> {
-        (0..).zip(&self.slots).filter_map(|(i, slot)| slot.as_ref().map(|link| (i, link)))
+        (0..)
+            .zip(&self.slots)
+            .filter_map(|(i, slot)| slot.as_ref().map(|link| (i, link)))
     }
 
     fn insert(&mut self, link: Link) -> u32 {
@@ -207,7 +214,11 @@ impl Links {
             Some(Side::Server)
         } else if unix && record.header.len > 0 {
             // The kernel program notes whose name it found: the listener's own, or the peer's.
-            Some(if record.header.dir == 1 { Side::Server } else { Side::Client })
+            Some(if record.header.dir == 1 {
+                Side::Server
+            } else {
+                Side::Client
+            })
         } else {
             None
         };
@@ -267,7 +278,9 @@ impl Links {
     /// Whether the socket can be the other end of a link found by its key: the sequence numbers of a
     /// connection that both saw begin must agree.
     fn pairs_with(&self, index: u32, record: &Open, bases: Option<(u32, u32)>) -> bool {
-        let Some(Some(link)) = self.slots.get(index as usize) else { return false };
+        let Some(Some(link)) = self.slots.get(index as usize) else {
+            return false;
+        };
         let agree = match (link.bases, bases) {
             (Some(a), Some(b)) => a == b,
             _ => true,
@@ -281,9 +294,18 @@ fn keys(record: &Open) -> (Key, Key) {
     if record.family == AF_UNIX {
         return (Key::Unix(record.local_id), Key::Unix(record.peer_id));
     }
-    let (local, remote) = ((record.local, record.local_port), (record.remote, record.remote_port));
-    let ends = if local <= remote { [local, remote] } else { [remote, local] };
-    let loopback = addresses(record).1.is_some_and(|a| a.ip().to_canonical().is_loopback());
+    let (local, remote) = (
+        (record.local, record.local_port),
+        (record.remote, record.remote_port),
+    );
+    let ends = if local <= remote {
+        [local, remote]
+    } else {
+        [remote, local]
+    };
+    let loopback = addresses(record)
+        .1
+        .is_some_and(|a| a.ip().to_canonical().is_loopback());
     let key = Key::Inet(ends, if loopback { record.netns } else { 0 });
     (key, key)
 }
@@ -296,7 +318,10 @@ fn addresses(record: &Open) -> (Option<SocketAddr>, Option<SocketAddr>) {
         let ip = IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical();
         Some(SocketAddr::new(ip, port))
     };
-    (address(record.local, record.local_port), address(record.remote, record.remote_port))
+    (
+        address(record.local, record.local_port),
+        address(record.remote, record.remote_port),
+    )
 }
 
 fn unix_path(record: &Open) -> Option<Arc<str>> {

@@ -1,6 +1,11 @@
 //! The hot path, from the source's events to verdicts: one thread owns all of it, takes no lock and
 //! never waits. What it has to say leaves over bounded channels.
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 mod analyst;
 mod links;
@@ -24,6 +29,14 @@ use crate::judge::Judge;
 use crate::source::{Event, Source};
 use crate::wire::{Dir, Piece};
 
+/// How long a record that was overtaken is waited for, in ns. The task that makes it can be preempted
+/// at any point, so it can be late by whatever the scheduler does.
+const PATIENT: u64 = 500_000_000;
+/// The same while records are being lost: then the missing one most likely is.
+const IMPATIENT: u64 = 5_000_000;
+/// How long after a loss that is assumed, in ns.
+const LOSS_MATTERS: u64 = 1_000_000_000;
+
 /// Bounds of the pipeline.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -37,7 +50,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connection_memory: 32 << 20, connections: 65_536, events_per_pass: 65_536 }
+        Self {
+            connection_memory: 32 << 20,
+            connections: 65_536,
+            events_per_pass: 65_536,
+        }
     }
 }
 
@@ -70,6 +87,9 @@ struct State {
     limits: Limits,
     losses: PipelineLosses,
     pass: u64,
+    /// Records that the source had lost when last asked, and when that number last grew.
+    lost: u64,
+    lost_at: u64,
     /// Sockets with records that wait.
     waiting: Vec<u64>,
     /// Links whose decoder waits for bytes of the other end.
@@ -82,7 +102,9 @@ struct State {
 
 impl<S> std::fmt::Debug for Pipeline<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pipeline").field("links", &self.state.links.len()).finish_non_exhaustive()
+        f.debug_struct("Pipeline")
+            .field("links", &self.state.links.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -105,6 +127,8 @@ impl<S: Source> Pipeline<S> {
             limits,
             losses: PipelineLosses::default(),
             pass: 0,
+            lost: 0,
+            lost_at: 0,
             waiting: Vec::new(),
             unsettled: Vec::new(),
             early: Vec::new(),
@@ -121,11 +145,22 @@ impl<S: Source> Pipeline<S> {
         state.pass += 1;
         state.analyst.now = now;
         state.analyst.wall_offset = wall_offset;
-        let events = self.source.drain(state.limits.events_per_pass, &mut |event| {
-            state.event(event);
-        });
-        state.settle();
-        state.finish_closed();
+        let events = self
+            .source
+            .drain(state.limits.events_per_pass, &mut |event| {
+                state.event(event);
+            });
+        if state.waits() {
+            let lost = self.source.lost();
+            if lost != state.lost {
+                state.lost = lost;
+                state.lost_at = now;
+            }
+            let losing = state.lost > 0 && now.saturating_sub(state.lost_at) < LOSS_MATTERS;
+            let limit = now.saturating_sub(if losing { IMPATIENT } else { PATIENT });
+            state.settle(limit);
+            state.finish_closed(limit);
+        }
         state.keep_within_bounds();
         state.host.sweep(now);
         events
@@ -146,12 +181,19 @@ impl State {
         match event {
             Event::Data(record, bytes) => self.data(record, bytes),
             Event::Open(record) => self.open(record),
-            Event::Close(record) => self.closes.push((*record, self.pass)),
+            Event::Close(record) => self.closes.push((*record, self.analyst.now)),
             Event::Exec(record) => self.host.exec(record),
             Event::Fork(record) => self.host.fork(record),
             Event::Exit(record) => self.host.exit(record),
             Event::Cgroup(record) => self.host.cgroup(record),
         }
+    }
+
+    fn waits(&self) -> bool {
+        !(self.waiting.is_empty()
+            && self.early.is_empty()
+            && self.unsettled.is_empty()
+            && self.closes.is_empty())
     }
 
     fn open(&mut self, record: &Open) {
@@ -163,7 +205,10 @@ impl State {
         let mut tap = Tap::new(index, side);
         let workload = self.host.workload(record.tgid, record.exec_id);
         tap.exec_id = record.exec_id;
-        tap.endpoint = Some(Endpoint { pid: record.tgid, workload });
+        tap.endpoint = Some(Endpoint {
+            pid: record.tgid,
+            workload,
+        });
         if let Some(link) = self.links.get_mut(index) {
             link.last = self.pass;
             name_end(link, &tap);
@@ -183,11 +228,11 @@ impl State {
             }
         };
         let waited = tap.waiting();
-        match tap.arrive(record, bytes, self.pass) {
+        match tap.arrive(record, bytes, self.analyst.now) {
             Turn::Now => {
                 self.process(record, bytes);
                 if waited {
-                    self.release(record.sock, None);
+                    self.release(record.sock, 0);
                 }
             }
             Turn::Later => {
@@ -199,19 +244,32 @@ impl State {
         }
     }
 
-    fn release(&mut self, sock: u64, pass: Option<u64>) {
+    fn release(&mut self, sock: u64, limit: u64) {
         while let Some(tap) = self.taps.get_mut(&sock) {
             let expected = tap.expected();
-            let Some(held) = tap.release(pass) else { return };
-            self.losses.gaps += u64::from(held.data.seq.wrapping_sub(expected));
+            let Some(held) = tap.release(limit) else {
+                return;
+            };
+            let missing = held.data.seq.wrapping_sub(expected);
+            if missing > 0 {
+                self.losses.gaps += u64::from(missing);
+                let index = self.taps.get(&sock).map(|tap| tap.connection);
+                if let Some(link) = index.and_then(|index| self.links.get_mut(index)) {
+                    link.wire.lost_records();
+                }
+            }
             self.process(&held.data, &held.bytes);
         }
     }
 
     /// A record whose turn has come.
     fn process(&mut self, record: &Data, bytes: &[u8]) {
-        let Some(tap) = self.taps.get_mut(&record.sock) else { return };
-        let Some(link) = self.links.get_mut(tap.connection) else { return };
+        let Some(tap) = self.taps.get_mut(&record.sock) else {
+            return;
+        };
+        let Some(link) = self.links.get_mut(tap.connection) else {
+            return;
+        };
         link.last = self.pass;
         if tap.side.is_none() {
             let Some(side) = side_of(record, bytes) else {
@@ -234,7 +292,10 @@ impl State {
         if !same {
             let workload = self.host.workload(record.tgid, record.exec_id);
             tap.exec_id = record.exec_id;
-            tap.endpoint = Some(Endpoint { pid: record.tgid, workload });
+            tap.endpoint = Some(Endpoint {
+                pid: record.tgid,
+                workload,
+            });
             name_end(link, tap);
         }
         if !link.sequenced && link.lead != record.sock {
@@ -254,7 +315,7 @@ impl State {
             start: record.header.flags & monitor_ebpf::data_flag::START != 0,
         };
         let index = tap.connection;
-        if link.keep_if_early(&piece, self.pass) {
+        if link.keep_if_early(&piece, self.analyst.now) {
             if link.early.len() == 1 {
                 self.early.push(index);
             }
@@ -262,15 +323,19 @@ impl State {
         }
         let mut receiver = Receiver::new(&mut self.analyst, link);
         link.wire.feed(piece, &mut receiver);
-        if !link.early.is_empty() && link.wire.in_flight() > 0 {
-            for early in std::mem::take(&mut link.early) {
-                link.wire.feed(early.piece(), &mut receiver);
-            }
+        // One response for each request that has come: the next one may wait for the next request.
+        while link
+            .early
+            .first()
+            .is_some_and(|e| !e.start() || link.wire.in_flight() > 0)
+        {
+            let early = link.early.remove(0);
+            link.wire.feed(early.piece(), &mut receiver);
         }
         if link.wire.waiting() {
             if link.taps > 1 && link.sequenced {
                 if link.waits_since == 0 {
-                    link.waits_since = self.pass;
+                    link.waits_since = self.analyst.now;
                     self.unsettled.push(index);
                 }
             } else {
@@ -282,12 +347,12 @@ impl State {
         link.memory = memory;
     }
 
-    /// Gives up what has waited long enough.
-    fn settle(&mut self) {
+    /// Gives up what came before `limit` (ns) and still waits.
+    fn settle(&mut self, limit: u64) {
         if !self.waiting.is_empty() {
             let socks = std::mem::take(&mut self.waiting);
             for sock in socks {
-                self.release(sock, Some(self.pass));
+                self.release(sock, limit);
                 if self.taps.get(&sock).is_some_and(Tap::waiting) {
                     self.waiting.push(sock);
                 }
@@ -295,9 +360,13 @@ impl State {
         }
         let early = std::mem::take(&mut self.early);
         for index in early {
-            let Some(link) = self.links.get_mut(index) else { continue };
-            let Some(first) = link.early.first() else { continue };
-            if self.pass.saturating_sub(first.since) < 2 {
+            let Some(link) = self.links.get_mut(index) else {
+                continue;
+            };
+            let Some(first) = link.early.first() else {
+                continue;
+            };
+            if first.since >= limit {
                 self.early.push(index);
                 continue;
             }
@@ -310,9 +379,11 @@ impl State {
         // The other end's copy was written about when this one was: it is in this pass or the next.
         let links = std::mem::take(&mut self.unsettled);
         for index in links {
-            let Some(link) = self.links.get_mut(index) else { continue };
+            let Some(link) = self.links.get_mut(index) else {
+                continue;
+            };
             if link.wire.waiting() {
-                if self.pass.saturating_sub(link.waits_since) < 2 {
+                if link.waits_since >= limit {
                     self.unsettled.push(index);
                     continue;
                 }
@@ -323,23 +394,32 @@ impl State {
         }
     }
 
-    fn finish_closed(&mut self) {
+    /// Ends what closed, once its last record is there or was given up.
+    fn finish_closed(&mut self, limit: u64) {
         if self.closes.is_empty() {
             return;
         }
         let mut closes = std::mem::take(&mut self.closes);
         closes.retain(|(close, since)| {
-            let Some(tap) = self.taps.get_mut(&close.sock) else { return false };
-            if !tap.reached(close.seq) && self.pass.saturating_sub(*since) < 3 {
+            let Some(tap) = self.taps.get_mut(&close.sock) else {
+                return false;
+            };
+            if !tap.reached(close.seq) && *since >= limit {
                 return true;
             }
             let index = tap.connection;
             let side = tap.side;
+            let unfinished = |link: &mut Link| !link.early.is_empty() || link.wire.waiting();
+            if *since >= limit && self.links.get_mut(index).is_some_and(unfinished) {
+                return true;
+            }
             let gone = close.header.flags & close_flag::GONE != 0;
             if gone {
                 self.taps.remove(&close.sock);
             }
-            let Some(link) = self.links.get_mut(index) else { return false };
+            let Some(link) = self.links.get_mut(index) else {
+                return false;
+            };
             let mut receiver = Receiver::new(&mut self.analyst, link);
             if gone {
                 link.taps = link.taps.saturating_sub(1);
@@ -367,13 +447,18 @@ impl State {
         {
             return;
         }
-        let mut by_age: Vec<(u64, u32)> =
-            self.links.iter().map(|(index, link)| (link.last, index)).collect();
+        let mut by_age: Vec<(u64, u32)> = self
+            .links
+            .iter()
+            .map(|(index, link)| (link.last, index))
+            .collect();
         by_age.sort_unstable();
         let enough = by_age.len() / 8 + 1;
         let mut doomed: Vec<u32> = Vec::new();
         for (_, index) in by_age.into_iter().take(enough) {
-            let Some(link) = self.links.get_mut(index) else { continue };
+            let Some(link) = self.links.get_mut(index) else {
+                continue;
+            };
             let mut receiver = Receiver::new(&mut self.analyst, link);
             link.wire.close(&mut receiver);
             self.memory -= link.memory;
@@ -382,14 +467,11 @@ impl State {
             doomed.push(index);
         }
         doomed.sort_unstable();
-        self.taps.retain(|_, tap| doomed.binary_search(&tap.connection).is_err());
+        self.taps
+            .retain(|_, tap| doomed.binary_search(&tap.connection).is_err());
     }
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests;

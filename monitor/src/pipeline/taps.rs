@@ -1,8 +1,8 @@
 //! One tap a socket: what one end of a connection saw, put back into the order in which it saw it.
 //!
 //! A socket's records are numbered. They come from several per-CPU rings, so a record can be met
-//! before its predecessor: it is held until the predecessor comes, or until the second pass after
-//! that shows that it never will (the ring was full).
+//! before its predecessor: it is held until the predecessor comes, or until it is clear that it never
+//! will (the ring was full).
 
 use monitor_ebpf::{Data, data_flag, dir};
 
@@ -25,7 +25,8 @@ pub(super) enum Side {
 pub(super) struct Held {
     pub(super) data: Data,
     pub(super) bytes: Vec<u8>,
-    pass: u64,
+    /// When it came, ns.
+    since: u64,
 }
 
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl Tap {
     }
 
     /// Says whether a record's turn has come.
-    pub(super) fn arrive(&mut self, data: &Data, bytes: &[u8], pass: u64) -> Turn {
+    pub(super) fn arrive(&mut self, data: &Data, bytes: &[u8], now: u64) -> Turn {
         if data.seq.wrapping_sub(self.next) as i32 <= 0 {
             // Its turn; or an older number again, from two threads in one socket.
             if data.seq == self.next {
@@ -83,18 +84,24 @@ impl Tap {
             return Turn::Lost;
         }
         self.held_bytes += bytes.len();
-        self.held.push(Held { data: *data, bytes: bytes.to_vec(), pass });
+        self.held.push(Held {
+            data: *data,
+            bytes: bytes.to_vec(),
+            since: now,
+        });
         Turn::Later
     }
 
-    /// Takes a held record whose turn has come; with `pass`, also one that has waited for two passes
-    /// in vain (its predecessors are lost).
-    pub(super) fn release(&mut self, pass: Option<u64>) -> Option<Held> {
-        let index = (0..self.held.len())
-            .min_by_key(|i| self.held.get(*i).map(|h| h.data.seq.wrapping_sub(self.next)))?;
+    /// Takes a held record whose turn has come, or that has waited since before `limit` (its predecessors
+    /// are lost).
+    pub(super) fn release(&mut self, limit: u64) -> Option<Held> {
+        let index = (0..self.held.len()).min_by_key(|i| {
+            self.held
+                .get(*i)
+                .map(|h| h.data.seq.wrapping_sub(self.next))
+        })?;
         let held = self.held.get(index)?;
-        let due = held.data.seq == self.next
-            || pass.is_some_and(|pass| pass.saturating_sub(held.pass) >= 2);
+        let due = held.data.seq == self.next || held.since < limit;
         if !due {
             return None;
         }
@@ -128,7 +135,10 @@ pub(super) fn side_of(data: &Data, bytes: &[u8]) -> Option<Side> {
     let response = bytes.starts_with(b"HTTP/");
     let request = !response
         && bytes.len() >= 3
-        && bytes.iter().take(3).all(|c| c.is_ascii_uppercase() || *c == b'-');
+        && bytes
+            .iter()
+            .take(3)
+            .all(|c| c.is_ascii_uppercase() || *c == b'-');
     let sent = data.header.dir == dir::TX;
     match (request, response, sent) {
         (true, _, true) | (_, true, false) => Some(Side::Client),
@@ -142,7 +152,10 @@ mod tests {
     use super::*;
 
     fn record(seq: u32) -> Data {
-        Data { seq, ..Data::default() }
+        Data {
+            seq,
+            ..Data::default()
+        }
     }
 
     #[test]
@@ -150,20 +163,20 @@ mod tests {
         let mut tap = Tap::new(0, None);
         assert_eq!(tap.arrive(&record(1), b"b", 1), Turn::Later);
         assert_eq!(tap.arrive(&record(2), b"c", 1), Turn::Later);
-        assert!(tap.release(None).is_none());
+        assert!(tap.release(0).is_none());
         assert_eq!(tap.arrive(&record(0), b"a", 1), Turn::Now);
-        assert_eq!(tap.release(None).map(|h| h.data.seq), Some(1));
-        assert_eq!(tap.release(None).map(|h| h.data.seq), Some(2));
+        assert_eq!(tap.release(0).map(|h| h.data.seq), Some(1));
+        assert_eq!(tap.release(0).map(|h| h.data.seq), Some(2));
         assert!(!tap.waiting());
         assert_eq!(tap.held_bytes, 0);
     }
 
     #[test]
-    fn a_lost_record_is_given_up_after_two_passes() {
+    fn a_lost_record_is_given_up_in_the_end() {
         let mut tap = Tap::new(0, None);
         assert_eq!(tap.arrive(&record(3), b"d", 7), Turn::Later);
-        assert!(tap.release(Some(8)).is_none());
-        assert_eq!(tap.release(Some(9)).map(|h| h.data.seq), Some(3));
+        assert!(tap.release(7).is_none());
+        assert_eq!(tap.release(8).map(|h| h.data.seq), Some(3));
         assert_eq!(tap.arrive(&record(4), b"e", 9), Turn::Now);
     }
 
@@ -191,8 +204,14 @@ mod tests {
             data.header.flags = data_flag::START;
             data
         };
-        assert_eq!(side_of(&data(dir::TX), b"GET / HTTP/1.1"), Some(Side::Client));
-        assert_eq!(side_of(&data(dir::RX), b"GET / HTTP/1.1"), Some(Side::Server));
+        assert_eq!(
+            side_of(&data(dir::TX), b"GET / HTTP/1.1"),
+            Some(Side::Client)
+        );
+        assert_eq!(
+            side_of(&data(dir::RX), b"GET / HTTP/1.1"),
+            Some(Side::Server)
+        );
         assert_eq!(side_of(&data(dir::RX), b"HTTP/1.1 200"), Some(Side::Client));
         assert_eq!(side_of(&data(dir::TX), b"HTTP/1.1 200"), Some(Side::Server));
         assert_eq!(side_of(&data(dir::TX), b"\x16\x03\x01"), None);

@@ -20,11 +20,15 @@ enum Made {
 
 /// Hands over one list of events a pass.
 #[derive(Default)]
-struct Script(std::collections::VecDeque<Vec<Made>>);
+struct Script {
+    passes: std::collections::VecDeque<Vec<Made>>,
+    /// Told as lost.
+    lost: u64,
+}
 
 impl Source for Script {
     fn drain(&mut self, _: usize, sink: &mut dyn FnMut(Event<'_>)) -> usize {
-        let events = self.0.pop_front().unwrap_or_default();
+        let events = self.passes.pop_front().unwrap_or_default();
         for event in &events {
             match event {
                 Made::Data(record, bytes) => sink(Event::Data(record, bytes)),
@@ -34,6 +38,10 @@ impl Source for Script {
             }
         }
         events.len()
+    }
+
+    fn lost(&mut self) -> u64 {
+        self.lost
     }
 
     fn counters(&mut self) -> SourceCounters {
@@ -72,11 +80,15 @@ fn run(script: Vec<Vec<Made>>) -> (Vec<Access>, PipelineLosses) {
 }
 
 fn run_within(script: Vec<Vec<Made>>, limits: Limits) -> (Vec<Access>, PipelineLosses) {
-    let passes = script.len() + 4;
+    // Long enough for everything that waits to be given up.
+    let passes = script.len() + 700;
     let recogniser = Recogniser::new(CredentialTable::builtin(), FingerprintKey::new([1; 32]));
     let judge = Judge::new(std::sync::Arc::new(Policy::empty()), Settings::default());
     let mut pipeline = Pipeline::new(
-        Script(script.into()),
+        Script {
+            passes: script.into(),
+            lost: 0,
+        },
         Host::new(Box::new(NoFiles)),
         recogniser,
         judge,
@@ -87,7 +99,13 @@ fn run_within(script: Vec<Vec<Made>>, limits: Limits) -> (Vec<Access>, PipelineL
     for pass in 1..=passes {
         pipeline.pass(pass as u64 * 1_000_000, 0);
     }
-    let accesses = pipeline.state.analyst.recent.drain(..).map(|(_, access)| access).collect();
+    let accesses = pipeline
+        .state
+        .analyst
+        .recent
+        .drain(..)
+        .map(|(_, access)| access)
+        .collect();
     (accesses, pipeline.state.losses)
 }
 
@@ -122,7 +140,11 @@ fn open(sock: u64, tgid: u32) -> Made {
     let (near, far) = ((address(1), 40_000), (address(2), 80));
     let (local, remote) = if client { (near, far) } else { (far, near) };
     let (tx_base, rx_base) = if client { BASES } else { (BASES.1, BASES.0) };
-    let side = if client { open_flag::CLIENT } else { open_flag::SERVER };
+    let side = if client {
+        open_flag::CLIENT
+    } else {
+        open_flag::SERVER
+    };
     Made::Open(Open {
         header: Header {
             kind: kind::OPEN,
@@ -177,7 +199,11 @@ fn data(sock: u64, seq: u32, dir: u8, at: u32, bytes: &[u8], time: u64) -> Made 
 
 fn close(sock: u64, seq: u32) -> Made {
     Made::Close(Close {
-        header: Header { kind: kind::CLOSE, flags: close_flag::GONE, ..Header::default() },
+        header: Header {
+            kind: kind::CLOSE,
+            flags: close_flag::GONE,
+            ..Header::default()
+        },
         sock,
         seq,
         ..Close::default()
@@ -207,8 +233,14 @@ fn both_ends_of_a_connection_are_one_access_that_names_both() {
     assert_eq!(accesses.len(), 1);
     let access = &accesses[0];
     assert_eq!(access.role, Role::Both);
-    assert_eq!(&*access.client.as_ref().unwrap().workload.exe, "/usr/bin/curl");
-    assert_eq!(&*access.server.as_ref().unwrap().workload.exe, "/usr/sbin/nginx");
+    assert_eq!(
+        &*access.client.as_ref().unwrap().workload.exe,
+        "/usr/bin/curl"
+    );
+    assert_eq!(
+        &*access.server.as_ref().unwrap().workload.exe,
+        "/usr/sbin/nginx"
+    );
     assert_eq!(&*access.route, "/v1/x/{id}");
     assert_eq!(access.status, Some(200));
     assert_eq!(access.duration_us, Some(499));
@@ -221,7 +253,11 @@ fn both_ends_of_a_connection_are_one_access_that_names_both() {
 fn a_response_met_before_its_request_waits_for_it() {
     // Each direction is told of by its sender only, from rings of two processors.
     let (accesses, _) = run(vec![
-        vec![open(CLIENT, 100), open(SERVER, 200), data(SERVER, 0, TX, 0, RESPONSE, 9_000)],
+        vec![
+            open(CLIENT, 100),
+            open(SERVER, 200),
+            data(SERVER, 0, TX, 0, RESPONSE, 9_000),
+        ],
         vec![data(CLIENT, 0, TX, 0, REQUEST, 1_000)],
     ]);
     assert_eq!(accesses.len(), 1);
@@ -274,7 +310,11 @@ fn a_request_whose_connection_dies_is_still_an_access() {
 #[test]
 fn a_close_met_before_the_last_bytes_waits_for_them() {
     let (accesses, _) = run(vec![
-        vec![open(CLIENT, 100), close(CLIENT, 2), data(CLIENT, 0, TX, 0, REQUEST, 1_000)],
+        vec![
+            open(CLIENT, 100),
+            close(CLIENT, 2),
+            data(CLIENT, 0, TX, 0, REQUEST, 1_000),
+        ],
         vec![data(CLIENT, 1, RX, 0, RESPONSE, 2_000)],
     ]);
     assert_eq!(accesses.len(), 1);
@@ -294,7 +334,10 @@ fn a_socket_without_an_open_record_is_followed_from_where_it_is() {
 
 #[test]
 fn connections_beyond_the_bound_are_given_up_oldest_first() {
-    let limits = Limits { connections: 10, ..Limits::default() };
+    let limits = Limits {
+        connections: 10,
+        ..Limits::default()
+    };
     let script = (0..200_u64)
         .map(|n| vec![data(1_000 + n, 0, TX, 0, REQUEST, n + 1)])
         .collect();
@@ -302,4 +345,26 @@ fn connections_beyond_the_bound_are_given_up_oldest_first() {
     assert!(losses.evicted >= 180, "{losses:?}");
     // Given up, but not lost: each request is an access without a response.
     assert!(accesses.len() as u64 >= losses.evicted);
+}
+
+#[test]
+fn each_early_response_waits_for_its_own_request() {
+    // The client moved to another processor: its second request is met first, and is held.
+    let at = |n: u32, bytes: &[u8]| n * bytes.len() as u32;
+    let (accesses, _) = run(vec![
+        vec![
+            open(CLIENT, 100),
+            open(SERVER, 200),
+            data(CLIENT, 1, TX, at(1, REQUEST), REQUEST, 3_000),
+            data(SERVER, 0, TX, 0, RESPONSE, 2_000),
+            data(SERVER, 1, TX, at(1, RESPONSE), RESPONSE, 4_000),
+        ],
+        vec![data(CLIENT, 0, TX, 0, REQUEST, 1_000)],
+        vec![
+            data(CLIENT, 2, TX, at(2, REQUEST), REQUEST, 5_000),
+            data(SERVER, 2, TX, at(2, RESPONSE), RESPONSE, 6_000),
+        ],
+    ]);
+    let durations: Vec<_> = accesses.iter().map(|access| access.duration_us).collect();
+    assert_eq!(durations, [Some(1), Some(1), Some(1)]);
 }

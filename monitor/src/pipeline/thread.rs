@@ -14,10 +14,10 @@ use crate::census::{CensusStats, IdentityRecord};
 use crate::judge::Judge;
 use crate::source::{Source, SourceCounters};
 
-/// Pause after a pass that found something.
-const PAUSE_BUSY: Duration = Duration::from_millis(2);
 /// Longest pause while the host is quiet; a ring holds more than can come in that time.
 const PAUSE_IDLE: Duration = Duration::from_millis(10);
+/// Least time between two hand-overs of findings, in ns: each costs the store an fsync.
+const REPORT_EVERY: u64 = 20_000_000;
 /// Time between two snapshots of the counters, in ns.
 const SNAPSHOT_EVERY: u64 = 1_000_000_000;
 
@@ -94,11 +94,15 @@ pub struct Hot {
     pub join: JoinHandle<()>,
 }
 
-/// Starts the thread. `build` runs in it and reports whether the source could be opened.
+/// Starts the thread, which makes a pass each `interval`, and fewer while the host is quiet. `build` runs
+/// in it and reports whether the source could be opened.
 ///
 /// # Errors
 /// Whatever `build` says, or that no thread could be started.
-pub fn start<S, E, F>(build: F) -> Result<(Hot, mpsc::Receiver<Output>, Vec<String>), StartError<E>>
+pub fn start<S, E, F>(
+    interval: Duration,
+    build: F,
+) -> Result<(Hot, mpsc::Receiver<Output>, Vec<String>), StartError<E>>
 where
     S: Source,
     E: Send + 'static,
@@ -114,7 +118,7 @@ where
         .spawn(move || match build() {
             Ok(pipeline) => {
                 let _ = ready.send(Ok(pipeline.source.hooks()));
-                run(pipeline, &commands, &outputs, &inner);
+                run(pipeline, interval, &commands, &outputs, &inner);
             }
             Err(error) => {
                 let _ = ready.send(Err(error));
@@ -122,9 +126,15 @@ where
         })
         .map_err(StartError::Thread)?;
     match is_ready.recv() {
-        Ok(Ok(hooks)) => {
-            Ok((Hot { commands: command_sender, signals, join }, output_receiver, hooks))
-        }
+        Ok(Ok(hooks)) => Ok((
+            Hot {
+                commands: command_sender,
+                signals,
+                join,
+            },
+            output_receiver,
+            hooks,
+        )),
         Ok(Err(error)) => Err(StartError::Source(error)),
         Err(_) => Err(StartError::Died),
     }
@@ -143,12 +153,13 @@ pub enum StartError<E> {
 
 fn run<S: Source>(
     mut pipeline: Pipeline<S>,
+    interval: Duration,
     commands: &std::sync::mpsc::Receiver<Command>,
     outputs: &mpsc::Sender<Output>,
     signals: &Signals,
 ) {
     let mut last_snapshot = 0;
-    let mut pause = PAUSE_BUSY;
+    let mut pause = interval;
     while !signals.stop.load(Ordering::Relaxed) {
         while let Ok(command) = commands.try_recv() {
             obey(&mut pipeline, command);
@@ -167,7 +178,11 @@ fn run<S: Source>(
         if outputs.is_closed() {
             return;
         }
-        pause = if events > 0 { PAUSE_BUSY } else { (pause * 2).min(PAUSE_IDLE) };
+        pause = if events > 0 {
+            interval
+        } else {
+            (pause * 2).min(PAUSE_IDLE.max(interval))
+        };
         if events < pipeline.state.limits.events_per_pass / 2 {
             std::thread::sleep(pause);
         }
@@ -175,17 +190,21 @@ fn run<S: Source>(
     // What was seen until now still leaves.
     let (now, offset) = clocks();
     pipeline.pass(now, offset);
+    pipeline.state.analyst.reported = 0;
     report(&mut pipeline, outputs);
 }
 
 /// Hands over findings and accesses, as far as there is room; findings stay folded until there is.
 fn report<S: Source>(pipeline: &mut Pipeline<S>, outputs: &mpsc::Sender<Output>) {
     let analyst = &mut pipeline.state.analyst;
+    let due = analyst.now.saturating_sub(analyst.reported) >= REPORT_EVERY;
     if analyst.folder.pending() > 0
+        && (due || analyst.folder.pressed())
         && let Ok(slot) = outputs.try_reserve()
     {
         let mut updates = Vec::new();
         analyst.folder.drain(|update| updates.push(update));
+        analyst.reported = analyst.now;
         slot.send(Output::Alerts(updates));
     }
     if !analyst.live.is_empty() {
@@ -217,7 +236,11 @@ impl<S: Source> Pipeline<S> {
         let state = &self.state;
         let counters = &state.analyst.counters;
         let delay = state.analyst.delay.as_ref().map_or([0; 3], |delay| {
-            [delay.value_at_quantile(0.5), delay.value_at_quantile(0.99), delay.max()]
+            [
+                delay.value_at_quantile(0.5),
+                delay.value_at_quantile(0.99),
+                delay.max(),
+            ]
         });
         Snapshot {
             accesses: counters.accesses,
@@ -245,8 +268,13 @@ fn clocks() -> (u64, i64) {
     use rustix::time::{ClockId, clock_gettime};
     let ns = |clock| {
         let time = clock_gettime(clock);
-        time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)
+        time.tv_sec
+            .saturating_mul(1_000_000_000)
+            .saturating_add(time.tv_nsec)
     };
     let (monotonic, wall) = (ns(ClockId::Monotonic), ns(ClockId::Realtime));
-    (u64::try_from(monotonic).unwrap_or(0), wall.saturating_sub(monotonic))
+    (
+        u64::try_from(monotonic).unwrap_or(0),
+        wall.saturating_sub(monotonic),
+    )
 }

@@ -3,7 +3,12 @@
 //! rustc emits no relocations for kernel types, so the few offsets used are looked up by name at
 //! load. Format: include/uapi/linux/btf.h, version 1. The parser is pure and bounded: it reads
 //! what a kernel (or a test) hands it and fails by name.
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 use hashbrown::HashMap;
 
@@ -92,14 +97,24 @@ impl<'a> Btf<'a> {
         let section = |at: usize| -> Result<(usize, usize), BtfError> {
             let start = header.saturating_add(u32_at(data, at)? as usize);
             let end = start.saturating_add(u32_at(data, at + 4)? as usize);
-            if end > data.len() { Err(BtfError::Malformed(at)) } else { Ok((start, end)) }
+            if end > data.len() {
+                Err(BtfError::Malformed(at))
+            } else {
+                Ok((start, end))
+            }
         };
         let (mut at, types_end) = section(8)?;
         let (strings_start, strings_end) = section(16)?;
-        let strings =
-            data.get(strings_start..strings_end).ok_or(BtfError::Malformed(strings_start))?;
+        let strings = data
+            .get(strings_start..strings_end)
+            .ok_or(BtfError::Malformed(strings_start))?;
         // Type 0 is void.
-        let mut types = vec![Type { name: 0, info: 0, size_or_type: 0, tail: 0 }];
+        let mut types = vec![Type {
+            name: 0,
+            info: 0,
+            size_or_type: 0,
+            tail: 0,
+        }];
         let mut structs = HashMap::new();
         while at < types_end {
             let entry = Type {
@@ -118,7 +133,12 @@ impl<'a> Btf<'a> {
             types.push(entry);
             at = at + 12 + tail;
         }
-        Ok(Self { data, types, strings, structs })
+        Ok(Self {
+            data,
+            types,
+            strings,
+            structs,
+        })
     }
 
     /// Offset in bytes of `path` (`skc_num`, or `ns.inum`) in `struct name`. Anonymous members are
@@ -127,18 +147,27 @@ impl<'a> Btf<'a> {
     /// # Errors
     /// Names what is missing.
     pub fn offset(&self, name: &str, path: &str) -> Result<u32, BtfError> {
-        let mut id =
-            *self.structs.get(name.as_bytes()).ok_or_else(|| BtfError::NoStruct(name.to_owned()))?;
-        let missing =
-            || BtfError::NoField { name: name.to_owned(), field: path.to_owned() };
+        let mut id = *self
+            .structs
+            .get(name.as_bytes())
+            .ok_or_else(|| BtfError::NoStruct(name.to_owned()))?;
+        let missing = || BtfError::NoField {
+            name: name.to_owned(),
+            field: path.to_owned(),
+        };
         let mut bits = 0;
         for component in path.split('.') {
-            let (at, next) =
-                self.member(id, component.as_bytes(), 0)?.ok_or_else(missing)?;
+            let (at, next) = self
+                .member(id, component.as_bytes(), 0)?
+                .ok_or_else(missing)?;
             bits += at;
             id = next;
         }
-        if bits % 8 == 0 { Ok(bits / 8) } else { Err(missing()) }
+        if bits % 8 == 0 {
+            Ok(bits / 8)
+        } else {
+            Err(missing())
+        }
     }
 
     /// Whether a tracepoint has a BTF type, and so can be attached to.
@@ -157,7 +186,9 @@ impl<'a> Btf<'a> {
 
     /// Finds a member: its offset in bits and its type.
     fn member(&self, id: u32, wanted: &[u8], depth: u32) -> Result<Option<(u32, u32)>, BtfError> {
-        let Some(entry) = self.resolve(id) else { return Ok(None) };
+        let Some(entry) = self.resolve(id) else {
+            return Ok(None);
+        };
         if depth > MAX_DEPTH || !matches!(entry.kind(), KIND_STRUCT | KIND_UNION) {
             return Ok(None);
         }
@@ -245,7 +276,11 @@ mod tests {
         let strings = b"\0outer\0a\0inner\0x\0y\0int\0btf_trace_sys\0b\0";
         let at = |s: &str| {
             let needle: Vec<u8> = [b"\0", s.as_bytes(), b"\0"].concat();
-            strings.windows(needle.len()).position(|w| w == needle).unwrap() as u32 + 1
+            strings
+                .windows(needle.len())
+                .position(|w| w == needle)
+                .unwrap() as u32
+                + 1
         };
         let mut t: Vec<u32> = Vec::new();
         // 1: int
@@ -262,7 +297,13 @@ mod tests {
         let mut out = Vec::new();
         out.extend(MAGIC.to_ne_bytes());
         out.extend([1, 0]);
-        for word in [24, 0, types.len() as u32, types.len() as u32, strings.len() as u32] {
+        for word in [
+            24,
+            0,
+            types.len() as u32,
+            types.len() as u32,
+            strings.len() as u32,
+        ] {
             out.extend(word.to_ne_bytes());
         }
         out.extend(types);

@@ -65,6 +65,10 @@ pub trait Source {
     /// Control events (opens, processes) come before the bytes that may depend on them.
     fn drain(&mut self, budget: usize, sink: &mut dyn FnMut(Event<'_>)) -> usize;
 
+    /// How many records were lost or left out so far: while this stands still, a record that is missing
+    /// is only late. Cheap.
+    fn lost(&mut self) -> u64;
+
     /// Losses so far.
     fn counters(&mut self) -> SourceCounters;
 

@@ -50,7 +50,10 @@ impl RealFiles {
             let at = words.nth(1)?;
             (words.next()? == "cgroup2").then(|| PathBuf::from(at))
         });
-        Self { proc: PathBuf::from("/proc"), unified }
+        Self {
+            proc: PathBuf::from("/proc"),
+            unified,
+        }
     }
 }
 
@@ -62,9 +65,13 @@ impl Default for RealFiles {
 
 impl HostFiles for RealFiles {
     fn pids(&self) -> Vec<u32> {
-        let Ok(entries) = fs::read_dir(&self.proc) else { return Vec::new() };
-        let mut pids: Vec<u32> =
-            entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect();
+        let Ok(entries) = fs::read_dir(&self.proc) else {
+            return Vec::new();
+        };
+        let mut pids: Vec<u32> = entries
+            .flatten()
+            .filter_map(|e| e.file_name().to_str()?.parse().ok())
+            .collect();
         pids.sort_unstable();
         pids
     }
@@ -89,17 +96,23 @@ impl HostFiles for RealFiles {
     }
 
     fn cgroups(&self) -> Vec<(u64, String)> {
-        let Some(root) = &self.unified else { return Vec::new() };
+        let Some(root) = &self.unified else {
+            return Vec::new();
+        };
         let mut found = Vec::new();
         let mut queue = vec![root.clone()];
         while let Some(dir) = queue.pop() {
             if found.len() >= MOST_CGROUPS {
                 break;
             }
-            let Ok(meta) = fs::metadata(&dir) else { continue };
+            let Ok(meta) = fs::metadata(&dir) else {
+                continue;
+            };
             // The id of a control group is the inode number of its directory (kernfs).
             found.push((meta.ino(), below(root, &dir)));
-            let Ok(entries) = fs::read_dir(&dir) else { continue };
+            let Ok(entries) = fs::read_dir(&dir) else {
+                continue;
+            };
             queue.extend(
                 entries
                     .flatten()

@@ -42,20 +42,41 @@ pub(super) enum Extent {
 }
 
 impl Framing {
-    /// Takes note of one field.
+    /// Takes note of one field. Nearly all are told apart by their length and first letter.
+    #[inline(always)]
     pub(super) fn observe(&mut self, name: &str, value: &[u8]) {
-        match name.len() {
-            14 if name.eq_ignore_ascii_case("content-length") => self.length(value),
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => self.coding(value),
-            6 if name.eq_ignore_ascii_case("expect") => {
-                self.expects_continue |= value.eq_ignore_ascii_case(b"100-continue");
-            }
-            _ => {}
+        const LENGTHS: u32 = 1 << 6 | 1 << 14 | 1 << 17;
+        if name.len() < 32
+            && LENGTHS >> name.len() & 1 == 1
+            && matches!(
+                name.as_bytes().first(),
+                Some(b'C' | b'c' | b'E' | b'e' | b'T' | b't')
+            )
+        {
+            self.framing_field(name, value);
+        }
+    }
+
+    #[inline(never)]
+    fn framing_field(&mut self, name: &str, value: &[u8]) {
+        if name.eq_ignore_ascii_case("content-length") {
+            self.length(value);
+        } else if name.eq_ignore_ascii_case("transfer-encoding") {
+            self.coding(value);
+        } else if name.eq_ignore_ascii_case("expect") {
+            self.expects_continue |= value.eq_ignore_ascii_case(b"100-continue");
         }
     }
 
     /// A repeated or list-valued Content-Length is valid if all its members agree (RFC 9110 §8.6).
     fn length(&mut self, value: &[u8]) {
+        // As nearly always: alone, and digits only.
+        if self.length == Length::Absent
+            && let Some(length) = decimal(value)
+        {
+            self.length = Length::Is(length);
+            return;
+        }
         for member in value.split(|&byte| byte == b',') {
             let parsed = decimal(member.trim_ascii());
             self.length = match (self.length, parsed) {

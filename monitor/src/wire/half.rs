@@ -4,7 +4,7 @@ use super::Dir;
 use super::body::Body;
 use super::buffer::Buffer;
 use super::framing::Extent;
-use super::head::{self, Outlook};
+use super::startline::{self, Outlook};
 use super::stream::Stream;
 
 /// Where a direction stands.
@@ -162,7 +162,7 @@ impl Half {
 /// What the first bytes of a message in a direction promise.
 pub(super) fn outlook(dir: Dir, bytes: &[u8]) -> Outlook {
     match dir {
-        Dir::ToServer => head::request_outlook(bytes),
-        Dir::ToClient => head::response_outlook(bytes),
+        Dir::ToServer => startline::request_outlook(bytes),
+        Dir::ToClient => startline::response_outlook(bytes),
     }
 }

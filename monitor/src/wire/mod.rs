@@ -18,10 +18,13 @@
 mod body;
 mod buffer;
 mod connection;
+mod exchange;
 mod framing;
 mod half;
 mod head;
 mod pairing;
+mod reading;
+mod startline;
 mod stream;
 #[cfg(test)]
 mod tests;

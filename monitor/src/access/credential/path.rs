@@ -36,7 +36,7 @@ pub(super) struct PathScanner {
 
 impl PathScanner {
     /// Finds the secrets of `path`, telling `found` of each, and writes the path without them to `out`.
-    /// `found` says whether what a rule named is a secret indeed.
+    /// `found` says whether what a rule named is a secret indeed. Returns whether `out` is `path` itself.
     pub(super) fn clean(
         &mut self,
         path: &[u8],
@@ -44,7 +44,7 @@ impl PathScanner {
         mask: &HostMask,
         out: &mut String,
         mut found: impl FnMut(By<'_>) -> bool,
-    ) {
+    ) -> bool {
         self.cuts.clear();
         let mut segments: ArrayVec<&[u8], MAX_SEGMENTS> = ArrayVec::new();
         let mut starts: ArrayVec<usize, MAX_SEGMENTS> = ArrayVec::new();
@@ -69,12 +69,9 @@ impl PathScanner {
             (before, last) = (last, segment);
             at += len + separator;
         }
-        for (pattern, rule) in rules.paths() {
-            if !segments
-                .first()
-                .is_some_and(|first| pattern.may_match(first))
-                || rules.rule(rule, mask).is_none()
-            {
+        let first = segments.first().and_then(|first| first.first()).copied();
+        for (pattern, rule) in rules.paths(first) {
+            if rules.rule(rule, mask).is_none() {
                 continue;
             }
             if let Some(hit) = pattern.find(&segments)
@@ -88,6 +85,7 @@ impl PathScanner {
             }
         }
         self.write(path, out);
+        self.cuts.is_empty() && out.as_bytes() == path
     }
 
     fn look_into(
@@ -112,15 +110,25 @@ impl PathScanner {
             }
             offset += part.len() + 1;
         }
-        let mut decoded = Zeroizing::new(Vec::new());
-        let plain = if segment.contains(&b'%') {
+        if segment.contains(&b'%') {
             // Rare. Growing would leave copies behind.
-            decoded.reserve_exact(segment.len());
-            percent::decode(segment, &mut decoded);
-            &**decoded
+            let mut plain = Zeroizing::new(Vec::with_capacity(segment.len()));
+            percent::decode(segment, &mut plain);
+            self.by_itself(&plain, segment.len(), at, rules, found);
         } else {
-            segment
-        };
+            self.by_itself(segment, segment.len(), at, rules, found);
+        }
+    }
+
+    /// A secret known by its looks, in a decoded segment of `len` raw bytes at `at`.
+    fn by_itself(
+        &mut self,
+        plain: &[u8],
+        len: usize,
+        at: usize,
+        rules: &Rules,
+        found: &mut impl FnMut(By<'_>) -> bool,
+    ) {
         let secret = if jwt::looks_like(plain) {
             Some(plain)
         } else {
@@ -129,7 +137,7 @@ impl PathScanner {
         if let Some(secret) = secret
             && found(By::Itself(secret))
         {
-            self.cuts.push((at, at + segment.len()));
+            self.cuts.push((at, at + len));
         }
     }
 

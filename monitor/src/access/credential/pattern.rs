@@ -84,22 +84,13 @@ impl PathPattern {
         })
     }
 
-    /// Whether the first segments allow a match at all: one comparison for most paths.
-    pub(crate) fn may_match(&self, first: &[u8]) -> bool {
-        if self.anywhere {
-            return true;
-        }
-        let Some(
+    /// The byte (lower case) with which every path that matches begins, unless it is percent-encoded.
+    pub(crate) fn first(&self) -> Option<u8> {
+        match self.segments.first()? {
+            _ if self.anywhere => None,
             Segment::Text(text)
             | Segment::Wild { before: text, .. }
-            | Segment::Secret { before: text, .. },
-        ) = self.segments.first()
-        else {
-            return false;
-        };
-        match (text.first(), first.first()) {
-            (Some(want), Some(have)) => *have == b'%' || have.eq_ignore_ascii_case(want),
-            (want, _) => want.is_none(),
+            | Segment::Secret { before: text, .. } => text.first().map(u8::to_ascii_lowercase),
         }
     }
 
@@ -243,6 +234,24 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
 
     use super::*;
+
+    #[test]
+    fn first_bytes() {
+        for (pattern, first) in [
+            ("/Services/{secret}", Some(b's')),
+            ("/bot{secret}", Some(b'b')),
+            ("/v*/{secret}", Some(b'v')),
+            ("/{secret}", None),
+            ("/*/{secret}", None),
+            ("/**/a/{secret}", None),
+        ] {
+            assert_eq!(
+                PathPattern::parse(pattern).unwrap().first(),
+                first,
+                "{pattern}"
+            );
+        }
+    }
 
     fn find(pattern: &str, path: &str) -> Option<(usize, String)> {
         let segments: Vec<&[u8]> = path.split('/').skip(1).map(str::as_bytes).collect();

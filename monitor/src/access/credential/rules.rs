@@ -8,15 +8,32 @@ use super::table::{CredentialTable, Names, Rule};
 /// Values known by a public beginning are at least so many bytes longer than it.
 const MIN_BEHIND_PREFIX: usize = 8;
 
-/// A name in lower case, and its rules in order.
-type Named = (Box<[u8]>, Vec<u16>);
+/// Most prefixes over all rules. Far more than there are vendors.
+const MAX_PREFIXES: usize = 8192;
 
-/// Names to rules, without hashing: almost no header of a request is of interest, and its length and first
-/// letter say so.
+/// Most path patterns over all rules.
+const MAX_PATTERNS: usize = 8192;
+
+/// A name in lower case, and its rules in order.
+#[derive(Debug)]
+struct Named {
+    tag: u8,
+    name: Box<[u8]>,
+    rules: Vec<u16>,
+}
+
+/// Tells most names of one length apart. The same for letters of either case.
+fn tag(name: &[u8]) -> u8 {
+    let at = |i: usize| name.get(i).map_or(0, |byte| byte | 0x20);
+    at(0).wrapping_mul(7) ^ at(name.len() / 2).wrapping_mul(3) ^ at(name.len().wrapping_sub(1))
+}
+
+/// Names to rules, without hashing: almost no header of a request is of interest, and its length and three
+/// of its letters say so.
 #[derive(Debug)]
 struct NameIndex {
-    /// Bit `first letter & 31`, by length.
-    masks: [u32; 65],
+    /// Bit `tag & 63`, by length.
+    masks: [u64; 65],
     by_len: Vec<Vec<Named>>,
 }
 
@@ -30,30 +47,38 @@ impl NameIndex {
 
     fn add(&mut self, name: &str, rule: u16) {
         let name = name.to_ascii_lowercase().into_bytes();
-        let bit = 1 << (name.first().copied().unwrap_or(0) & 31);
+        let tag = tag(&name);
         let (Some(mask), Some(names)) = (
             self.masks.get_mut(name.len()),
             self.by_len.get_mut(name.len()),
         ) else {
             return;
         };
-        *mask |= bit;
-        match names.iter_mut().find(|(held, _)| **held == *name) {
-            Some((_, rules)) => rules.push(rule),
-            None => names.push((name.into(), vec![rule])),
+        *mask |= 1 << (tag & 63);
+        match names.iter_mut().find(|held| *held.name == *name) {
+            Some(held) => held.rules.push(rule),
+            None => names.push(Named {
+                tag,
+                name: name.into(),
+                rules: vec![rule],
+            }),
         }
     }
 
     fn get(&self, name: &[u8]) -> Option<&[u16]> {
         let mask = self.masks.get(name.len())?;
-        if mask & (1 << (name.first()? & 31)) == 0 {
+        if *mask == 0 {
+            return None;
+        }
+        let tag = tag(name);
+        if mask & (1 << (tag & 63)) == 0 {
             return None;
         }
         let names = self.by_len.get(name.len())?;
         names
             .iter()
-            .find(|(held, _)| held.eq_ignore_ascii_case(name))
-            .map(|(_, rules)| &**rules)
+            .find(|held| held.tag == tag && held.name.eq_ignore_ascii_case(name))
+            .map(|held| &*held.rules)
     }
 }
 
@@ -128,11 +153,29 @@ pub(super) struct Rules {
     headers: NameIndex,
     queries: NameIndex,
     cookies: Vec<(Box<[u8]>, u16)>,
+    /// By [`PathPattern::first`]; those without come first.
     paths: Vec<(PathPattern, u16)>,
-    /// By first byte, the longest first.
+    /// Where the patterns with a first byte are.
+    paths_at: [(u16, u16); 256],
+    /// How many have none.
+    paths_any: usize,
+    /// By first byte; the longest first.
     prefixes: Vec<Prefix>,
-    prefix_first: [bool; 256],
+    /// Where the prefixes with a first byte are.
+    prefix_at: [(u16, u16); 256],
     hosts: Vec<Vec<HostPattern>>,
+}
+
+/// Where each byte begins and ends in a sorted list.
+fn ranges(firsts: impl Iterator<Item = u8>) -> [(u16, u16); 256] {
+    let mut ranges = [(0, 0); 256];
+    for (at, first) in (0_u16..).zip(firsts) {
+        if let Some((start, end)) = ranges.get_mut(usize::from(first)) {
+            *start = if *end == 0 { at } else { *start };
+            *end = at + 1;
+        }
+    }
+    ranges
 }
 
 fn bytes(names: &Option<Names>, lower: bool) -> Vec<Box<[u8]>> {
@@ -155,8 +198,10 @@ impl Rules {
             queries: NameIndex::new(),
             cookies: Vec::new(),
             paths: Vec::new(),
+            paths_at: [(0, 0); 256],
+            paths_any: 0,
             prefixes: Vec::new(),
-            prefix_first: [false; 256],
+            prefix_at: [(0, 0); 256],
             hosts: Vec::new(),
         };
         rules.headers.add("host", HOST);
@@ -166,16 +211,24 @@ impl Rules {
         if !rules.cookies.is_empty() {
             rules.headers.add("cookie", COOKIE);
         }
-        rules
-            .prefixes
-            .sort_by(|a, b| b.text.len().cmp(&a.text.len()).then(a.text.cmp(&b.text)));
-        for prefix in &rules.prefixes {
-            if let Some(first) = prefix.text.bytes().next()
-                && let Some(slot) = rules.prefix_first.get_mut(usize::from(first))
-            {
-                *slot = true;
-            }
-        }
+        let first = |prefix: &Prefix| prefix.text.bytes().next().unwrap_or(0);
+        rules.prefixes.sort_by(|a, b| {
+            (first(a), b.text.len(), &a.text).cmp(&(first(b), a.text.len(), &b.text))
+        });
+        rules.prefix_at = ranges(rules.prefixes.iter().map(first));
+        rules.paths.sort_by_key(|(pattern, _)| pattern.first());
+        rules.paths_any = rules
+            .paths
+            .iter()
+            .filter(|(path, _)| path.first().is_none())
+            .count();
+        // 0 stands for "none", which is asked for by number instead.
+        rules.paths_at = ranges(
+            rules
+                .paths
+                .iter()
+                .map(|(path, _)| path.first().unwrap_or(0)),
+        );
         rules
     }
 
@@ -188,6 +241,9 @@ impl Rules {
         };
         if rule.prefix.is_some() {
             for text in names(&rule.prefix) {
+                if self.prefixes.len() >= MAX_PREFIXES {
+                    return;
+                }
                 let least = text.len() + MIN_BEHIND_PREFIX;
                 self.prefixes.push(Prefix {
                     min: rule.min.unwrap_or(0).max(least),
@@ -216,7 +272,9 @@ impl Rules {
             self.cookies.push((name.into_bytes().into(), id));
         }
         for path in names(&rule.path) {
-            if let Ok(pattern) = PathPattern::parse(&path) {
+            if self.paths.len() < MAX_PATTERNS
+                && let Ok(pattern) = PathPattern::parse(&path)
+            {
                 self.paths.push((pattern, id));
             }
         }
@@ -270,8 +328,23 @@ impl Rules {
             .map(|(_, rule)| *rule)
     }
 
-    pub(super) fn paths(&self) -> impl Iterator<Item = (&PathPattern, u16)> {
-        self.paths.iter().map(|(pattern, rule)| (pattern, *rule))
+    /// Patterns for paths that begin with this byte (behind the slash).
+    pub(super) fn paths(&self, first: Option<u8>) -> impl Iterator<Item = (&PathPattern, u16)> {
+        let (start, end) = match first {
+            // It may stand for any byte.
+            Some(b'%') => (self.paths_any, self.paths.len()),
+            Some(first) => {
+                let first = usize::from(first.to_ascii_lowercase());
+                let (start, end) = self.paths_at.get(first).copied().unwrap_or_default();
+                (usize::from(start), usize::from(end))
+            }
+            None => (0, 0),
+        };
+        let any = self.paths.get(..self.paths_any).unwrap_or_default();
+        let fixed = self.paths.get(start..end).unwrap_or_default();
+        any.iter()
+            .chain(fixed)
+            .map(|(pattern, rule)| (pattern, *rule))
     }
 
     /// A rule, if it applies on a host with this mask.
@@ -301,18 +374,14 @@ impl Rules {
     }
 
     fn prefix(&self, value: &[u8]) -> Option<&Prefix> {
-        if !self
-            .prefix_first
-            .get(usize::from(*value.first()?))
-            .copied()
-            .unwrap_or(false)
-        {
-            return None;
-        }
-        self.prefixes.iter().find(|prefix| {
-            value.starts_with(prefix.text.as_bytes())
-                && value.len() >= prefix.text.len() + MIN_BEHIND_PREFIX
-        })
+        let (start, end) = *self.prefix_at.get(usize::from(*value.first()?))?;
+        self.prefixes
+            .get(usize::from(start)..usize::from(end))?
+            .iter()
+            .find(|prefix| {
+                value.len() >= prefix.text.len() + MIN_BEHIND_PREFIX
+                    && value.starts_with(prefix.text.as_bytes())
+            })
     }
 
     /// The part of a (decoded) path segment that is a secret by its beginning.

@@ -162,9 +162,16 @@ pub(super) fn normalise_host(raw: &[u8], default_port: u16, out: &mut String) ->
             .map(|byte| char::from(byte.to_ascii_lowercase())),
     );
     if let Some(port) = port.filter(|port| *port != default_port) {
-        use std::fmt::Write;
-        // Writing to a String does not fail.
-        let _ = write!(out, ":{port}");
+        out.push(':');
+        // As sent, but for leading zeroes.
+        let digits = raw.rsplit(|byte| *byte == b':').next().unwrap_or_default();
+        let zeroes = digits.iter().take_while(|byte| **byte == b'0').count();
+        let digits = if port == 0 {
+            b"0"
+        } else {
+            digits.get(zeroes..).unwrap_or_default()
+        };
+        out.extend(digits.iter().map(|byte| char::from(*byte)));
     }
     true
 }
@@ -247,6 +254,9 @@ mod tests {
             ("example.com:8080", 80, Some("example.com:8080")),
             ("example.com.:8080", 80, Some("example.com:8080")),
             ("example.com:", 80, Some("example.com")),
+            ("example.com:65535", 80, Some("example.com:65535")),
+            ("example.com:0008081", 80, Some("example.com:8081")),
+            ("example.com:0", 80, Some("example.com:0")),
             ("[2001:DB8::1]:8080", 80, Some("[2001:db8::1]:8080")),
             ("[::1]", 80, Some("[::1]")),
             ("127.0.0.1:80", 80, Some("127.0.0.1")),

@@ -74,7 +74,9 @@ impl LoadError {
                 "boot a kernel built with CONFIG_DEBUG_INFO_BTF (all current distributions do), and \
                  let the daemon read /sys"
             }
-            Self::Btf(_) => "this kernel's types differ from those known; please report its release",
+            Self::Btf(_) => {
+                "this kernel's types differ from those known; please report its release"
+            }
             Self::NoTracepoint(_) => "Linux 6.3 or newer is needed for the socket tracepoints",
             Self::Privilege { .. } => {
                 "run as root, or with CAP_BPF and CAP_PERFMON; kernel lockdown must not be in \
@@ -100,8 +102,10 @@ impl LoadError {
 pub struct KernelSettings {
     /// Bytes of all data rings together.
     pub ring_bytes: u64,
-    /// Fair share of a process while a ring is contended, bytes per second.
+    /// Fair share of a process while a ring is contended, bytes per second; 0: no bound.
     pub process_bytes_per_second: u64,
+    /// The same for all processes of a control group.
+    pub cgroup_bytes_per_second: u64,
     /// The monitor's own process: its sockets are left out.
     pub monitor_pid: u32,
     /// Hides kernel addresses in ids.
@@ -129,7 +133,9 @@ pub struct Kernel {
 
 impl std::fmt::Debug for Kernel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Kernel").field("hooks", &self.hooks).finish_non_exhaustive()
+        f.debug_struct("Kernel")
+            .field("hooks", &self.hooks)
+            .finish_non_exhaustive()
     }
 }
 
@@ -156,7 +162,10 @@ fn kernel_error(what: &str, error: &(dyn std::error::Error + 'static)) -> LoadEr
     }
     // The verifier's log can be long; its end says why.
     if cause.len() > 2000 {
-        let cut = cause.char_indices().map(|(i, _)| i).find(|i| cause.len() - i <= 2000);
+        let cut = cause
+            .char_indices()
+            .map(|(i, _)| i)
+            .find(|i| cause.len() - i <= 2000);
         cause = format!("…{}", &cause[cut.unwrap_or(0)..]);
     }
     // A verifier refusal is EACCES too, but comes with a log.
@@ -164,10 +173,25 @@ fn kernel_error(what: &str, error: &(dyn std::error::Error + 'static)) -> LoadEr
         .downcast_ref::<ProgramError>()
         .is_some_and(|e| matches!(e, ProgramError::LoadError { verifier_log, .. } if !verifier_log.to_string().trim().is_empty()));
     if denied && !verifier {
-        LoadError::Privilege { what: what.to_owned(), cause }
+        LoadError::Privilege {
+            what: what.to_owned(),
+            cause,
+        }
     } else {
-        LoadError::Kernel { what: what.to_owned(), cause }
+        LoadError::Kernel {
+            what: what.to_owned(),
+            cause,
+        }
     }
+}
+
+/// A rate per second as one per tick of 2²⁰ ns, the unit of the programs; 0 means no bound.
+fn per_tick(bytes_per_second: u64) -> u32 {
+    if bytes_per_second == 0 {
+        return u32::MAX;
+    }
+    let per_tick = (u128::from(bytes_per_second) << 20) / 1_000_000_000;
+    u32::try_from(per_tick).unwrap_or(u32::MAX).max(1)
 }
 
 /// Bytes per CPU: the total divided, as a power of two of pages.
@@ -194,21 +218,16 @@ impl Kernel {
         let offsets = offsets::resolve(&types)?;
         let cpus = aya::util::nr_cpus()
             .map_err(|(what, error)| kernel_error(what, &error))
-            .and_then(|n| {
-                u32::try_from(n).map_err(|e| kernel_error("counting processors", &e))
-            })?;
+            .and_then(|n| u32::try_from(n).map_err(|e| kernel_error("counting processors", &e)))?;
         let ring = ring_size(settings.ring_bytes, cpus);
-        let jiffies_per_second = 100;
-        let share = u32::try_from(settings.process_bytes_per_second / jiffies_per_second)
-            .unwrap_or(u32::MAX / 8);
         let constants = Settings {
             abi: ABI,
             monitor_tgid: settings.monitor_pid,
             secret: settings.secret,
             ring_half: ring / 2,
             ring_high: ring / 8 * 7,
-            process_rate: share,
-            cgroup_rate: share.saturating_mul(4),
+            process_rate: per_tick(settings.process_bytes_per_second),
+            cgroup_rate: per_tick(settings.cgroup_bytes_per_second),
             process_burst: ring / 16,
             cgroup_burst: ring / 4,
         };
@@ -222,8 +241,9 @@ impl Kernel {
             .override_global("SYSCALLS", &calls_global, true)
             .override_global("SETTINGS", &settings_global, true)
             .map_max_entries("DATA", cpus);
-        let mut programs =
-            loader.load(OBJECT).map_err(|e| kernel_error("creating the maps", &e))?;
+        let mut programs = loader
+            .load(OBJECT)
+            .map_err(|e| kernel_error("creating the maps", &e))?;
 
         let mut outer: ArrayOfMaps<MapData> =
             ArrayOfMaps::try_from(take(&mut programs, "DATA")?)
@@ -234,7 +254,9 @@ impl Kernel {
             let shape = aya_obj::Map::new_from_params(RINGBUF, 0, 0, ring, 0);
             let map = MapData::create(shape, "bailiwick_data", None)
                 .map_err(|e| kernel_error("creating a data ring", &e))?;
-            outer.set(cpu, &map, 0).map_err(|e| kernel_error("filling the ring table", &e))?;
+            outer
+                .set(cpu, &map, 0)
+                .map_err(|e| kernel_error("filling the ring table", &e))?;
             data.push(
                 Ring::new(map.fd(), ring).map_err(|e| kernel_error("mapping a data ring", &e))?,
             );
@@ -293,6 +315,16 @@ impl Kernel {
     }
 }
 
+impl Kernel {
+    /// One loss counter, over all processors.
+    fn loss(&self, which: u32) -> u64 {
+        self.losses
+            .get(&which, 0)
+            .map(|values| values.iter().copied().fold(0_u64, u64::wrapping_add))
+            .unwrap_or_default()
+    }
+}
+
 fn take(programs: &mut Ebpf, name: &str) -> Result<Map, LoadError> {
     programs.take_map(name).ok_or_else(|| LoadError::Kernel {
         what: format!("finding map {name}"),
@@ -321,15 +353,17 @@ impl Source for Kernel {
         seen
     }
 
+    fn lost(&mut self) -> u64 {
+        [loss::DATA_RING, loss::SHED_COUNT, loss::FAULT]
+            .map(|which| self.loss(which))
+            .iter()
+            .sum()
+    }
+
     fn counters(&mut self) -> SourceCounters {
         let mut out = SourceCounters::default();
         for (index, name) in (0_u32..).zip(loss::NAMES) {
-            let sum = self
-                .losses
-                .get(&index, 0)
-                .map(|values| values.iter().copied().fold(0_u64, u64::wrapping_add))
-                .unwrap_or_default();
-            out.counters.push((name, sum));
+            out.counters.push((name, self.loss(index)));
         }
         out.counters.push(("malformed", self.malformed));
         for entry in self.processes.iter().flatten() {
@@ -341,12 +375,18 @@ impl Source for Kernel {
             }
             if process.shed_short + process.shed_count > 0 {
                 let (short, counted) = (process.shed_short, process.shed_count);
-                out.shed.push(Shed { pid, short, counted });
+                out.shed.push(Shed {
+                    pid,
+                    short,
+                    counted,
+                });
             }
         }
-        out.uncovered.sort_by_key(|entry| std::cmp::Reverse(entry.bytes));
+        out.uncovered
+            .sort_by_key(|entry| std::cmp::Reverse(entry.bytes));
         out.uncovered.truncate(32);
-        out.shed.sort_by_key(|entry| std::cmp::Reverse(entry.short + entry.counted));
+        out.shed
+            .sort_by_key(|entry| std::cmp::Reverse(entry.short + entry.counted));
         out.shed.truncate(32);
         out
     }
@@ -359,6 +399,14 @@ impl Source for Kernel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_are_per_tick() {
+        assert_eq!(per_tick(0), u32::MAX);
+        assert_eq!(per_tick(1), 1);
+        assert_eq!(per_tick(4 << 20), 4398);
+        assert_eq!(per_tick(u64::MAX), u32::MAX);
+    }
 
     #[test]
     fn rings_are_powers_of_two_within_bounds() {

@@ -33,14 +33,20 @@ fn read<T: Plain>(bytes: &[u8]) -> Option<(T, &[u8])> {
 /// Hands a record to `sink`; false if it is not one (a programming error, counted by the caller).
 pub(super) fn dispatch(bytes: &[u8], sink: &mut dyn FnMut(Event<'_>)) -> bool {
     fn whole<T: Plain>(bytes: &[u8], then: impl FnOnce(&T)) -> bool {
-        let Some((record, _)) = read::<T>(bytes) else { return false };
+        let Some((record, _)) = read::<T>(bytes) else {
+            return false;
+        };
         then(&record);
         true
     }
     match bytes.first().copied() {
         Some(kind::DATA) => {
-            let Some((record, rest)) = read::<Data>(bytes) else { return false };
-            let Some(payload) = rest.get(..record.header.len as usize) else { return false };
+            let Some((record, rest)) = read::<Data>(bytes) else {
+                return false;
+            };
+            let Some(payload) = rest.get(..record.header.len as usize) else {
+                return false;
+            };
             sink(Event::Data(&record, payload));
             true
         }

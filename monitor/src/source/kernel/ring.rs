@@ -68,7 +68,13 @@ impl Ring {
             else {
                 return Err(io::Error::other("a mapping at address zero"));
             };
-            let mut ring = Self { consumer, producer, page, size, position: 0 };
+            let mut ring = Self {
+                consumer,
+                producer,
+                page,
+                size,
+                position: 0,
+            };
             ring.position = ring.consumer_position().load(Ordering::Acquire);
             Ok(ring)
         }
@@ -93,7 +99,12 @@ impl Ring {
             let at = (self.position as usize) & (self.size - 1);
             // SAFETY: a record begins at every position below the producer's; headers are aligned
             // to 8 bytes and within the mapping (data is mapped twice).
-            let header = unsafe { self.producer.add(self.page + at).cast::<AtomicU32>().as_ref() };
+            let header = unsafe {
+                self.producer
+                    .add(self.page + at)
+                    .cast::<AtomicU32>()
+                    .as_ref()
+            };
             // Pairs with the producer's fully ordered exchange when it commits.
             let length = header.load(Ordering::Acquire);
             if length & BUSY != 0 {
@@ -118,12 +129,14 @@ impl Ring {
             taken += 1;
             since += 1;
             if since == BATCH {
-                self.consumer_position().store(self.position, Ordering::Release);
+                self.consumer_position()
+                    .store(self.position, Ordering::Release);
                 since = 0;
             }
         }
         if since > 0 {
-            self.consumer_position().store(self.position, Ordering::Release);
+            self.consumer_position()
+                .store(self.position, Ordering::Release);
         }
         taken
     }

@@ -8,5 +8,7 @@
 )]
 
 mod conversations;
+mod heads;
+mod losses;
 mod recorder;
 mod splits;

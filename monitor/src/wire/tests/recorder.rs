@@ -231,3 +231,11 @@ impl Talk {
         assert_eq!(self.said.causes(), causes, "{:?}", self.said.anomalies);
     }
 }
+
+/// The shortest good answer.
+pub(super) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+/// A request with a credential.
+pub(super) fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: api.example\r\nAuthorization: Bearer abc\r\n\r\n")
+}

@@ -1,0 +1,180 @@
+//! What the access stage costs per request: `cargo bench -p bailiwick --bench access`.
+
+use std::hint::black_box;
+use std::io::Write;
+use std::time::Instant;
+
+use bailiwick::access::FingerprintKey;
+use bailiwick::access::credential::{CredentialTable, Recognised, Recogniser};
+use bailiwick::access::workload::Cgroup;
+use bailiwick::wire::RequestHead;
+use httparse::Header;
+
+/// Nine fields as a common client sends them, and those given.
+fn fields<'a>(more: &[(&'a str, &'a str)]) -> Vec<Header<'a>> {
+    let common = [
+        ("Host", "api.example.com:8080"),
+        ("User-Agent", "python-requests/2.31.0"),
+        ("Accept-Encoding", "gzip, deflate"),
+        ("Accept", "*/*"),
+        ("Connection", "keep-alive"),
+        ("Content-Type", "application/json"),
+        ("Content-Length", "117"),
+        ("X-Request-Id", "7c1d8f0e-4a53-4c52-9d1f-0a4f8f1c2b3d"),
+        (
+            "Traceparent",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ),
+    ];
+    let all = common.into_iter().chain(more.iter().copied());
+    all.map(|(name, value)| Header {
+        name,
+        value: value.as_bytes(),
+    })
+    .collect()
+}
+
+fn head<'a>(target: &'a str, headers: &'a [Header<'a>]) -> RequestHead<'a> {
+    RequestHead {
+        method: "GET",
+        target: target.as_bytes(),
+        minor: 1,
+        headers,
+        off: 0,
+        time: 0,
+        resynchronised: false,
+        truncated: false,
+    }
+}
+
+fn bench() {
+    let jwt = {
+        use base64::Engine;
+        use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+        let payload = format!(
+            r#"{{"iss":"https://idp.example","sub":"ci-bot","aud":"api","exp":1800000000,"x":"{}"}}"#,
+            "y".repeat(220)
+        );
+        let header = r#"{"alg":"RS256","typ":"JWT","kid":"0123456789"}"#;
+        format!(
+            "Bearer {}.{}.{}",
+            BASE64.encode(header),
+            BASE64.encode(payload),
+            "s".repeat(342)
+        )
+    };
+    assert!((790..=830).contains(&jwt.len()), "{}", jwt.len());
+    let plain = "/v1/deployments/17/approve";
+    let opaque = "Bearer ghp_0123456789abcdef0123456789abcdef0123";
+    let basic = "Basic YWxpY2U6d29uZGVybGFuZC1pcy1hLXBsYWNl";
+    let sigv4 = "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20150830/us-east-1/s3/aws4_request, \
+                 SignedHeaders=host;x-amz-date, Signature=\
+                 5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7";
+    let query =
+        "/v1/deployments/17/approve?page=2&limit=50&api_key=0123456789abcdef0123456789abcdef";
+    for (name, target, more) in [
+        ("no credential", plain, vec![]),
+        ("opaque bearer", plain, vec![("Authorization", opaque)]),
+        ("jwt of 800 bytes", plain, vec![("Authorization", &*jwt)]),
+        ("basic", plain, vec![("Authorization", basic)]),
+        ("sigv4", plain, vec![("Authorization", sigv4)]),
+        ("api key in the query", query, vec![]),
+        (
+            "secret in the path",
+            "/services/T0000/B0000/0123456789abcdefABCDEF",
+            vec![],
+        ),
+    ] {
+        let headers = fields(&more);
+        let mut recogniser =
+            Recogniser::new(CredentialTable::builtin(), FingerprintKey::new([7; 32]));
+        let mut out = Recognised::new();
+        measure(name, || {
+            recogniser.recognise(black_box(&head(target, &headers)), &mut out);
+            out.found.len()
+        });
+    }
+
+    // A path that never comes twice.
+    let headers = fields(&[("Authorization", opaque)]);
+    let targets: Vec<String> = (0..4096)
+        .map(|i| format!("/v1/deployments/{}/approve", i * 7919))
+        .collect();
+    let mut recogniser = Recogniser::new(CredentialTable::builtin(), FingerprintKey::new([7; 32]));
+    let mut out = Recognised::new();
+    let mut turn = 0;
+    measure("opaque bearer, other ids each time", || {
+        turn = (turn + 1) % targets.len();
+        recogniser.recognise(black_box(&head(&targets[turn], &headers)), &mut out);
+        out.found.len()
+    });
+
+    // A credential that was not seen before: read, named, allocated.
+    let tokens: Vec<String> = (0..300_000)
+        .map(|i| format!("Bearer token-{i}-abcdef"))
+        .collect();
+    measure("opaque bearer, cold", || {
+        turn = (turn + 1) % tokens.len();
+        let headers = [Header {
+            name: "Authorization",
+            value: tokens[turn].as_bytes(),
+        }];
+        recogniser.recognise(black_box(&head(plain, &headers)), &mut out);
+        out.found.len()
+    });
+
+    let key = FingerprintKey::new([7; 32]);
+    for len in [40, 64, 192, 256, 800] {
+        let secret = vec![b'x'; len];
+        measure(&format!("keyed BLAKE3 of {len} bytes"), || {
+            key.fingerprint(black_box(&secret)).0.len()
+        });
+    }
+    let cgroup = b"0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod2f.slice/\
+        cri-containerd-4c01db0b339c0d5e1f6a7b8c9d0e1f2a3b4c5d6e7f8091a2b3c4d5e6f7081920.scope\n";
+    measure("cgroup", || {
+        Cgroup::from_proc(black_box(cgroup))
+            .container
+            .map_or(0, |id| id.len())
+    });
+}
+
+/// Nanoseconds a call: the best and the median of many short batches. A batch is over before the scheduler's
+/// next turn, so the best one is what the code costs even on a busy machine.
+fn measure(name: &str, mut f: impl FnMut() -> usize) {
+    const BATCH: u32 = 64;
+    // `-- PART` measures what has PART in its name.
+    let mut wanted = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-'))
+        .peekable();
+    if wanted.peek().is_some() && !wanted.any(|part| name.contains(&part)) {
+        return;
+    }
+    let mut batches: Vec<f64> = (0..4000)
+        .map(|_| {
+            let start = Instant::now();
+            for _ in 0..BATCH {
+                black_box(f());
+            }
+            start.elapsed().as_secs_f64() * 1e9 / f64::from(BATCH)
+        })
+        .collect();
+    batches.sort_by(f64::total_cmp);
+    let line = format!(
+        "{name:40} {:8.0} {:8.0}\n",
+        batches[0],
+        batches[batches.len() / 2]
+    );
+    std::io::stdout()
+        .write_all(line.as_bytes())
+        .expect("standard output");
+}
+
+fn main() {
+    let title = format!("{:40} {:>8} {:>8}\n", "ns a call", "best", "median");
+    std::io::stdout()
+        .write_all(title.as_bytes())
+        .expect("standard output");
+    bench();
+}
