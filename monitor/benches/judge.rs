@@ -109,13 +109,13 @@ fn accesses(identities: usize, key: &FingerprintKey) -> Vec<Access> {
     let (method, route): (Arc<str>, Arc<str>) = ("POST".into(), "/deployments/{id}".into());
     let credential = |n: usize| {
         let mut claims = Claims::default();
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             claims.issuer = Some("https://idp.example/realms/main".into());
             claims.subject = Some(format!("robot-{n}").into());
             claims.expires = Some(i64::MAX);
         }
         let fingerprint = key.fingerprint(format!("key-{n}").as_bytes());
-        let kind = if n % 2 == 0 {
+        let kind = if n.is_multiple_of(2) {
             CredentialKind::Jwt
         } else {
             CredentialKind::Bearer
