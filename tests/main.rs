@@ -7,6 +7,7 @@ mod lifecycle;
 mod netns;
 mod policy;
 mod privileges;
+mod remote;
 mod secrets;
 mod split;
 mod systemd;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         clients::trials(),
         unix::trials(),
         netns::trials(),
+        remote::trials(),
         split::trials(),
         lifecycle::trials(),
         policy::trials(),

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use bailiwick::access::Role;
+use bailiwick::access::record::AccessRecord;
 use e2e::process::{Process, client, exe};
 use e2e::trial::root;
 use e2e::{Daemon, netns, wait_for};
@@ -92,7 +92,7 @@ fn two_namespaces() -> Result<()> {
     Ok(())
 }
 
-/// Two pairs with equal addresses and ports at the same time: connections are told apart by namespace.
+/// Two pairs with equal addresses and ports in turn, as containers have them that are made anew.
 fn the_same_addresses_twice() -> Result<()> {
     let daemon = Daemon::start()?;
     let (pairs, mut servers) = ([netns::pair()?, netns::pair()?], Vec::new());
@@ -101,20 +101,10 @@ fn the_same_addresses_twice() -> Result<()> {
     }
     let mut watch = daemon.watch()?;
     for number in 0..20 {
-        let mut running = Vec::new();
         for (pair, (one, two)) in pairs.iter().enumerate() {
-            let mut command = fetch(
-                one,
-                &format!("http://{}:8080/pair{pair}/n{number}n", two.address),
-            );
-            command.args(["--local-port", &(20_000 + number).to_string()]);
-            running.push(Process::start(
-                &mut command,
-                &daemon.dir().join("curl.log"),
-            )?);
-        }
-        for process in running {
-            process.finish(Duration::from_secs(15))?;
+            let url = format!("http://{}:8080/pair{pair}/n{number}n", two.address);
+            let mut command = fetch(one, &url);
+            client(command.args(["--local-port", &(20_000 + number).to_string()]))?;
         }
     }
     let accesses = watch.accesses_of(&format!("{}:8080", pairs[0].1.address))?;
@@ -123,15 +113,13 @@ fn the_same_addresses_twice() -> Result<()> {
         let pair = usize::from(access.request.path.starts_with("/pair1/"));
         let server = access.server.as_ref().map(|server| server.pid);
         ensure!(server == Some(servers[pair].id()), "server of {access:#?}");
-        ensure!(
-            access
-                .response
-                .as_ref()
-                .is_some_and(|response| response.status == 404),
-            "{access:#?}"
-        );
+        ensure!(status(access) == Some(404), "status of {access:#?}");
     }
     Ok(())
+}
+
+fn status(access: &AccessRecord) -> Option<u16> {
+    access.response.as_ref().map(|response| response.status)
 }
 
 /// A server whose reads no buffer belongs to is as good as one on another host: the client is named alone.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::http::{Answerer, get};
 use e2e::process::client;
 use e2e::trial::{plain, root};
-use e2e::{Daemon, Receiver, Setup, netns, wait_for};
+use e2e::{Daemon, Receiver, Setup, wait_for};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -18,7 +18,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         root("policy::duty_and_workload", duty_and_workload),
         root("policy::canary", canary),
         root("policy::key_in_a_url", key_in_url),
-        root("policy::clear_text_beyond_loopback", cleartext),
         root("policy::a_better_policy_is_taken_over", good_reload),
         root("policy::a_bad_policy_is_refused", bad_reload),
         root("policy::many_accesses_fold_into_one_alert", folding),
@@ -245,47 +244,6 @@ fn key_in_url() -> Result<()> {
         "path of {:#?}",
         accesses[0]
     );
-    Ok(())
-}
-
-/// On loopback nothing is said; towards another address it is, unless both ends are on this host.
-fn cleartext() -> Result<()> {
-    let daemon = Daemon::start()?;
-    let (one, two) = netns::pair()?;
-    let address = format!("{}:8081", two.address);
-    let mut command = two.command(env!("CARGO_BIN_EXE_peer"));
-    command.args(["splice", &address]);
-    let _far = e2e::Process::start(&mut command, &daemon.dir().join("far.log"))?;
-    wait_for("the far server", || {
-        let output = two
-            .command("/usr/bin/ss")
-            .args(["-Hltn", "sport = :8081"])
-            .output()?;
-        Ok((!output.stdout.is_empty()).then_some(()))
-    })?;
-    let mut watch = daemon.watch()?;
-    client(one.command("/usr/bin/curl").args([
-        "--silent",
-        "--max-time",
-        "10",
-        "-H",
-        "Authorization: Bearer clear-0123456789",
-        &format!("http://{address}/clear"),
-    ]))?;
-    let near = Answerer::inet()?;
-    get(
-        near.address(),
-        "/near",
-        &[("Authorization", "Bearer clear-0123456789")],
-    )?;
-    let accesses = watch.until_mark()?;
-    let at = |path: &str| accesses.iter().find(|access| access.request.path == path);
-    let near = at("/near").context("no access on loopback")?;
-    ensure!(near.findings.is_empty(), "findings of {near:#?}");
-    let far = at("/clear").context("no access beyond loopback")?;
-    if far.server.is_none() {
-        ensure!(far.findings == ["cleartext"], "findings of {far:#?}");
-    }
     Ok(())
 }
 

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -192,8 +191,7 @@ fn memory_has_them_no_more() -> Result<()> {
     let id = daemon.id()?;
     let maps = fs::read_to_string(format!("/proc/{id}/maps"))?;
     let mut memory = fs::File::open(format!("/proc/{id}/mem"))?;
-    ensure!(memory.metadata()?.uid() == 0 || fs::metadata(format!("/proc/{id}"))?.uid() == 0);
-    let mut looked_at = 0_usize;
+    let (host, mut control) = (server.address().to_string(), false);
     for line in maps.lines() {
         let mut words = line.split_whitespace();
         let (range, rights, name) = (
@@ -215,14 +213,14 @@ fn memory_has_them_no_more() -> Result<()> {
         if memory.read_exact(&mut bytes).is_err() {
             continue; // gone since
         }
-        looked_at += bytes.len();
+        // What is no secret is there, so the search finds what there is.
+        control |= bytes
+            .windows(host.len())
+            .any(|window| window == host.as_bytes());
         if let Some(found) = planted.find(&bytes) {
             anyhow::bail!("{found} is in {line}");
         }
     }
-    ensure!(
-        looked_at > 1 << 20,
-        "only {looked_at} bytes of memory were looked at"
-    );
+    ensure!(control, "not even {host} was found in the daemon's memory");
     Ok(())
 }

@@ -8,6 +8,7 @@ pub mod http;
 pub mod netns;
 pub mod process;
 pub mod receiver;
+pub mod remote;
 pub mod server;
 pub mod trial;
 pub mod watch;
@@ -20,6 +21,7 @@ use anyhow::{Result, bail};
 pub use daemon::{Daemon, Setup};
 pub use process::Process;
 pub use receiver::Receiver;
+pub use remote::Remote;
 pub use server::Server;
 pub use watch::Watch;
 

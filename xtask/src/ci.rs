@@ -57,9 +57,16 @@ fn deny(project: &Project) -> Result<()> {
         let mut cargo = project.cargo();
         cargo.env("PATH", path_with_tools(project));
         sh(cargo
-            .args(["deny", "--manifest-path", manifest, "check", "--config"])
+            .args([
+                "deny",
+                "--log-level",
+                "error",
+                "--manifest-path",
+                manifest,
+                "--config",
+            ])
             .arg(project.root.join("deny.toml"))
-            .args(["bans", "licenses", "sources"]))?;
+            .args(["check", "bans", "licenses", "sources"]))?;
     }
     Ok(())
 }

@@ -65,7 +65,10 @@ pub(crate) fn bpf_linker(project: &Project, toolchain: &Toolchain) -> Result<()>
         ])
         // Its build script looks in both places; without them it finds another LLVM or none.
         .env("LLVM_PREFIX", &prefix)
-        .env("PATH", path_before(&prefix.join("bin")));
+        .env("PATH", path_before(&prefix.join("bin")))
+        // The work is LLVM's; the rest need not be fast, but soon there.
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+        .env("CARGO_PROFILE_RELEASE_LTO", "off");
     run(install.current_dir(&project.root))
 }
 
