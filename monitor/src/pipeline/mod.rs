@@ -328,8 +328,10 @@ impl State {
         let mut receiver = Receiver::new(&mut self.analyst, link);
         let both = link.taps > 1 && link.sequenced && !link.wire.left_http();
         if both && link.turns.must_wait(&piece, link.wire.in_flight()) {
-            if link.turns.full() {
-                pump(link, &mut receiver, u64::MAX);
+            if link.turns.full()
+                && let Some(oldest) = link.turns.next(link.wire.in_flight(), u64::MAX)
+            {
+                link.wire.feed(oldest.piece(), &mut receiver);
             }
             if link.turns.is_empty() {
                 self.early.push(index);

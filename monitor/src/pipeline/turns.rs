@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use crate::wire::{Dir, Piece};
 
 /// Most pieces kept per connection.
-const MOST: usize = 128;
+const MOST: usize = 512;
 /// Most bytes kept per connection.
 const MOST_BYTES: usize = 32 << 10;
 
