@@ -116,6 +116,7 @@ async fn async_run(
         join,
     } = hot;
 
+    setup::trim();
     tracing::info!(hooks = hooks.len(), socket = %config.socket().display(), "watching");
     let daemon = Arc::new(Daemon {
         hub: Hub::new(commands.clone(), Arc::clone(&signals)),
