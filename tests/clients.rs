@@ -131,8 +131,7 @@ fn curl_to_python() -> Result<()> {
     let (missing, _) = client(curl().args(["-H", token]).arg(server.url("/gone.txt")))?;
     let (bare, _) = client(curl().arg("--head").arg(server.url("/here.txt?x")))?;
 
-    let accesses = watch.accesses_of(&server.host())?;
-    ensure!(accesses.len() == 3, "not three: {accesses:#?}");
+    let accesses = watch.exactly(3, &server.host())?;
     check(
         &accesses[0],
         &Client(found, "/usr/bin/curl"),
@@ -180,8 +179,7 @@ fn curl_many_over_one_connection() -> Result<()> {
         .map(|number| server.url(&format!("/item/n{number}n")))
         .collect();
     let (id, _) = client(curl().args(["--data", &"b".repeat(3000)]).args(&urls))?;
-    let accesses = watch.accesses_of(&server.host())?;
-    ensure!(accesses.len() == 50, "{} accesses, not 50", accesses.len());
+    let accesses = watch.exactly(50, &server.host())?;
     for number in 0..50 {
         let access = only(&accesses, &format!("/item/n{number}n"))?;
         check(access, &Client(id, "/usr/bin/curl"), &server, "POST", 200)?;
@@ -209,8 +207,7 @@ fn wget_to_nginx() -> Result<()> {
             ])
             .arg(server.url("/wget")),
     )?;
-    let accesses = watch.accesses_of(&server.host())?;
-    ensure!(accesses.len() == 1, "not one: {accesses:#?}");
+    let accesses = watch.exactly(1, &server.host())?;
     check(
         &accesses[0],
         &Client(id, "/usr/bin/wget"),
@@ -235,8 +232,7 @@ fn urllib_to_node() -> Result<()> {
         server.url("/urllib/")
     );
     let (id, _) = client(Command::new("/usr/bin/python3").args(["-c", &script]))?;
-    let accesses = watch.accesses_of(&server.host())?;
-    ensure!(accesses.len() == 3, "not three: {accesses:#?}");
+    let accesses = watch.exactly(3, &server.host())?;
     for method in ["GET", "PUT", "DELETE"] {
         let access = only(&accesses, &format!("/urllib/{method}"))?;
         check(
@@ -274,12 +270,7 @@ fn node_to_nginx() -> Result<()> {
         server.url("")
     );
     let (id, _) = client(Command::new("/usr/bin/node").args(["-e", &script]))?;
-    let accesses = watch.accesses_of(&server.host())?;
-    ensure!(
-        accesses.len() == 21,
-        "{} accesses, not 21: {accesses:#?}",
-        accesses.len()
-    );
+    let accesses = watch.exactly(21, &server.host())?;
     for number in 0..20 {
         let access = only(&accesses, &format!("/node/n{number}n"))?;
         check(access, &Client(id, "/usr/bin/node"), &server, "GET", 200)?;
@@ -374,8 +365,7 @@ fn ipv6() -> Result<()> {
             .args(["--globoff", "-H", "Authorization: Bearer six"])
             .arg(server.url("/six")),
     )?;
-    let accesses = watch.accesses_of(&server.host())?;
-    ensure!(accesses.len() == 1, "not one: {accesses:#?}");
+    let accesses = watch.exactly(1, &server.host())?;
     check(
         &accesses[0],
         &Client(id, "/usr/bin/curl"),

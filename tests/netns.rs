@@ -69,8 +69,7 @@ fn two_namespaces() -> Result<()> {
         &one,
         &format!("http://{}:8080/far", two.address),
     ))?;
-    let accesses = watch.accesses_of(&format!("{}:8080", two.address))?;
-    ensure!(accesses.len() == 1, "not one: {accesses:#?}");
+    let accesses = watch.exactly(1, &format!("{}:8080", two.address))?;
     let access = &accesses[0];
     // Two hosts to the network, one to the kernel: as with containers, both ends are named.
     ensure!(access.role == Role::Both, "role of {access:#?}");
@@ -107,8 +106,7 @@ fn the_same_addresses_twice() -> Result<()> {
             client(command.args(["--local-port", &(20_000 + number).to_string()]))?;
         }
     }
-    let accesses = watch.accesses_of(&format!("{}:8080", pairs[0].1.address))?;
-    ensure!(accesses.len() == 40, "{} accesses, not 40", accesses.len());
+    let accesses = watch.exactly(40, &format!("{}:8080", pairs[0].1.address))?;
     for access in &accesses {
         let pair = usize::from(access.request.path.starts_with("/pair1/"));
         let server = access.server.as_ref().map(|server| server.pid);
@@ -149,8 +147,7 @@ fn only_the_client_is_covered() -> Result<()> {
             ])
             .arg(format!("http://{address}/alone")),
     )?;
-    let accesses = watch.accesses_of(&address.to_string())?;
-    ensure!(accesses.len() == 1, "not one: {accesses:#?}");
+    let accesses = watch.exactly(1, &address.to_string())?;
     let access = &accesses[0];
     ensure!(
         access

@@ -176,8 +176,7 @@ fn duty_and_workload() -> Result<()> {
         "/deployments/17",
         "bound-key-0123456789",
     )?;
-    let accesses = watch.accesses_of("ci.dev.example")?;
-    ensure!(accesses.len() == 1, "not one: {accesses:#?}");
+    let accesses = watch.exactly(1, "ci.dev.example")?;
     let mut findings = accesses[0].findings.clone();
     findings.sort();
     ensure!(
@@ -227,8 +226,7 @@ fn key_in_url() -> Result<()> {
         "/v1/models?api_key=url-key-0123456789&x=1",
         &[],
     )?;
-    let accesses = watch.accesses_of(&server.address().to_string())?;
-    ensure!(accesses.len() == 1, "not one: {accesses:#?}");
+    let accesses = watch.exactly(1, &server.address().to_string())?;
     ensure!(
         accesses[0].credential.is_some(),
         "credential of {:#?}",
@@ -254,8 +252,7 @@ fn identity_of(
     token: &str,
 ) -> Result<Option<String>> {
     get_as(server, host, "/", token)?;
-    let accesses = watch.accesses_of(host)?;
-    ensure!(accesses.len() == 1, "not one: {accesses:#?}");
+    let accesses = watch.exactly(1, host)?;
     Ok(accesses[0].identity.clone())
 }
 

@@ -38,8 +38,7 @@ fn server_elsewhere() -> Result<()> {
         "10",
     ]);
     let (id, _) = client(command.args(["-H", "Authorization: Bearer far-0123456789", &url]))?;
-    let accesses = watch.accesses_of(&format!("{THERE}:8080"))?;
-    ensure!(accesses.len() == 1, "not one: {accesses:#?}");
+    let accesses = watch.exactly(1, &format!("{THERE}:8080"))?;
     let access = &accesses[0];
     ensure!(
         access.role == Role::Client && access.server.is_none(),

@@ -48,12 +48,7 @@ fn byte_by_byte() -> Result<()> {
         }
         ensure!(read_answer(&mut reader)?.starts_with("HTTP/1.1 200"));
     }
-    let accesses = watch.accesses_of(&server.host())?;
-    ensure!(
-        accesses.len() == 200,
-        "{} accesses, not 200",
-        accesses.len()
-    );
+    let accesses = watch.exactly(200, &server.host())?;
     for number in 0..200 {
         let access = only(&accesses, &format!("/split/n{number}n"))?;
         ensure!(access.credential.is_some(), "credential of {access:#?}");
@@ -114,8 +109,7 @@ fn pipelined() -> Result<()> {
     for _ in 0..60 {
         read_answer(&mut reader)?;
     }
-    let accesses = watch.accesses_of(&host)?;
-    ensure!(accesses.len() == 60, "{} accesses, not 60", accesses.len());
+    let accesses = watch.exactly(60, &host)?;
     for number in 0..60 {
         let access = only(&accesses, &format!("/st/{}/n{number}n", status(number)))?;
         let seen = access.response.as_ref().map(|response| response.status);
@@ -150,8 +144,7 @@ fn peeked() -> Result<()> {
         (&stream).write_all(&request(&format!("/peek/n{number}n"), &host, &[BEARER]))?;
         read_answer(&mut reader)?;
     }
-    let accesses = watch.accesses_of(&host)?;
-    ensure!(accesses.len() == 20, "{} accesses, not 20", accesses.len());
+    let accesses = watch.exactly(20, &host)?;
     for number in 0..20 {
         let access = only(&accesses, &format!("/peek/n{number}n"))?;
         ensure!(
@@ -233,8 +226,7 @@ fn vectors_and_messages() -> Result<()> {
         );
         read_answer(&mut reader)?;
     }
-    let accesses = watch.accesses_of(&host)?;
-    ensure!(accesses.len() == 40, "{} accesses, not 40", accesses.len());
+    let accesses = watch.exactly(40, &host)?;
     for number in 0..40 {
         let access = only(&accesses, &format!("/vector/n{number}n"))?;
         ensure!(access.credential.is_some(), "credential of {access:#?}");
@@ -324,12 +316,7 @@ fn short_writes() -> Result<()> {
         blocked > COUNT && short > COUNT,
         "{blocked} calls would have blocked, {short} sent a part"
     );
-    let accesses = watch.accesses_of(&host)?;
-    ensure!(
-        accesses.len() == COUNT,
-        "{} accesses, not {COUNT}",
-        accesses.len()
-    );
+    let accesses = watch.exactly(COUNT, &host)?;
     for number in 0..COUNT {
         let access = only(&accesses, &format!("/short/n{number}n"))?;
         ensure!(access.credential.is_some(), "credential of {access:#?}");

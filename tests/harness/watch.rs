@@ -100,6 +100,37 @@ impl<'a> Watch<'a> {
         Ok(accesses)
     }
 
+    /// The accesses to one host, so many and no more.
+    ///
+    /// # Errors
+    /// When they are another number; the message has the daemon's account of what it lost.
+    pub fn exactly(&mut self, count: usize, host: &str) -> Result<Vec<AccessRecord>> {
+        let accesses = self.accesses_of(host)?;
+        if accesses.len() != count {
+            let status = self.daemon.status()?;
+            let list: Vec<String> = accesses
+                .iter()
+                .take(60)
+                .map(|access| {
+                    let status = access.response.as_ref().map(|response| response.status);
+                    format!(
+                        "{} {} {status:?}",
+                        access.request.method, access.request.path
+                    )
+                })
+                .collect();
+            bail!(
+                "{} accesses, not {count}\nlosses {}\nanomalies {}\nuncovered {}\n{}",
+                accesses.len(),
+                status["losses"],
+                status["anomalies"],
+                status["uncovered"],
+                list.join("\n")
+            );
+        }
+        Ok(accesses)
+    }
+
     /// Reads what comes until nothing came for that long, and returns all of it.
     ///
     /// # Errors
