@@ -4,11 +4,36 @@ use std::hint::black_box;
 use std::io::Write;
 use std::time::Instant;
 
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bailiwick::access::FingerprintKey;
 use bailiwick::access::credential::{CredentialTable, Recognised, Recogniser};
 use bailiwick::access::workload::Cgroup;
 use bailiwick::wire::RequestHead;
 use httparse::Header;
+
+/// Counts allocations: the steady state has none.
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call is handed to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// Nine fields as a common client sends them, and those given.
 fn fields<'a>(more: &[(&'a str, &'a str)]) -> Vec<Header<'a>> {
@@ -151,20 +176,27 @@ fn measure(name: &str, mut f: impl FnMut() -> usize) {
     if wanted.peek().is_some() && !wanted.any(|part| name.contains(&part)) {
         return;
     }
-    let mut batches: Vec<f64> = (0..4000)
-        .map(|_| {
-            let start = Instant::now();
-            for _ in 0..BATCH {
-                black_box(f());
-            }
-            start.elapsed().as_secs_f64() * 1e9 / f64::from(BATCH)
-        })
-        .collect();
+    const BATCHES: u32 = 4000;
+    let mut batches = Vec::with_capacity(BATCHES as usize);
+    // The first ones warm up.
+    for _ in 0..16 * BATCH {
+        black_box(f());
+    }
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    for _ in 0..BATCHES {
+        let start = Instant::now();
+        for _ in 0..BATCH {
+            black_box(f());
+        }
+        batches.push(start.elapsed().as_secs_f64() * 1e9 / f64::from(BATCH));
+    }
+    let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
     batches.sort_by(f64::total_cmp);
     let line = format!(
-        "{name:40} {:8.0} {:8.0}\n",
+        "{name:40} {:8.0} {:8.0} {:12.2}\n",
         batches[0],
-        batches[batches.len() / 2]
+        batches[batches.len() / 2],
+        allocations as f64 / f64::from(BATCH * BATCHES)
     );
     std::io::stdout()
         .write_all(line.as_bytes())
@@ -172,7 +204,10 @@ fn measure(name: &str, mut f: impl FnMut() -> usize) {
 }
 
 fn main() {
-    let title = format!("{:40} {:>8} {:>8}\n", "ns a call", "best", "median");
+    let title = format!(
+        "{:40} {:>8} {:>8} {:>12}\n",
+        "ns a call", "best", "median", "allocations"
+    );
     std::io::stdout()
         .write_all(title.as_bytes())
         .expect("standard output");

@@ -17,6 +17,7 @@ mod store;
 mod table;
 mod target;
 
+use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -153,7 +154,6 @@ pub struct RecogniserStats {
 }
 
 /// Finds credentials, host, path and route of requests.
-#[derive(Debug)]
 pub struct Recogniser {
     rules: Rules,
     store: Store,
@@ -167,6 +167,15 @@ pub struct Recogniser {
     host: String,
     no_host: Arc<str>,
     no_host_mask: HostMask,
+}
+
+impl fmt::Debug for Recogniser {
+    /// Keys and buffers are nobody's business.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recogniser")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Fields of interest, by index; in order.

@@ -45,11 +45,14 @@ fn parts(token: &[u8]) -> Option<(&[u8], &[u8])> {
     sound.then_some((header, payload))
 }
 
-/// Whether a text has the outer form of a JWT: three base64url parts, the first beginning as `{"` does.
+/// Whether a text has the outer form of a JWT: three base64url parts, the first beginning as `{"` or
+/// `{` and a line break does.
 /// Cheap; says yes to things that [`read`] refuses.
 #[must_use]
 pub fn looks_like(token: &[u8]) -> bool {
-    token.len() >= 24 && token.starts_with(b"ey") && parts(token).is_some()
+    token.len() >= 24
+        && (token.starts_with(b"ey") || token.starts_with(b"ew"))
+        && parts(token).is_some()
 }
 
 /// Claims of a JWT, or `None` when it is none: not three base64url parts, a header that is no JSON object

@@ -1,7 +1,7 @@
 //! Paths become routes: `/v1/x/17` → `/v1/x/{id}`.
 //!
 //! Two steps. What a segment looks like decides first (numbers, UUIDs, hashes, ULIDs, dates, e-mail
-//! addresses, tokens: [`super::shape`]). What is left goes into a bounded tree per host, in which siblings
+//! addresses, tokens: `shape`). What is left goes into a bounded tree per host, in which siblings
 //! that turn out to vary become one `{var}`. So a name that no rule knows (a user, a branch) is lifted out
 //! too, once enough of them were seen.
 //!

@@ -184,7 +184,7 @@ impl Default for Log {
 impl Default for Capture {
     fn default() -> Self {
         Self {
-            ring_mib: 16,
+            ring_mib: 8,
             drain_interval: Duration::from_millis(4),
             process_share_mib_s: 4,
             cgroup_share_mib_s: 16,

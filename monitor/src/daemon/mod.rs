@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 pub use error::DaemonError;
@@ -61,6 +61,8 @@ async fn async_run(
     config: Config,
     reload: impl Fn() -> Result<Config, String> + Send + 'static,
 ) -> Result<(), DaemonError> {
+    // From here on a signal ends or reloads it in order, even while it starts.
+    let signals_from_outside = Signals::listen()?;
     setup::conceal();
     setup::directory(&config.state_dir, 0o700)?;
     setup::directory(&config.runtime_dir, 0o755)?;
@@ -114,6 +116,7 @@ async fn async_run(
         join,
     } = hot;
 
+    setup::trim();
     tracing::info!(hooks = hooks.len(), socket = %config.socket().display(), "watching");
     let daemon = Arc::new(Daemon {
         hub: Hub::new(commands.clone(), Arc::clone(&signals)),
@@ -142,7 +145,7 @@ async fn async_run(
     let relay = tokio::spawn(relay(Arc::clone(&daemon), outputs));
     let watchdog = tokio::spawn(notify::watchdog(Arc::clone(&signals)));
     notify::tell(&[NotifyState::Ready, NotifyState::Status("watching")]);
-    let outcome = until_told(&daemon, &key, reload, &relay).await;
+    let outcome = until_told(&daemon, &key, reload, &relay, signals_from_outside).await;
     notify::tell(&[NotifyState::Stopping]);
     watchdog.abort();
 
@@ -182,25 +185,42 @@ fn endpoints(config: &Config) -> Result<Vec<Endpoint>, DaemonError> {
         .map_err(|error| DaemonError::Config(error.to_string()))
 }
 
+/// Signals of the service manager or a person.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, DaemonError> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| DaemonError::Internal(format!("no signals: {error}")))
+        };
+        Ok(Self {
+            hangup: listen(SignalKind::hangup())?,
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+}
+
 /// Waits for signals; returns at the one that ends the daemon, or when the hot thread is gone.
 async fn until_told(
     daemon: &Arc<Daemon>,
     key: &FingerprintKey,
     reload: impl Fn() -> Result<Config, String>,
     relay: &tokio::task::JoinHandle<()>,
+    mut from_outside: Signals,
 ) -> Result<(), DaemonError> {
-    let failed = |error| DaemonError::Internal(format!("no signals: {error}"));
-    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut save_tick = tokio::time::interval(SAVE_EVERY);
     let mut life = tokio::time::interval(Duration::from_millis(500));
     save_tick.tick().await;
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => {
+            _ = from_outside.terminate.recv() => return Ok(()),
+            _ = from_outside.interrupt.recv() => return Ok(()),
+            _ = from_outside.hangup.recv() => {
                 notify::tell(&[NotifyState::Reloading, NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Status("reloading"))]);
                 take_over(daemon, key, reload()).await;
                 notify::tell(&[NotifyState::Ready]);

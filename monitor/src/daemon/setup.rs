@@ -161,3 +161,13 @@ pub(super) fn conceal() {
         tracing::warn!(%error, "core files stay possible");
     }
 }
+
+/// Gives the memory that starting took back to the system: reading the kernel's types needs tens of MiB
+/// for a moment.
+pub(super) fn trim() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: glibc's function has no preconditions and may be called from any thread (malloc_trim(3)).
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

@@ -11,8 +11,9 @@ use monitor_ebpf::{Open, open_flag};
 
 use super::analyst::Pending;
 use super::taps::Side;
+use super::turns::Turns;
 use crate::access::Endpoint;
-use crate::wire::{Connection, Dir, Piece};
+use crate::wire::Connection;
 
 const AF_UNIX: u16 = 1;
 
@@ -48,69 +49,15 @@ pub(super) struct Link {
     pub(super) last: u64,
     /// Time since which the decoder waits for bytes of the other end, ns; 0 when it does not.
     pub(super) waits_since: u64,
-    /// Responses that were met before their request, which another ring still holds.
-    pub(super) early: Vec<EarlyPiece>,
+    /// Bytes whose turn has not come.
+    pub(super) turns: Turns,
     /// Heap held by the decoder when last asked.
     pub(super) memory: usize,
     bases: Option<(u32, u32)>,
     keys: [Option<Key>; 2],
 }
 
-/// Bytes towards the client, kept until their request has come.
-#[derive(Debug)]
-pub(super) struct EarlyPiece {
-    off: u32,
-    data: Vec<u8>,
-    hole: u32,
-    time: u64,
-    start: bool,
-    /// When they came, ns.
-    pub(super) since: u64,
-}
-
-/// Most early pieces kept per link.
-const MOST_EARLY: usize = 16;
-
-impl EarlyPiece {
-    /// Whether a message may begin with it.
-    pub(super) fn start(&self) -> bool {
-        self.start
-    }
-
-    pub(super) fn piece(&self) -> Piece<'_> {
-        Piece {
-            dir: Dir::ToClient,
-            off: self.off,
-            data: &self.data,
-            hole: self.hole,
-            time: self.time,
-            start: self.start,
-        }
-    }
-}
-
 impl Link {
-    /// Keeps a response that came before its request could: with both ends here, each direction is
-    /// told of by its sender, and the two may sit in rings of different processors.
-    pub(super) fn keep_if_early(&mut self, piece: &Piece<'_>, now: u64) -> bool {
-        let early = piece.dir == Dir::ToClient
-            && self.sequenced
-            && self.taps > 1
-            && self.early.len() < MOST_EARLY
-            && (!self.early.is_empty() || (piece.start && self.wire.in_flight() == 0));
-        if early {
-            self.early.push(EarlyPiece {
-                off: piece.off,
-                data: piece.data.to_vec(),
-                hole: piece.hole,
-                time: piece.time,
-                start: piece.start,
-                since: now,
-            });
-        }
-        early
-    }
-
     fn new(lead: u64, side: Option<Side>, bases: Option<(u32, u32)>) -> Self {
         Self {
             wire: Connection::new(bases),
@@ -125,7 +72,7 @@ impl Link {
             lead_side: side,
             last: 0,
             waits_since: 0,
-            early: Vec::new(),
+            turns: Turns::default(),
             memory: 0,
             bases,
             keys: [None, None],

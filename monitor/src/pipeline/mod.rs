@@ -10,7 +10,9 @@
 mod analyst;
 mod links;
 mod taps;
+
 pub mod thread;
+mod turns;
 
 use hashbrown::HashMap;
 use monitor_ebpf::{Close, Data, Open, close_flag, dir};
@@ -94,7 +96,7 @@ struct State {
     waiting: Vec<u64>,
     /// Links whose decoder waits for bytes of the other end.
     unsettled: Vec<u32>,
-    /// Links with responses that came before their requests.
+    /// Links with bytes whose turn has not come.
     early: Vec<u32>,
     closes: Vec<(Close, u64)>,
     memory: usize,
@@ -164,6 +166,13 @@ impl<S: Source> Pipeline<S> {
         state.keep_within_bounds();
         state.host.sweep(now);
         events
+    }
+}
+
+/// Feeds what has its turn, and what has waited since before `limit` (ns).
+fn pump(link: &mut Link, receiver: &mut Receiver<'_>, limit: u64) {
+    while let Some(kept) = link.turns.next(link.wire.in_flight(), limit) {
+        link.wire.feed(kept.piece(), receiver);
     }
 }
 
@@ -264,6 +273,7 @@ impl State {
 
     /// A record whose turn has come.
     fn process(&mut self, record: &Data, bytes: &[u8]) {
+        let now = self.analyst.now;
         let Some(tap) = self.taps.get_mut(&record.sock) else {
             return;
         };
@@ -315,27 +325,26 @@ impl State {
             start: record.header.flags & monitor_ebpf::data_flag::START != 0,
         };
         let index = tap.connection;
-        if link.keep_if_early(&piece, self.analyst.now) {
-            if link.early.len() == 1 {
+        let mut receiver = Receiver::new(&mut self.analyst, link);
+        let both = link.taps > 1 && link.sequenced && !link.wire.left_http();
+        if both && link.turns.must_wait(&piece, link.wire.in_flight()) {
+            if link.turns.full()
+                && let Some(oldest) = link.turns.next(link.wire.in_flight(), u64::MAX)
+            {
+                link.wire.feed(oldest.piece(), &mut receiver);
+            }
+            if link.turns.is_empty() {
                 self.early.push(index);
             }
-            return;
+            link.turns.keep(&piece, now);
+        } else {
+            link.wire.feed(piece, &mut receiver);
         }
-        let mut receiver = Receiver::new(&mut self.analyst, link);
-        link.wire.feed(piece, &mut receiver);
-        // One response for each request that has come: the next one may wait for the next request.
-        while link
-            .early
-            .first()
-            .is_some_and(|e| !e.start() || link.wire.in_flight() > 0)
-        {
-            let early = link.early.remove(0);
-            link.wire.feed(early.piece(), &mut receiver);
-        }
+        pump(link, &mut receiver, 0);
         if link.wire.waiting() {
             if link.taps > 1 && link.sequenced {
                 if link.waits_since == 0 {
-                    link.waits_since = self.analyst.now;
+                    link.waits_since = now;
                     self.unsettled.push(index);
                 }
             } else {
@@ -363,17 +372,11 @@ impl State {
             let Some(link) = self.links.get_mut(index) else {
                 continue;
             };
-            let Some(first) = link.early.first() else {
-                continue;
-            };
-            if first.since >= limit {
-                self.early.push(index);
-                continue;
-            }
-            // Its request was lost, or there was none.
+            // What still waits then has waited in vain: its other half was lost.
             let mut receiver = Receiver::new(&mut self.analyst, link);
-            for piece in std::mem::take(&mut link.early) {
-                link.wire.feed(piece.piece(), &mut receiver);
+            pump(link, &mut receiver, limit);
+            if !link.turns.is_empty() {
+                self.early.push(index);
             }
         }
         // The other end's copy was written about when this one was: it is in this pass or the next.
@@ -409,7 +412,7 @@ impl State {
             }
             let index = tap.connection;
             let side = tap.side;
-            let unfinished = |link: &mut Link| !link.early.is_empty() || link.wire.waiting();
+            let unfinished = |link: &mut Link| !link.turns.is_empty() || link.wire.waiting();
             if *since >= limit && self.links.get_mut(index).is_some_and(unfinished) {
                 return true;
             }

@@ -368,3 +368,43 @@ fn each_early_response_waits_for_its_own_request() {
     let durations: Vec<_> = accesses.iter().map(|access| access.duration_us).collect();
     assert_eq!(durations, [Some(1), Some(1), Some(1)]);
 }
+
+#[test]
+fn the_next_request_waits_for_the_response_before_it() {
+    // Of three exchanges the client's records are all met first: the server's ring comes second.
+    let at = |n: u32, bytes: &[u8]| n * bytes.len() as u32;
+    let request = |n: u32| {
+        data(
+            CLIENT,
+            n,
+            TX,
+            at(n, REQUEST),
+            REQUEST,
+            u64::from(2 * n + 1) * 1_000,
+        )
+    };
+    let response = |n: u32| {
+        data(
+            SERVER,
+            n,
+            TX,
+            at(n, RESPONSE),
+            RESPONSE,
+            u64::from(2 * n + 2) * 1_000,
+        )
+    };
+    let (accesses, _) = run(vec![
+        vec![
+            open(CLIENT, 100),
+            open(SERVER, 200),
+            request(0),
+            request(1),
+            request(2),
+        ],
+        vec![response(0), response(1)],
+        vec![response(2), request(3)],
+        vec![response(3)],
+    ]);
+    let durations: Vec<_> = accesses.iter().map(|access| access.duration_us).collect();
+    assert_eq!(durations, [Some(1); 4]);
+}

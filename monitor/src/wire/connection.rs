@@ -202,6 +202,12 @@ impl<P> Connection<P> {
         self.release(Speaks::Gone);
     }
 
+    /// Whether it left HTTP (Upgrade, CONNECT) or is closed: nothing more will be reported.
+    #[must_use]
+    pub fn left_http(&self) -> bool {
+        self.speaks == Speaks::Gone
+    }
+
     /// Requests that wait for their response.
     #[must_use]
     pub fn in_flight(&self) -> usize {

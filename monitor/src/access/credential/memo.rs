@@ -25,7 +25,7 @@ const LONG: usize = 4096;
 /// Tokens remembered.
 const ENTRIES: usize = 8192;
 
-#[derive(Debug)]
+/// Not `Debug`: it holds keys.
 pub(super) struct Memo {
     key: Zeroizing<Vec<u64>>,
     one_way: Zeroizing<[u8; 32]>,

@@ -30,7 +30,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// A buffer for decoded secrets: of fixed capacity, so that growing it leaves no copy, and wiped after use.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Scratch(Zeroizing<Vec<u8>>);
 
 impl Scratch {
@@ -51,7 +51,7 @@ impl Scratch {
     }
 }
 
-#[derive(Debug)]
+/// Not `Debug`: it holds keys.
 pub(super) struct Store {
     key: FingerprintKey,
     memo: Memo,

@@ -30,6 +30,8 @@ const PROGRAMS: [(&str, &str); 7] = [
 const RINGBUF: u32 = 27;
 /// Size of the control ring, as declared with the programs.
 const CONTROL_RING: u32 = 1 << 20;
+/// How far one ring may run ahead of another, in ns, to spare a comparison for each record.
+const MERGE_SLACK: u64 = 20_000;
 /// Smallest ring per CPU.
 const MIN_RING: u32 = 256 << 10;
 /// Largest ring per CPU.
@@ -344,10 +346,37 @@ impl Source for Kernel {
             }
         };
         let end = self.control.end();
-        let mut seen = self.control.drain(end, usize::MAX, &mut dispatch);
-        let each = (budget / self.data.len().max(1)).max(1);
-        for (ring, end) in self.data.iter_mut().zip(ends) {
-            seen += ring.drain(end, each, &mut dispatch);
+        let mut seen = self.control.drain(end, u64::MAX, usize::MAX, &mut dispatch);
+        // The rings are merged by time: what one processor wrote in answer to another's bytes comes
+        // after them, as nearly as clocks and preemption allow.
+        let mut left = budget;
+        while left > 0 {
+            let mut first: Option<(usize, u64)> = None;
+            let mut second = u64::MAX;
+            for (index, (ring, end)) in self.data.iter_mut().zip(&ends).enumerate() {
+                let Some(time) = ring.next_time(*end) else {
+                    continue;
+                };
+                match first {
+                    Some((_, best)) if time >= best => second = second.min(time),
+                    _ => {
+                        second = first.map_or(second, |(_, best)| best.min(second));
+                        first = Some((index, time));
+                    }
+                }
+            }
+            let Some((index, _)) = first else { break };
+            let (Some(ring), Some(end)) = (self.data.get_mut(index), ends.get(index)) else {
+                break;
+            };
+            let taken = ring.drain(
+                *end,
+                second.saturating_add(MERGE_SLACK),
+                left,
+                &mut dispatch,
+            );
+            seen += taken;
+            left -= taken;
         }
         self.malformed += malformed;
         seen

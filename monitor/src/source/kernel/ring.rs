@@ -28,6 +28,8 @@ pub(super) struct Ring {
     page: usize,
     size: usize,
     position: u64,
+    /// Time of the newest record that had one.
+    clock: u64,
 }
 
 // SAFETY: the mappings belong to this value alone.
@@ -74,6 +76,7 @@ impl Ring {
                 page,
                 size,
                 position: 0,
+                clock: 0,
             };
             ring.position = ring.consumer_position().load(Ordering::Acquire);
             Ok(ring)
@@ -91,39 +94,65 @@ impl Ring {
         unsafe { self.producer.cast::<AtomicU64>().as_ref() }.load(Ordering::Acquire)
     }
 
-    /// Hands over at most `most` records that began before `end`; stops at one being written.
-    pub(super) fn drain(&mut self, end: u64, most: usize, f: &mut dyn FnMut(&[u8])) -> usize {
+    /// The record at the consumer's position, with its length; `None` when there is none before `end`
+    /// or it is still being written.
+    fn head(&self, end: u64) -> Option<(u32, *const u8)> {
+        if self.position >= end {
+            return None;
+        }
+        let at = (self.position as usize) & (self.size - 1);
+        // SAFETY: a record begins at every position below the producer's; headers are aligned to 8
+        // bytes and within the mapping (data is mapped twice).
+        let header = unsafe { self.producer.add(self.page + at) };
+        // SAFETY: as above. Pairs with the producer's fully ordered exchange when it commits.
+        let length = unsafe { header.cast::<AtomicU32>().as_ref() }.load(Ordering::Acquire);
+        let bytes = length & !DISCARDED;
+        if length & BUSY != 0 || bytes as usize > self.size {
+            return None;
+        }
+        // SAFETY: the record's bytes follow its header.
+        Some((length, unsafe { header.add(HEADER as usize) }.as_ptr()))
+    }
+
+    /// Time of the next record before `end`, as far as known: its own, else that of the one before it.
+    pub(super) fn next_time(&mut self, end: u64) -> Option<u64> {
+        let (length, record) = self.head(end)?;
+        if length & DISCARDED == 0 && length as usize >= size_of::<monitor_ebpf::Header>() + 8 {
+            // SAFETY: every data record has its time behind the header, and is aligned to 8 bytes.
+            let time = unsafe {
+                record
+                    .add(size_of::<monitor_ebpf::Header>())
+                    .cast::<u64>()
+                    .read()
+            };
+            self.clock = self.clock.max(time);
+        }
+        Some(self.clock)
+    }
+
+    /// Hands over at most `most` records that began before `end` and whose time is not after `until`
+    /// (but one in any case); stops at one being written.
+    pub(super) fn drain(
+        &mut self,
+        end: u64,
+        until: u64,
+        most: usize,
+        f: &mut dyn FnMut(&[u8]),
+    ) -> usize {
         let mut taken = 0;
         let mut since = 0;
-        while taken < most && self.position < end {
-            let at = (self.position as usize) & (self.size - 1);
-            // SAFETY: a record begins at every position below the producer's; headers are aligned
-            // to 8 bytes and within the mapping (data is mapped twice).
-            let header = unsafe {
-                self.producer
-                    .add(self.page + at)
-                    .cast::<AtomicU32>()
-                    .as_ref()
+        while taken < most {
+            let Some((length, record)) = self.head(end) else {
+                break;
             };
-            // Pairs with the producer's fully ordered exchange when it commits.
-            let length = header.load(Ordering::Acquire);
-            if length & BUSY != 0 {
+            if until != u64::MAX && taken > 0 && self.next_time(end).is_some_and(|t| t > until) {
                 break;
             }
-            let bytes = (length & !(BUSY | DISCARDED)) as usize;
-            if bytes > self.size {
-                break;
-            }
+            let bytes = (length & !DISCARDED) as usize;
             if length & DISCARDED == 0 {
-                // SAFETY: the record's bytes follow its header; they stay until the consumer's
-                // position passes them, which is after this borrow ends.
-                let record = unsafe {
-                    std::slice::from_raw_parts(
-                        self.producer.add(self.page + at + HEADER as usize).as_ptr(),
-                        bytes,
-                    )
-                };
-                f(record);
+                // SAFETY: the record's bytes stay until the consumer's position passes them, which is
+                // after this borrow ends.
+                f(unsafe { std::slice::from_raw_parts(record, bytes) });
             }
             self.position += (HEADER + bytes as u64).next_multiple_of(8);
             taken += 1;
