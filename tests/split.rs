@@ -313,7 +313,7 @@ fn short_writes() -> Result<()> {
         }
     }
     ensure!(
-        blocked > COUNT && short > COUNT,
+        blocked >= COUNT / 2 && short >= COUNT,
         "{blocked} calls would have blocked, {short} sent a part"
     );
     let accesses = watch.exactly(COUNT, &host)?;
