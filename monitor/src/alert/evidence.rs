@@ -1,4 +1,4 @@
-//! Accesses as evidence: their JSON form, and what keeps an alert small.
+//! Accesses as evidence: what keeps an alert small.
 //!
 //! Pure: no I/O, no clock, no panic on any input.
 #![deny(
@@ -10,10 +10,8 @@
 
 use std::sync::Arc;
 
-use crate::access::record::{
-    AccessRecord, CredentialRecord, EndpointRecord, RequestRecord, ResponseRecord,
-};
-use crate::access::{Access, Endpoint, Peer, Workload};
+use crate::access::Workload;
+use crate::access::record::AccessRecord;
 
 use super::{Alert, MAX_EVIDENCE};
 
@@ -70,71 +68,6 @@ impl<'a> Label<'a> {
         text.push_str(self.prefix);
         text.push_str(self.name);
         text.into()
-    }
-}
-
-/// Microseconds since 1970 as RFC 3339, UTC, with microseconds. Out of range gives the epoch.
-#[must_use]
-pub fn rfc3339(us: i64) -> String {
-    let time = jiff::Timestamp::from_microsecond(us).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    format!("{time:.6}")
-}
-
-/// The JSON form of an access.
-#[must_use]
-pub fn record(access: &Access) -> AccessRecord {
-    let text = |value: &Option<Arc<str>>| value.as_deref().map(str::to_owned);
-    AccessRecord {
-        r#type: "access".to_owned(),
-        v: 1,
-        time: rfc3339(access.time_us),
-        role: access.role,
-        identity: text(&access.identity),
-        owner: text(&access.owner),
-        credential: access
-            .credential
-            .as_ref()
-            .map(|credential| CredentialRecord {
-                kind: credential.kind,
-                fingerprint: credential.fingerprint.to_string(),
-                hint: credential.hint.as_deref().map(str::to_owned),
-            }),
-        client: access.client.as_ref().map(endpoint),
-        server: access.server.as_ref().map(endpoint),
-        peer: match &access.peer {
-            Peer::Inet(address) => Some(address.to_string()),
-            Peer::Unix(path) => Some(format!("unix:{path}")),
-            Peer::Unknown => None,
-        },
-        protocol: access.protocol.to_owned(),
-        tls: None,
-        request: RequestRecord {
-            method: access.method.to_string(),
-            host: access.host.to_string(),
-            path: access.path.clone(),
-            route: access.route.to_string(),
-        },
-        response: access.status.map(|status| ResponseRecord { status }),
-        duration_us: access.duration_us,
-        environment: text(&access.environment),
-        duties: access.duties.iter().map(|duty| duty.to_string()).collect(),
-        findings: access
-            .findings
-            .iter()
-            .map(|kind| kind.name().to_owned())
-            .collect(),
-    }
-}
-
-fn endpoint(end: &Endpoint) -> EndpointRecord {
-    let workload = &end.workload;
-    EndpointRecord {
-        pid: end.pid,
-        exe: workload.exe.to_string(),
-        unit: workload.unit.as_deref().map(str::to_owned),
-        container: workload.container.as_deref().map(str::to_owned),
-        user: workload.user.to_string(),
-        lineage: workload.lineage.iter().map(|exe| exe.to_string()).collect(),
     }
 }
 
@@ -324,16 +257,6 @@ mod tests {
         let w = workload(None, None, "/bin/x");
         assert!(Label::of(&w).unwrap().is("exe:/bin/x"));
         assert!(!Label::of(&w).unwrap().is("unit:/bin/x"));
-    }
-
-    #[test]
-    fn prints_time() {
-        assert_eq!(
-            rfc3339(1_795_460_238_123_456),
-            "2026-11-23T18:57:18.123456Z"
-        );
-        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000000Z");
-        assert_eq!(rfc3339(i64::MAX), "1970-01-01T00:00:00.000000Z");
     }
 
     #[test]
