@@ -66,6 +66,16 @@ pub struct Label<'a> {
     pub name: &'a str,
 }
 
+impl Label<'_> {
+    /// Whether `text` is this label, printed. Does not allocate.
+    #[must_use]
+    pub fn is(self, text: &str) -> bool {
+        text.strip_prefix(self.kind)
+            .and_then(|rest| rest.strip_prefix(':'))
+            == Some(self.name)
+    }
+}
+
 impl fmt::Display for Label<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.kind, self.name)
@@ -177,7 +187,10 @@ mod tests {
                 container: container.map(Arc::from),
                 ..Workload::default()
             };
-            assert_eq!(workload.label().to_string(), expected);
+            let label = workload.label();
+            assert_eq!(label.to_string(), expected);
+            assert!(label.is(expected));
+            assert!(!label.is(label.name) && !label.is(&format!("user:{}", label.name)));
         }
     }
 

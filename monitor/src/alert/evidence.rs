@@ -8,68 +8,12 @@
     clippy::panic
 )]
 
-use std::sync::Arc;
-
-use crate::access::Workload;
 use crate::access::record::AccessRecord;
 
 use super::{Alert, MAX_EVIDENCE};
 
 /// Evidence kept from the beginning; the rest is the newest.
 pub const FIRST_EVIDENCE: usize = MAX_EVIDENCE / 2;
-
-/// How a workload is called in alerts: its unit, container or executable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Label<'a> {
-    /// `unit:`, `container:` or `exe:`.
-    pub prefix: &'static str,
-    /// Name.
-    pub name: &'a str,
-}
-
-impl<'a> Label<'a> {
-    /// The most durable name there is: a service unit outlives the container it runs, a container
-    /// outlives the scope its runtime put it in. `None` when nothing is known.
-    #[must_use]
-    pub fn of(workload: &'a Workload) -> Option<Self> {
-        let unit = workload.unit.as_deref().filter(|unit| !unit.is_empty());
-        let container = workload.container.as_deref().filter(|id| !id.is_empty());
-        match (unit, container) {
-            (Some(name), None) => Some(Self {
-                prefix: "unit:",
-                name,
-            }),
-            (Some(name), Some(_)) if name.ends_with(".service") => Some(Self {
-                prefix: "unit:",
-                name,
-            }),
-            (_, Some(name)) => Some(Self {
-                prefix: "container:",
-                name,
-            }),
-            (None, None) if workload.exe.is_empty() => None,
-            (None, None) => Some(Self {
-                prefix: "exe:",
-                name: &workload.exe,
-            }),
-        }
-    }
-
-    /// Whether `text` is this label, printed.
-    #[must_use]
-    pub fn is(self, text: &str) -> bool {
-        text.strip_prefix(self.prefix) == Some(self.name)
-    }
-
-    /// Printed: `unit:ci.service`.
-    #[must_use]
-    pub fn to_arc(self) -> Arc<str> {
-        let mut text = String::with_capacity(self.prefix.len() + self.name.len());
-        text.push_str(self.prefix);
-        text.push_str(self.name);
-        text.into()
-    }
-}
 
 /// Appends newer evidence; of more than [`MAX_EVIDENCE`] the first and the newest stay.
 pub fn merge<T>(evidence: &mut Vec<T>, newer: impl IntoIterator<Item = T>) {
@@ -227,37 +171,6 @@ mod tests {
 
     use super::*;
     use crate::alert::testing;
-
-    #[test]
-    fn label_prefers_what_lasts() {
-        let workload = |unit: Option<&str>, container: Option<&str>, exe: &str| Workload {
-            exe: exe.into(),
-            unit: unit.map(Into::into),
-            container: container.map(Into::into),
-            ..Workload::default()
-        };
-        let label = |w: &Workload| Label::of(w).map(|l| l.to_arc().to_string());
-        assert_eq!(
-            label(&workload(Some("ci.service"), None, "/bin/x")).unwrap(),
-            "unit:ci.service"
-        );
-        assert_eq!(
-            label(&workload(Some("ci.service"), Some("abc"), "/bin/x")).unwrap(),
-            "unit:ci.service"
-        );
-        assert_eq!(
-            label(&workload(Some("docker-abc.scope"), Some("abc"), "/bin/x")).unwrap(),
-            "container:abc"
-        );
-        assert_eq!(
-            label(&workload(None, None, "/bin/x")).unwrap(),
-            "exe:/bin/x"
-        );
-        assert_eq!(label(&workload(None, None, "")), None);
-        let w = workload(None, None, "/bin/x");
-        assert!(Label::of(&w).unwrap().is("exe:/bin/x"));
-        assert!(!Label::of(&w).unwrap().is("unit:/bin/x"));
-    }
 
     #[test]
     fn keeps_first_and_newest() {
