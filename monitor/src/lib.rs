@@ -17,4 +17,5 @@ pub mod policy;
 pub mod serve;
 pub mod source;
 pub mod store;
+pub mod suggest;
 pub mod wire;

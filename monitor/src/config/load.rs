@@ -298,7 +298,7 @@ fn apply_checks(checks: &mut Checks, mut section: Section<'_>, out: &mut Vec<Dia
             "critical" => Ok(CheckSetting::Severity(Severity::Critical)),
             other => Err((
                 format!("\"{other}\" is no severity"),
-                match super::nearest(other, ["off", "low", "medium", "high", "critical"]) {
+                match crate::suggest::nearest(other, ["off", "low", "medium", "high", "critical"]) {
                     Some(near) => format!("did you mean \"{near}\"?"),
                     None => {
                         "one of \"off\", \"low\", \"medium\", \"high\", \"critical\"".to_owned()

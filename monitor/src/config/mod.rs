@@ -8,7 +8,6 @@ pub mod key;
 mod load;
 mod reader;
 mod secret;
-mod suggest;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,7 +19,6 @@ pub use diagnostic::{Diagnostic, DiagnosticRecord, Level, Place};
 pub use key::{KeyError, KeyOrigin, fingerprint_key};
 pub use load::{LoadError, client_socket, load, parse};
 pub use secret::{BadSecretRef, SecretError, SecretRef};
-pub use suggest::nearest;
 
 use crate::judge::{FindingKind, Severity};
 
