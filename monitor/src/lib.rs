@@ -14,6 +14,7 @@ pub mod host;
 pub mod judge;
 pub mod pipeline;
 pub mod policy;
+pub mod secret;
 pub mod serve;
 pub mod source;
 pub mod store;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::diagnostic::{Diagnostic, Place, position};
 use super::reader::{Refused, Section, Source};
 use super::{
-    Capture, CheckSetting, Checks, Config, DEFAULT_FILE, Log, RawTable, SOCKET_NAME, SecretRef,
+    Capture, CheckSetting, Checks, Config, DEFAULT_FILE, Log, RawTable, SOCKET_NAME, SecretSource,
     WebhookConfig,
 };
 use crate::judge::{FindingKind, Severity};
@@ -360,8 +360,8 @@ fn group_name(name: String) -> Result<String, Refused> {
     ))
 }
 
-fn key_place(place: SecretRef) -> Result<SecretRef, Refused> {
-    if matches!(place, SecretRef::Env(_)) {
+fn key_place(place: SecretSource) -> Result<SecretSource, Refused> {
+    if matches!(place, SecretSource::Env(_)) {
         return Err((
             "the fingerprint key is not read from the environment, where every child process sees it".to_owned(),
             "\"credential:NAME\" or \"file:PATH\"".to_owned(),
