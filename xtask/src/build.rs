@@ -55,12 +55,9 @@ pub(crate) fn ebpf(project: &Project, toolchain: &Toolchain) -> Result<()> {
 
 /// Compiles the kernel programs with warnings as errors, without keeping anything.
 pub(crate) fn check_ebpf(project: &Project, toolchain: &Toolchain) -> Result<()> {
-    run(&mut cargo_ebpf(
-        project,
-        toolchain,
-        "check",
-        &["-Dwarnings"],
-    ))
+    let mut cargo = cargo_ebpf(project, toolchain, "check", &["-Dwarnings"]);
+    // As the build: the macros it runs are then built once.
+    run(cargo.arg("--release"))
 }
 
 fn cargo_ebpf(project: &Project, toolchain: &Toolchain, command: &str, flags: &[&str]) -> Command {

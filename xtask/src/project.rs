@@ -33,8 +33,17 @@ impl Project {
         command
             .current_dir(&self.root)
             .env("CARGO_TARGET_DIR", self.target());
-        // What `cargo run` set for this program would reach build scripts and tests.
-        command.env_remove("LD_LIBRARY_PATH");
+        // What `cargo run` set for this program would reach build scripts, which run again when it differs from
+        // what a plain `cargo build` has.
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CARGO_PKG_")
+                || text.starts_with("CARGO_MANIFEST_")
+                || text == "LD_LIBRARY_PATH"
+            {
+                command.env_remove(&name);
+            }
+        }
         command
     }
 
