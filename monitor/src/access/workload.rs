@@ -66,6 +66,16 @@ pub struct Label<'a> {
     pub name: &'a str,
 }
 
+impl Label<'_> {
+    /// Whether `text` is this label, printed. Does not allocate.
+    #[must_use]
+    pub fn is(self, text: &str) -> bool {
+        text.strip_prefix(self.kind)
+            .and_then(|rest| rest.strip_prefix(':'))
+            == Some(self.name)
+    }
+}
+
 impl fmt::Display for Label<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.kind, self.name)
@@ -111,25 +121,6 @@ pub fn lineage(ancestors: impl IntoIterator<Item = Arc<str>>) -> Arc<[Arc<str>]>
         names.push(exe);
     }
     names.into()
-}
-
-/// Follows parents from `parent` up, for [`lineage`]. `lookup` gives a process's parent and executable; the
-/// walk ends at pid 0, at an unknown process, or after 256 steps (pids are reused: there may be a circle).
-pub fn ancestors(
-    parent: u32,
-    mut lookup: impl FnMut(u32) -> Option<(u32, Arc<str>)>,
-) -> impl Iterator<Item = Arc<str>> {
-    let mut next = parent;
-    std::iter::from_fn(move || {
-        if next == 0 {
-            return None;
-        }
-        let (parent, exe) = lookup(next)?;
-        // Its own parent: pid 1 in some namespaces.
-        next = if parent == next { 0 } else { parent };
-        Some(exe)
-    })
-    .take(MAX_DEPTH)
 }
 
 #[cfg(test)]
@@ -196,7 +187,10 @@ mod tests {
                 container: container.map(Arc::from),
                 ..Workload::default()
             };
-            assert_eq!(workload.label().to_string(), expected);
+            let label = workload.label();
+            assert_eq!(label.to_string(), expected);
+            assert!(label.is(expected));
+            assert!(!label.is(label.name) && !label.is(&format!("user:{}", label.name)));
         }
     }
 
@@ -215,27 +209,5 @@ mod tests {
         assert_eq!(line.first(), Some(&Arc::from("/0")));
         assert_eq!(line.get(14), Some(&Arc::from("/14")));
         assert_eq!(line.last(), Some(&Arc::from("/39")));
-    }
-
-    #[test]
-    fn walks() {
-        let known = |pid| match pid {
-            10 => Some((5, Arc::from("/bin/sh"))),
-            5 => Some((1, Arc::from("/usr/sbin/sshd"))),
-            1 => Some((0, Arc::from("/sbin/init"))),
-            20 => Some((20, Arc::from("/self"))),
-            30 => Some((31, Arc::from("/a"))),
-            31 => Some((30, Arc::from("/b"))),
-            40 => Some((41, Arc::from("/orphan"))),
-            _ => None,
-        };
-        let of = |pid| ancestors(pid, known).collect::<Vec<Arc<str>>>();
-        assert_eq!(of(10), arcs(&["/bin/sh", "/usr/sbin/sshd", "/sbin/init"]));
-        assert_eq!(of(20), arcs(&["/self"]));
-        assert_eq!(of(40), arcs(&["/orphan"]));
-        assert_eq!(of(0), arcs(&[]));
-        // A circle ends.
-        assert_eq!(of(30).len(), 256);
-        assert_eq!(lineage(ancestors(30, known)).len(), MAX_LINEAGE);
     }
 }

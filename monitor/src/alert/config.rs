@@ -346,7 +346,10 @@ mod tests {
                 MINIMUM.replace("hooks.example", "a:b@hooks.example"),
                 "user name or password",
             ),
-            (MINIMUM.replace("credential:soc", "whsec_AAAA"), "hint:"),
+            (
+                MINIMUM.replace("credential:soc", "whsec_AAAA"),
+                "; write \"credential:NAME\"",
+            ),
             (MINIMUM.replace("\"soc\"", "\"so c\""), "1 to 64 letters"),
             (format!("{MINIMUM}timeout = \"20\""), "is no duration"),
             (format!("{MINIMUM}timeout = \"1h\""), "out of bounds"),

@@ -1,4 +1,4 @@
-//! Accesses as evidence: their JSON form, and what keeps an alert small.
+//! Accesses as evidence: what keeps an alert small.
 //!
 //! Pure: no I/O, no clock, no panic on any input.
 #![deny(
@@ -8,135 +8,12 @@
     clippy::panic
 )]
 
-use std::sync::Arc;
-
-use crate::access::record::{
-    AccessRecord, CredentialRecord, EndpointRecord, RequestRecord, ResponseRecord,
-};
-use crate::access::{Access, Endpoint, Peer, Workload};
+use crate::access::record::AccessRecord;
 
 use super::{Alert, MAX_EVIDENCE};
 
 /// Evidence kept from the beginning; the rest is the newest.
 pub const FIRST_EVIDENCE: usize = MAX_EVIDENCE / 2;
-
-/// How a workload is called in alerts: its unit, container or executable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Label<'a> {
-    /// `unit:`, `container:` or `exe:`.
-    pub prefix: &'static str,
-    /// Name.
-    pub name: &'a str,
-}
-
-impl<'a> Label<'a> {
-    /// The most durable name there is: a service unit outlives the container it runs, a container
-    /// outlives the scope its runtime put it in. `None` when nothing is known.
-    #[must_use]
-    pub fn of(workload: &'a Workload) -> Option<Self> {
-        let unit = workload.unit.as_deref().filter(|unit| !unit.is_empty());
-        let container = workload.container.as_deref().filter(|id| !id.is_empty());
-        match (unit, container) {
-            (Some(name), None) => Some(Self {
-                prefix: "unit:",
-                name,
-            }),
-            (Some(name), Some(_)) if name.ends_with(".service") => Some(Self {
-                prefix: "unit:",
-                name,
-            }),
-            (_, Some(name)) => Some(Self {
-                prefix: "container:",
-                name,
-            }),
-            (None, None) if workload.exe.is_empty() => None,
-            (None, None) => Some(Self {
-                prefix: "exe:",
-                name: &workload.exe,
-            }),
-        }
-    }
-
-    /// Whether `text` is this label, printed.
-    #[must_use]
-    pub fn is(self, text: &str) -> bool {
-        text.strip_prefix(self.prefix) == Some(self.name)
-    }
-
-    /// Printed: `unit:ci.service`.
-    #[must_use]
-    pub fn to_arc(self) -> Arc<str> {
-        let mut text = String::with_capacity(self.prefix.len() + self.name.len());
-        text.push_str(self.prefix);
-        text.push_str(self.name);
-        text.into()
-    }
-}
-
-/// Microseconds since 1970 as RFC 3339, UTC, with microseconds. Out of range gives the epoch.
-#[must_use]
-pub fn rfc3339(us: i64) -> String {
-    let time = jiff::Timestamp::from_microsecond(us).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    format!("{time:.6}")
-}
-
-/// The JSON form of an access.
-#[must_use]
-pub fn record(access: &Access) -> AccessRecord {
-    let text = |value: &Option<Arc<str>>| value.as_deref().map(str::to_owned);
-    AccessRecord {
-        r#type: "access".to_owned(),
-        v: 1,
-        time: rfc3339(access.time_us),
-        role: access.role,
-        identity: text(&access.identity),
-        owner: text(&access.owner),
-        credential: access
-            .credential
-            .as_ref()
-            .map(|credential| CredentialRecord {
-                kind: credential.kind,
-                fingerprint: credential.fingerprint.to_string(),
-                hint: credential.hint.as_deref().map(str::to_owned),
-            }),
-        client: access.client.as_ref().map(endpoint),
-        server: access.server.as_ref().map(endpoint),
-        peer: match &access.peer {
-            Peer::Inet(address) => Some(address.to_string()),
-            Peer::Unix(path) => Some(format!("unix:{path}")),
-            Peer::Unknown => None,
-        },
-        protocol: access.protocol.to_owned(),
-        tls: None,
-        request: RequestRecord {
-            method: access.method.to_string(),
-            host: access.host.to_string(),
-            path: access.path.clone(),
-            route: access.route.to_string(),
-        },
-        response: access.status.map(|status| ResponseRecord { status }),
-        duration_us: access.duration_us,
-        environment: text(&access.environment),
-        duties: access.duties.iter().map(|duty| duty.to_string()).collect(),
-        findings: access
-            .findings
-            .iter()
-            .map(|kind| kind.name().to_owned())
-            .collect(),
-    }
-}
-
-fn endpoint(end: &Endpoint) -> EndpointRecord {
-    let workload = &end.workload;
-    EndpointRecord {
-        pid: end.pid,
-        exe: workload.exe.to_string(),
-        unit: workload.unit.as_deref().map(str::to_owned),
-        container: workload.container.as_deref().map(str::to_owned),
-        user: workload.user.to_string(),
-        lineage: workload.lineage.iter().map(|exe| exe.to_string()).collect(),
-    }
-}
 
 /// Appends newer evidence; of more than [`MAX_EVIDENCE`] the first and the newest stay.
 pub fn merge<T>(evidence: &mut Vec<T>, newer: impl IntoIterator<Item = T>) {
@@ -294,47 +171,6 @@ mod tests {
 
     use super::*;
     use crate::alert::testing;
-
-    #[test]
-    fn label_prefers_what_lasts() {
-        let workload = |unit: Option<&str>, container: Option<&str>, exe: &str| Workload {
-            exe: exe.into(),
-            unit: unit.map(Into::into),
-            container: container.map(Into::into),
-            ..Workload::default()
-        };
-        let label = |w: &Workload| Label::of(w).map(|l| l.to_arc().to_string());
-        assert_eq!(
-            label(&workload(Some("ci.service"), None, "/bin/x")).unwrap(),
-            "unit:ci.service"
-        );
-        assert_eq!(
-            label(&workload(Some("ci.service"), Some("abc"), "/bin/x")).unwrap(),
-            "unit:ci.service"
-        );
-        assert_eq!(
-            label(&workload(Some("docker-abc.scope"), Some("abc"), "/bin/x")).unwrap(),
-            "container:abc"
-        );
-        assert_eq!(
-            label(&workload(None, None, "/bin/x")).unwrap(),
-            "exe:/bin/x"
-        );
-        assert_eq!(label(&workload(None, None, "")), None);
-        let w = workload(None, None, "/bin/x");
-        assert!(Label::of(&w).unwrap().is("exe:/bin/x"));
-        assert!(!Label::of(&w).unwrap().is("unit:/bin/x"));
-    }
-
-    #[test]
-    fn prints_time() {
-        assert_eq!(
-            rfc3339(1_795_460_238_123_456),
-            "2026-11-23T18:57:18.123456Z"
-        );
-        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000000Z");
-        assert_eq!(rfc3339(i64::MAX), "1970-01-01T00:00:00.000000Z");
-    }
 
     #[test]
     fn keeps_first_and_newest() {

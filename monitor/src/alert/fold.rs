@@ -21,10 +21,11 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use crate::access::workload::Label;
 use crate::access::{Access, Endpoint};
 use crate::judge::{Finding, FindingKind};
 
-use super::evidence::{FIRST_EVIDENCE, Label};
+use super::evidence::FIRST_EVIDENCE;
 use super::{AlertUpdate, FoldKey, MAX_EVIDENCE};
 
 /// Default bound of the table.
@@ -126,7 +127,7 @@ impl Folder {
         let label = access
             .client
             .as_ref()
-            .and_then(|Endpoint { workload, .. }| Label::of(workload));
+            .map(|Endpoint { workload, .. }| workload.label());
         let identity = access.identity.as_deref();
         let hash = self.hash(finding.kind, identity, label, &finding.clause);
         let found = self.index.find(hash, |slot| {
@@ -186,7 +187,7 @@ impl Folder {
         (kind as u8).hash(&mut hasher);
         identity.hash(&mut hasher);
         label
-            .map(|label| (label.prefix, label.name))
+            .map(|label| (label.kind, label.name))
             .hash(&mut hasher);
         clause.hash(&mut hasher);
         hasher.finish()
@@ -241,7 +242,7 @@ impl Folder {
                 key: FoldKey {
                     kind: finding.kind,
                     identity: access.identity.clone(),
-                    workload: label.map(Label::to_arc),
+                    workload: label.map(|label| label.to_string().into()),
                     clause: Arc::from(finding.clause.as_str()),
                 },
                 count: 1,

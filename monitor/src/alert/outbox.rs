@@ -11,9 +11,9 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
+use crate::access::record::rfc3339;
 use crate::store::{Message, Outcome, Queued, Store, Verdict};
 
-use super::evidence::rfc3339;
 use super::lane::{Place, State, micros};
 use super::schedule::LONGEST_PAUSE;
 use super::status::EndpointStatus;

@@ -232,7 +232,7 @@ impl Shared {
         let body = serde_json::json!({
             "type": "test",
             "v": 1,
-            "time": super::evidence::rfc3339(now_us),
+            "time": crate::access::record::rfc3339(now_us),
             "message": "a test of this webhook: nothing has happened",
         });
         let request = endpoint.request(format!("test_{now_us}"), body.to_string(), now_us);

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::access::record::AccessRecord;
+use crate::access::record::{AccessRecord, rfc3339};
 use crate::access::{
     Access, Credential, CredentialKind, Endpoint, Fingerprint, Location, Peer, Role, Workload,
 };
 use crate::judge::{Finding, FindingKind, FindingSet, Severity};
 
-use super::{Alert, AlertUpdate, Clock, FoldKey, evidence};
+use super::{Alert, AlertUpdate, Clock, FoldKey};
 
 /// An access of `identity` by `ci.service`.
 pub(crate) fn access(identity: Option<&str>, time_us: i64) -> Access {
@@ -56,7 +56,7 @@ pub(crate) fn access(identity: Option<&str>, time_us: i64) -> Access {
 
 /// Its JSON form.
 pub(crate) fn record(time_us: i64) -> AccessRecord {
-    evidence::record(&access(Some("ci-bot"), time_us))
+    AccessRecord::from_access(&access(Some("ci-bot"), time_us))
 }
 
 /// A finding.
@@ -113,8 +113,8 @@ pub(crate) fn alert(id: &str, count: u64) -> Alert {
         environment: Some("prod".to_owned()),
         clause: "identities.ci-bot.environments".to_owned(),
         count,
-        first_seen: evidence::rfc3339(0),
-        last_seen: evidence::rfc3339(1),
+        first_seen: rfc3339(0),
+        last_seen: rfc3339(1),
         techniques: vec!["T1078".to_owned()],
         normal: "dev".to_owned(),
         action: "rotate the key".to_owned(),

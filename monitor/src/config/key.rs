@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{Config, SecretError};
+use super::Config;
 use crate::access::FingerprintKey;
+use crate::secret::{SecretEnv, SecretError};
 
 /// Name of the file in `state_dir`.
 const FILE: &str = "fingerprint.key";
@@ -57,10 +58,9 @@ pub enum KeyError {
 /// When the key cannot be read or made, or is none.
 pub fn fingerprint_key(config: &Config) -> Result<(FingerprintKey, KeyOrigin), KeyError> {
     if let Some(place) = &config.fingerprint_key {
-        let dir = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        let raw = place.read_raw(dir)?;
+        let raw = place.read(&SecretEnv::from_process())?;
         let loose = match place {
-            super::SecretRef::File(path) => fs::metadata(path).map_or(0, |meta| loose(&meta)),
+            super::SecretSource::File(path) => fs::metadata(path).map_or(0, |meta| loose(&meta)),
             // systemd guards its own directory.
             _ => 0,
         };
@@ -169,7 +169,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::config::SecretRef;
+    use crate::config::SecretSource;
 
     fn config(dir: &Path) -> Config {
         Config {
@@ -205,7 +205,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
         let mut config = config(dir.path());
-        config.fingerprint_key = Some(SecretRef::File(path.clone()));
+        config.fingerprint_key = Some(SecretSource::File(path.clone()));
         // A raw key that ends in a line break is a key all the same.
         fs::write(&path, [0x0a; 32]).unwrap();
         let raw = fingerprint_key(&config).unwrap().0.fingerprint(b"x");

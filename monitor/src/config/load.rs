@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::diagnostic::{Diagnostic, Place, position};
 use super::reader::{Refused, Section, Source};
 use super::{
-    Capture, CheckSetting, Checks, Config, DEFAULT_FILE, Log, RawTable, SOCKET_NAME, SecretRef,
+    Capture, CheckSetting, Checks, Config, DEFAULT_FILE, Log, RawTable, SOCKET_NAME, SecretSource,
     WebhookConfig,
 };
 use crate::judge::{FindingKind, Severity};
@@ -298,7 +298,7 @@ fn apply_checks(checks: &mut Checks, mut section: Section<'_>, out: &mut Vec<Dia
             "critical" => Ok(CheckSetting::Severity(Severity::Critical)),
             other => Err((
                 format!("\"{other}\" is no severity"),
-                match super::nearest(other, ["off", "low", "medium", "high", "critical"]) {
+                match crate::suggest::nearest(other, ["off", "low", "medium", "high", "critical"]) {
                     Some(near) => format!("did you mean \"{near}\"?"),
                     None => {
                         "one of \"off\", \"low\", \"medium\", \"high\", \"critical\"".to_owned()
@@ -360,8 +360,8 @@ fn group_name(name: String) -> Result<String, Refused> {
     ))
 }
 
-fn key_place(place: SecretRef) -> Result<SecretRef, Refused> {
-    if matches!(place, SecretRef::Env(_)) {
+fn key_place(place: SecretSource) -> Result<SecretSource, Refused> {
+    if matches!(place, SecretSource::Env(_)) {
         return Err((
             "the fingerprint key is not read from the environment, where every child process sees it".to_owned(),
             "\"credential:NAME\" or \"file:PATH\"".to_owned(),

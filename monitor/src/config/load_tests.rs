@@ -107,7 +107,10 @@ fn every_key_is_read() {
     assert_eq!(config.state_dir, Path::new("/s"));
     assert_eq!(config.socket(), Path::new("/etc/bailiwick/r/control.sock"));
     assert_eq!(config.socket_group, "wheel");
-    assert_eq!(config.fingerprint_key, Some(SecretRef::File("/k".into())));
+    assert_eq!(
+        config.fingerprint_key,
+        Some(SecretSource::File("/k".into()))
+    );
     assert_eq!(
         config.log,
         Log {

@@ -7,8 +7,6 @@ mod diagnostic;
 pub mod key;
 mod load;
 mod reader;
-mod secret;
-mod suggest;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,11 +14,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use crate::alert::WebhookConfig;
+pub use crate::secret::SecretSource;
 pub use diagnostic::{Diagnostic, DiagnosticRecord, Level, Place};
 pub use key::{KeyError, KeyOrigin, fingerprint_key};
 pub use load::{LoadError, client_socket, load, parse};
-pub use secret::{BadSecretRef, SecretError, SecretRef};
-pub use suggest::nearest;
 
 use crate::judge::{FindingKind, Severity};
 
@@ -49,7 +46,7 @@ pub struct Config {
     /// Group that may use the control socket, by name or number.
     pub socket_group: String,
     /// Where the fingerprint key is; `None`: `<state_dir>/fingerprint.key`, created when missing.
-    pub fingerprint_key: Option<SecretRef>,
+    pub fingerprint_key: Option<SecretSource>,
     /// Log.
     pub log: Log,
     /// Kernel side and decoder.

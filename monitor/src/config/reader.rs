@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::diagnostic::{Diagnostic, is_sensitive, position};
-use super::suggest::nearest;
+use crate::suggest::did_you_mean;
 
 /// A file being read.
 #[derive(Clone, Copy, Debug)]
@@ -91,13 +91,12 @@ impl Source<'_> {
 }
 
 fn known<'a>(name: &str, candidates: impl Iterator<Item = &'a str> + Clone) -> String {
-    match nearest(name, candidates.clone()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!(
+    did_you_mean(name, candidates.clone()).unwrap_or_else(|| {
+        format!(
             "the known keys are {}",
             candidates.collect::<Vec<_>>().join(", ")
-        ),
-    }
+        )
+    })
 }
 
 /// A table whose keys are taken one by one; what is left at the end is unknown.

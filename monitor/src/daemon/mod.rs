@@ -22,7 +22,8 @@ use hub::Hub;
 
 use crate::access::FingerprintKey;
 use crate::access::credential::Recogniser;
-use crate::alert::{AlertService, Clock, Endpoint, Folder, SystemClock, evidence::rfc3339};
+use crate::access::record::rfc3339;
+use crate::alert::{AlertService, Clock, Endpoint, Folder, SystemClock};
 use crate::census::{self, Census, IdentityRecord};
 use crate::config::{self, Config};
 use crate::host::Host;

@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use zeroize::Zeroizing;
 
 use super::environment::{Destination, EnvironmentId, Environments};
-use super::error::{Diagnostics, Fault, Place, WarningKind, did_you_mean};
+use super::error::{Diagnostics, Fault, Place, WarningKind};
 use super::identity::{ClausePlaces, DutyId, Identity, IdentityId, MOST_DUTIES};
 use super::load::Files;
 use super::model::{Document, Entry, IdentityForm, Texts};
@@ -18,6 +18,7 @@ use super::selector::Selector;
 use super::workload::WorkloadSelector;
 use super::{Duty, Policy};
 use crate::access::FingerprintKey;
+use crate::suggest::did_you_mean;
 
 /// Largest credential file, in bytes.
 const LARGEST_CREDENTIAL: usize = 64 << 10;

@@ -218,80 +218,9 @@ impl Diagnostics {
     }
 }
 
-/// The known name that a mistyped one probably meant, as a hint.
-pub(crate) fn did_you_mean<'n>(
-    wrong: &str,
-    known: impl IntoIterator<Item = &'n str>,
-) -> Option<String> {
-    nearest(wrong, known).map(|name| format!("did you mean `{name}`?"))
-}
-
-/// The nearest known name within a third of the word's length, rounded up, in edits.
-pub(crate) fn nearest<'n>(
-    wrong: &str,
-    known: impl IntoIterator<Item = &'n str>,
-) -> Option<&'n str> {
-    let length = wrong.chars().count();
-    if length > 64 {
-        return None;
-    }
-    let bound = length.div_ceil(3);
-    known
-        .into_iter()
-        .filter(|name| name.chars().count().abs_diff(length) <= bound)
-        .map(|name| (distance(wrong, name), name))
-        .filter(|(edits, _)| *edits <= bound)
-        .min()
-        .map(|(_, name)| name)
-}
-
-/// Edit distance with insertions, deletions, substitutions and swaps of neighbours (optimal string
-/// alignment), ignoring ASCII case.
-fn distance(a: &str, b: &str) -> usize {
-    let a: Vec<char> = a.chars().map(|c| c.to_ascii_lowercase()).collect();
-    let b: Vec<char> = b.chars().map(|c| c.to_ascii_lowercase()).collect();
-    let at = |row: &[usize], i: usize| row.get(i).copied().unwrap_or(usize::MAX / 2);
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, y) in b.iter().enumerate() {
-            let change = usize::from(x != y);
-            let mut best = (at(&last, j) + change)
-                .min(at(&last, j + 1) + 1)
-                .min(at(&row, j) + 1);
-            let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(y) && b.get(j - 1) == Some(x);
-            if swapped {
-                best = best.min(at(&before, j - 1) + 1);
-            }
-            row.push(best);
-        }
-        before = last;
-        last = row;
-    }
-    at(&last, b.len())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn suggests_what_was_probably_meant() {
-        let keys = ["duties", "environments", "workloads", "owner"];
-        for (wrong, want) in [
-            ("dutys", Some("duties")),
-            ("enviroments", Some("environments")),
-            ("onwer", Some("owner")),
-            ("OWNER", Some("owner")),
-            ("colour", None),
-            ("", None),
-        ] {
-            assert_eq!(nearest(wrong, keys), want, "{wrong}");
-        }
-        assert_eq!(distance("ab", "ba"), 1);
-        assert_eq!(distance("", "abc"), 3);
-    }
 
     #[test]
     fn counts_what_it_does_not_print() {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::error::{Fault, nearest};
+use super::error::Fault;
 use super::host::{Claimed, HostPattern, Name, socket_path};
 use super::path::{Reading, decode_strictly};
 use crate::access::Peer;
+use crate::suggest::nearest;
 
 /// Methods of RFC 9110 §9 and RFC 5789, what a mistyped one is compared with.
 const KNOWN: [&str; 9] = [

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{Diagnostics, Place, did_you_mean};
+use super::error::{Diagnostics, Place};
+use crate::suggest::did_you_mean;
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]

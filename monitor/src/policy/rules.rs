@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::compile::{Compiler, Table};
-use super::error::{Place, did_you_mean};
+use super::error::Place;
 use super::identity::DutyId;
 use super::model::{ApproveForm, SeparateForm};
 use super::pattern::Operation;
 use super::reader::Written;
+use crate::suggest::did_you_mean;
 
 /// `[[separate]]`: duties that one subject must not combine.
 #[derive(Clone, Debug)]

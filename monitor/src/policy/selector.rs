@@ -4,8 +4,9 @@
 
 use std::path::PathBuf;
 
-use super::error::{Fault, did_you_mean};
+use super::error::Fault;
 use crate::access::Fingerprint;
+use crate::suggest::did_you_mean;
 
 const FORMS: &str = "a credential is bw1:FINGERPRINT, file:PATH, jwt:iss=…,sub=…, sigv4:KEYID, basic:user=… \
                      or digest:user=…; the secret itself never stands in a policy: put it into a file only \

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::error::{Fault, did_you_mean};
+use super::error::Fault;
 use crate::access::Workload;
+use crate::suggest::did_you_mean;
 
 const KINDS: [&str; 4] = ["unit", "exe", "container", "user"];
 

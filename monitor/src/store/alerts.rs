@@ -6,6 +6,7 @@ use std::sync::Arc;
 use redb::{ReadableTable, WriteTransaction};
 use rustls::crypto::SecureRandom;
 
+use crate::access::record::{AccessRecord, rfc3339};
 use crate::alert::config::WebhookConfig;
 use crate::alert::endpoint::wants;
 use crate::alert::{Alert, AlertUpdate, evidence};
@@ -268,8 +269,8 @@ fn begun(update: &AlertUpdate, now_us: i64, digest: &[u8; 32]) -> AlertRow {
         environment: text(&update.environment),
         clause: update.key.clause.to_string(),
         count: update.count,
-        first_seen: evidence::rfc3339(update.first_us),
-        last_seen: evidence::rfc3339(update.last_us),
+        first_seen: rfc3339(update.first_us),
+        last_seen: rfc3339(update.last_us),
         techniques: update.techniques.iter().map(|&id| id.to_owned()).collect(),
         normal: update.normal.clone(),
         action: update.action.clone(),
@@ -291,8 +292,8 @@ fn grown(mut row: AlertRow, update: &AlertUpdate) -> AlertRow {
     row.last_us = row.last_us.max(update.last_us);
     let alert = &mut row.alert;
     alert.count = alert.count.saturating_add(update.count);
-    alert.first_seen = evidence::rfc3339(row.first_us);
-    alert.last_seen = evidence::rfc3339(row.last_us);
+    alert.first_seen = rfc3339(row.first_us);
+    alert.last_seen = rfc3339(row.last_us);
     if update.severity > alert.severity {
         alert.severity = update.severity;
         alert.title.clone_from(&update.title);
@@ -307,9 +308,9 @@ fn grown(mut row: AlertRow, update: &AlertUpdate) -> AlertRow {
     row
 }
 
-fn records(update: &AlertUpdate) -> Vec<crate::access::record::AccessRecord> {
+fn records(update: &AlertUpdate) -> Vec<AccessRecord> {
     let records = update.evidence.iter().map(|access| {
-        let mut record = evidence::record(access);
+        let mut record = AccessRecord::from_access(access);
         evidence::bound_record(&mut record);
         record
     });

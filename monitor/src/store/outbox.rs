@@ -159,7 +159,7 @@ impl Store {
                         message: row.message.id,
                         alert: row.alert,
                         attempts: row.attempts,
-                        time: crate::alert::evidence::rfc3339(row.dead_us),
+                        time: crate::access::record::rfc3339(row.dead_us),
                         error: row.error,
                     });
                 }
