@@ -122,7 +122,7 @@ pub(crate) unsafe fn first_sight(
         state.flags |= sock_flag::SEQUENCED;
     }
     // SAFETY: sk is trusted.
-    let tuple = unsafe { tuple_of(sk, family) };
+    let tuple = unsafe { tuple_of(sk, state, family) };
     if tgid == setting!(monitor_tgid) {
         state.flags |= sock_flag::IGNORED;
         if family != AF_UNIX {
@@ -131,6 +131,8 @@ pub(crate) unsafe fn first_sight(
                 remote: tuple.local,
                 local_port: tuple.remote_port,
                 remote_port: tuple.local_port,
+                tx_base: tuple.rx_base,
+                rx_base: tuple.tx_base,
                 pad: 0,
             };
             let _ = OWN.insert(other, 1, 0);
@@ -142,7 +144,8 @@ pub(crate) unsafe fn first_sight(
         state.flags |= sock_flag::IGNORED;
         return;
     }
-    if protocol == IPPROTO_TCP && stays_here(&tuple, family) {
+    if protocol == IPPROTO_TCP && state.flags & sock_flag::FRESH != 0 && stays_here(&tuple, family)
+    {
         pair(state, &tuple);
     }
     let kind = u32::from(family) << 16 | u32::from(protocol);
@@ -181,6 +184,8 @@ fn pair(state: &mut SockState, tuple: &Tuple) {
         remote: tuple.local,
         local_port: tuple.remote_port,
         remote_port: tuple.local_port,
+        tx_base: tuple.rx_base,
+        rx_base: tuple.tx_base,
         pad: 0,
     };
     // SAFETY: the value is copied at once.
@@ -241,12 +246,14 @@ pub(crate) fn sent_up(state: &SockState, w: usize, end: u32) {
 /// # Safety
 /// `sk` is trusted.
 #[inline(always)]
-unsafe fn tuple_of(sk: *const c_void, family: u16) -> Tuple {
+unsafe fn tuple_of(sk: *const c_void, state: &SockState, family: u16) -> Tuple {
     let mut tuple = Tuple {
         local: [0; 16],
         remote: [0; 16],
         local_port: 0,
         remote_port: 0,
+        tx_base: state.base[0],
+        rx_base: state.base[1],
         pad: 0,
     };
     if family == AF_UNIX {

@@ -114,7 +114,8 @@ pub(crate) struct SockState {
 /// [`SockState::head_len`] of a message that needs no more bytes to be classified.
 pub(crate) const HEAD_DECIDED: u8 = 0xff;
 
-/// Addresses and ports of a TCP connection as one end sees it.
+/// A TCP connection as one end sees it. Addresses alone do not name one: two network namespaces can have
+/// the same at the same time, and a port is used again; first sequence numbers do.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Tuple {
@@ -122,6 +123,9 @@ pub(crate) struct Tuple {
     pub(crate) remote: [u8; 16],
     pub(crate) local_port: u16,
     pub(crate) remote_port: u16,
+    /// First sequence numbers of what this end sends and receives; 0 when they were not seen.
+    pub(crate) tx_base: u32,
+    pub(crate) rx_base: u32,
     pub(crate) pad: u32,
 }
 

@@ -85,6 +85,8 @@ pub(super) struct Analyst {
     pub(super) reported: u64,
     /// Microseconds from the response's first byte to the verdict.
     pub(super) delay: Option<Histogram<u64>>,
+    /// Shared by all accesses that no duty grants.
+    no_duties: Arc<[Arc<str>]>,
     spare: Vec<Recognised>,
     words: Vec<Finding>,
 }
@@ -109,6 +111,7 @@ impl Analyst {
             now: 0,
             reported: 0,
             delay: Histogram::new_with_bounds(1, 60_000_000, 2).ok(),
+            no_duties: Arc::from([]),
             spare: Vec::new(),
             words: Vec::new(),
         }
@@ -154,7 +157,7 @@ impl Analyst {
             status,
             duration_us,
             environment: None,
-            duties: Arc::from([]),
+            duties: Arc::clone(&self.no_duties),
             findings: FindingSet::default(),
             resynchronised: pending.resynchronised,
         };

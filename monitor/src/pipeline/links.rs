@@ -20,9 +20,9 @@ const AF_UNIX: u16 = 1;
 /// How the two ends of one connection find each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Key {
-    /// Both addresses, the smaller first; the network namespace for loopback addresses, which every
-    /// namespace has.
-    Inet([([u8; 16], u16); 2], u32),
+    /// Both addresses, the smaller first, with the first sequence number of what it sends (0 when not
+    /// seen): two network namespaces can have the same addresses at the same time.
+    Inet([([u8; 16], u16, u32); 2]),
     /// A unix socket's own id.
     Unix(u64),
 }
@@ -241,19 +241,13 @@ fn keys(record: &Open) -> (Key, Key) {
     if record.family == AF_UNIX {
         return (Key::Unix(record.local_id), Key::Unix(record.peer_id));
     }
-    let (local, remote) = (
-        (record.local, record.local_port),
-        (record.remote, record.remote_port),
-    );
-    let ends = if local <= remote {
+    let local = (record.local, record.local_port, record.tx_base);
+    let remote = (record.remote, record.remote_port, record.rx_base);
+    let key = Key::Inet(if local <= remote {
         [local, remote]
     } else {
         [remote, local]
-    };
-    let loopback = addresses(record)
-        .1
-        .is_some_and(|a| a.ip().to_canonical().is_loopback());
-    let key = Key::Inet(ends, if loopback { record.netns } else { 0 });
+    });
     (key, key)
 }
 
