@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use bailiwick::access::Role;
@@ -91,7 +92,7 @@ fn two_namespaces() -> Result<()> {
     Ok(())
 }
 
-/// Two pairs with equal addresses and ports in turn, as containers have them that are made anew.
+/// Two pairs with equal addresses and ports at the same time, as containers can have them.
 fn the_same_addresses_twice() -> Result<()> {
     let daemon = Daemon::start()?;
     let (pairs, mut servers) = ([netns::pair()?, netns::pair()?], Vec::new());
@@ -100,10 +101,18 @@ fn the_same_addresses_twice() -> Result<()> {
     }
     let mut watch = daemon.watch()?;
     for number in 0..20 {
+        let mut running = Vec::new();
         for (pair, (one, two)) in pairs.iter().enumerate() {
             let url = format!("http://{}:8080/pair{pair}/n{number}n", two.address);
             let mut command = fetch(one, &url);
-            client(command.args(["--local-port", &(20_000 + number).to_string()]))?;
+            command.args(["--local-port", &(20_000 + number).to_string()]);
+            running.push(Process::start(
+                &mut command,
+                &daemon.dir().join("curl.log"),
+            )?);
+        }
+        for process in running {
+            process.finish(Duration::from_secs(15))?;
         }
     }
     let accesses = watch.exactly(40, &format!("{}:8080", pairs[0].1.address))?;

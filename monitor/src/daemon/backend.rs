@@ -57,7 +57,7 @@ fn losses(snapshot: &Snapshot) -> Vec<Loss> {
             "state" => "connections",
             _ => "records",
         };
-        // Bodies are not sent up on purpose: no loss.
+        // On purpose: shown as not covered.
         if *name != "capped_bytes" {
             all.push(loss(name, *count, unit));
         }
@@ -84,6 +84,19 @@ fn uncovered(snapshot: &Snapshot) -> Vec<Loss> {
                 unit: "bytes".to_owned(),
             }),
         }
+    }
+    // Bodies, nearly all of it; but also requests pipelined beyond a turn's first 16 KiB.
+    let capped = snapshot
+        .source
+        .counters
+        .iter()
+        .find(|(name, _)| *name == "capped_bytes");
+    if let Some((_, count @ 1..)) = capped {
+        all.push(Loss {
+            cause: "capped".to_owned(),
+            count: *count,
+            unit: "bytes".to_owned(),
+        });
     }
     all
 }
