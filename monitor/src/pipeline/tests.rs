@@ -370,10 +370,13 @@ fn each_early_response_waits_for_its_own_request() {
 }
 
 #[test]
-fn the_next_request_waits_for_the_response_before_it() {
-    // Of three exchanges the client's records are all met first: the server's ring comes second.
+fn requests_met_far_ahead_of_their_responses_wait_in_turn() {
+    // The client's ring holds a hundred exchanges before the server's is read: more than a decoder keeps
+    // in flight, so fed at once they would lose their responses.
+    const EXCHANGES: u32 = 100;
     let at = |n: u32, bytes: &[u8]| n * bytes.len() as u32;
-    let request = |n: u32| {
+    let mut first = vec![open(CLIENT, 100), open(SERVER, 200)];
+    first.extend((0..EXCHANGES).map(|n| {
         data(
             CLIENT,
             n,
@@ -382,8 +385,8 @@ fn the_next_request_waits_for_the_response_before_it() {
             REQUEST,
             u64::from(2 * n + 1) * 1_000,
         )
-    };
-    let response = |n: u32| {
+    }));
+    let second = (0..EXCHANGES).map(|n| {
         data(
             SERVER,
             n,
@@ -392,19 +395,8 @@ fn the_next_request_waits_for_the_response_before_it() {
             RESPONSE,
             u64::from(2 * n + 2) * 1_000,
         )
-    };
-    let (accesses, _) = run(vec![
-        vec![
-            open(CLIENT, 100),
-            open(SERVER, 200),
-            request(0),
-            request(1),
-            request(2),
-        ],
-        vec![response(0), response(1)],
-        vec![response(2), request(3)],
-        vec![response(3)],
-    ]);
+    });
+    let (accesses, _) = run(vec![first, second.collect()]);
     let durations: Vec<_> = accesses.iter().map(|access| access.duration_us).collect();
-    assert_eq!(durations, [Some(1); 4]);
+    assert_eq!(durations, [Some(1); EXCHANGES as usize]);
 }
