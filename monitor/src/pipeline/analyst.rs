@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 
-use super::links::Link;
+use super::ends::Ends;
+use crate::access::Access;
 use crate::access::credential::{Found, Recognised, Recogniser};
-use crate::access::{Access, Endpoint, Peer, Role};
 use crate::alert::fold::Folder;
 use crate::census::Census;
 use crate::judge::{Finding, FindingSet, Judge};
@@ -117,7 +117,14 @@ impl Analyst {
         }
     }
 
-    fn finish(&mut self, mut pending: Pending, status: Option<u16>, answered: u64, ends: &Ends) {
+    /// An exchange is over: says who did what, and judges it.
+    pub(super) fn finish(&mut self, exchange: Finished, ends: &Ends) {
+        let Finished {
+            mut pending,
+            status,
+            answered,
+            ..
+        } = exchange;
         let duration_us = status
             .filter(|_| answered != 0 && pending.time != 0)
             .map(|_| answered.saturating_sub(pending.time) / 1000);
@@ -213,45 +220,61 @@ fn attach(access: &mut Access, found: Found) {
     access.credential = Some(found.credential);
 }
 
-/// The ends of a link, as an access names them.
-struct Ends {
-    role: Role,
-    client: Option<Endpoint>,
-    server: Option<Endpoint>,
-    peer: Peer,
-    local: bool,
+/// An exchange that is over.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pending: Pending,
+    status: Option<u16>,
+    /// When the response began, ns; 0 when there was none.
+    answered: u64,
+    /// When it was over for the monitor, ns.
+    pub(super) since: u64,
 }
+
+/// Most exchanges of one link that wait for its other end's name.
+const MOST_UNNAMED: usize = 64;
+
+/// Exchanges of a link whose other end must be on this host but has not been told of yet.
+///
+/// The program that tells of an end runs when its send or receive returns. A sender can be preempted
+/// there for milliseconds, long after its peer has read, answered and told of both.
+pub(super) type Unnamed = VecDeque<Finished>;
 
 /// Receives what one link's decoder says.
 pub(super) struct Receiver<'a> {
     pub(super) analyst: &'a mut Analyst,
-    ends: Ends,
+    pub(super) ends: &'a Ends,
+    pub(super) unnamed: &'a mut Unnamed,
 }
 
-impl<'a> Receiver<'a> {
-    pub(super) fn new(analyst: &'a mut Analyst, link: &Link) -> Self {
-        let role = match (&link.client, &link.server) {
-            (Some(_), Some(_)) => Role::Both,
-            (None, Some(_)) => Role::Server,
-            _ => Role::Client,
-        };
-        let address = match role {
-            Role::Server => link.client_address,
-            Role::Client | Role::Both => link.server_address,
-        };
-        let peer = match (&link.unix_path, address) {
-            (Some(path), _) => Peer::Unix(Arc::clone(path)),
-            (None, Some(address)) => Peer::Inet(address),
-            (None, None) => Peer::Unknown,
-        };
-        let ends = Ends {
-            role,
-            client: link.client.clone(),
-            server: link.server.clone(),
-            peer,
-            local: link.local(),
-        };
-        Self { analyst, ends }
+impl Receiver<'_> {
+    fn over(&mut self, exchange: Finished) {
+        if self.ends.awaited() {
+            self.unnamed.push_back(exchange);
+            if self.unnamed.len() <= MOST_UNNAMED {
+                return;
+            }
+        } else if self.unnamed.is_empty() {
+            return self.analyst.finish(exchange, self.ends);
+        } else {
+            self.unnamed.push_back(exchange);
+        }
+        if let Some(oldest) = self.unnamed.pop_front() {
+            self.analyst.finish(oldest, self.ends);
+        }
+    }
+
+    /// Finishes what has waited since before `limit` (ns), and everything once nobody is awaited.
+    pub(super) fn name(&mut self, limit: u64) {
+        let awaited = self.ends.awaited();
+        while let Some(oldest) = self.unnamed.front() {
+            if awaited && oldest.since >= limit {
+                return;
+            }
+            if let Some(oldest) = self.unnamed.pop_front() {
+                self.analyst.finish(oldest, self.ends);
+            }
+        }
     }
 }
 
@@ -269,8 +292,12 @@ impl Exchanges for Receiver<'_> {
     }
 
     fn response(&mut self, pending: Pending, head: &ResponseHead<'_>) {
-        self.analyst
-            .finish(pending, Some(head.status), head.time, &self.ends);
+        self.over(Finished {
+            pending,
+            status: Some(head.status),
+            answered: head.time,
+            since: self.analyst.now,
+        });
     }
 
     fn unanswered(&mut self, pending: Pending, why: Unanswered) {
@@ -282,7 +309,12 @@ impl Exchanges for Receiver<'_> {
         if let Some(slot) = self.analyst.counters.unanswered.get_mut(index) {
             *slot += 1;
         }
-        self.analyst.finish(pending, None, 0, &self.ends);
+        self.over(Finished {
+            pending,
+            status: None,
+            answered: 0,
+            since: self.analyst.now,
+        });
     }
 
     fn anomaly(&mut self, cause: Anomaly) {

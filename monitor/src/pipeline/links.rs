@@ -6,16 +6,18 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use monitor_ebpf::{Open, open_flag};
 
-use super::analyst::Pending;
+use super::analyst::{Analyst, Pending, Receiver, Unnamed};
+use super::ends::Ends;
 use super::taps::Side;
 use super::turns::Turns;
-use crate::access::Endpoint;
-use crate::wire::Connection;
+use crate::wire::{Connection, Piece};
 
 const AF_UNIX: u16 = 1;
+/// Most addresses of this host that are remembered.
+const MOST_HOMES: usize = 4096;
 
 /// How the two ends of one connection find each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,15 +33,11 @@ enum Key {
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) wire: Connection<Pending>,
-    pub(super) client: Option<Endpoint>,
-    pub(super) server: Option<Endpoint>,
-    /// Sockets of this host that belong to it.
-    pub(super) taps: u8,
-    /// The server's address, as the client sees it.
-    pub(super) server_address: Option<SocketAddr>,
-    /// The client's address, as the server sees it.
-    pub(super) client_address: Option<SocketAddr>,
-    pub(super) unix_path: Option<Arc<str>>,
+    pub(super) ends: Ends,
+    /// Exchanges that wait for the other end's name.
+    pub(super) unnamed: Unnamed,
+    /// It is in the list of links that have such.
+    pub(super) listed: bool,
     /// Offsets are the same at both ends; else only the first end's bytes are used.
     pub(super) sequenced: bool,
     /// Socket that was there first.
@@ -58,15 +56,12 @@ pub(super) struct Link {
 }
 
 impl Link {
-    fn new(lead: u64, side: Option<Side>, bases: Option<(u32, u32)>) -> Self {
+    fn new(lead: u64, side: Option<Side>, bases: Option<(u32, u32)>, unix: bool) -> Self {
         Self {
             wire: Connection::new(bases),
-            client: None,
-            server: None,
-            taps: 1,
-            server_address: None,
-            client_address: None,
-            unix_path: None,
+            ends: Ends::new(unix),
+            unnamed: Unnamed::new(),
+            listed: false,
             sequenced: false,
             lead,
             lead_side: side,
@@ -79,21 +74,76 @@ impl Link {
         }
     }
 
-    /// Both ends, or a peer that can only be on this host.
-    pub(super) fn local(&self) -> bool {
-        self.taps > 1
-            || (self.client.is_some() && self.server.is_some())
-            || self.unix_path.is_some()
-            || self.lead_is_local()
+    /// The decoder, the pieces that wait, and who hears what the decoder says.
+    pub(super) fn parts<'a>(
+        &'a mut self,
+        analyst: &'a mut Analyst,
+    ) -> (&'a mut Connection<Pending>, &'a mut Turns, Receiver<'a>) {
+        let receiver = Receiver {
+            analyst,
+            ends: &self.ends,
+            unnamed: &mut self.unnamed,
+        };
+        (&mut self.wire, &mut self.turns, receiver)
     }
 
-    fn lead_is_local(&self) -> bool {
-        let address = self.server_address.or(self.client_address);
-        match (address, self.keys[0]) {
-            (Some(address), _) => address.ip().to_canonical().is_loopback(),
-            (None, Some(Key::Unix(_))) => true,
-            _ => false,
+    /// Feeds the decoder what has its turn, and what has waited since before `limit` (ns).
+    pub(super) fn pump(&mut self, analyst: &mut Analyst, limit: u64) {
+        let (wire, turns, mut receiver) = self.parts(analyst);
+        while let Some(kept) = turns.next(wire.in_flight(), limit) {
+            wire.feed(kept.piece(), &mut receiver);
         }
+    }
+
+    /// Feeds the decoder a piece, or keeps it until it has its turn. Whether it is the first that is kept.
+    pub(super) fn feed(&mut self, piece: &Piece<'_>, analyst: &mut Analyst) -> bool {
+        let both = self.ends.taps > 1 && self.sequenced && !self.wire.left_http();
+        let now = analyst.now;
+        let (wire, turns, mut receiver) = self.parts(analyst);
+        let mut first = false;
+        if both && turns.must_wait(piece, wire.in_flight()) {
+            if turns.full()
+                && let Some(oldest) = turns.next(wire.in_flight(), u64::MAX)
+            {
+                wire.feed(oldest.piece(), &mut receiver);
+            }
+            first = turns.is_empty();
+            turns.keep(piece, now);
+        } else {
+            wire.feed(*piece, &mut receiver);
+        }
+        while let Some(kept) = turns.next(wire.in_flight(), 0) {
+            wire.feed(kept.piece(), &mut receiver);
+        }
+        first
+    }
+
+    /// The decoder stops waiting for missing bytes.
+    pub(super) fn settle(&mut self, analyst: &mut Analyst) {
+        let (wire, _, mut receiver) = self.parts(analyst);
+        wire.settle(&mut receiver);
+    }
+
+    /// Finishes exchanges that waited for a name in vain since before `limit` (ns), or need not any more.
+    pub(super) fn name(&mut self, analyst: &mut Analyst, limit: u64) {
+        if !self.unnamed.is_empty() {
+            self.parts(analyst).2.name(limit);
+        }
+    }
+
+    /// Puts the link into the list of those with exchanges that wait for a name, once.
+    pub(super) fn list_unnamed(&mut self, index: u32, list: &mut Vec<u32>) {
+        if !self.listed && !self.unnamed.is_empty() {
+            self.listed = true;
+            list.push(index);
+        }
+    }
+
+    /// The connection is gone.
+    pub(super) fn close(&mut self, analyst: &mut Analyst) {
+        let (wire, _, mut receiver) = self.parts(analyst);
+        wire.close(&mut receiver);
+        receiver.name(u64::MAX);
     }
 }
 
@@ -104,6 +154,8 @@ pub(super) struct Links {
     free: Vec<u32>,
     by_key: HashMap<Key, u32>,
     live: usize,
+    /// Addresses at which sockets of this host were seen.
+    homes: HashSet<IpAddr>,
 }
 
 impl Links {
@@ -148,7 +200,7 @@ impl Links {
 
     /// A socket of which no open record came.
     pub(super) fn stray(&mut self, sock: u64) -> u32 {
-        self.insert(Link::new(sock, None, None))
+        self.insert(Link::new(sock, None, None, false))
     }
 
     /// Finds or makes the link of a new socket, and says which end the socket is.
@@ -184,7 +236,7 @@ impl Links {
         let index = match found {
             Some(index) => {
                 if let Some(link) = self.get_mut(index) {
-                    link.taps = 2;
+                    link.ends.tapped(2);
                     side = side.or(match link.lead_side {
                         Some(Side::Client) => Some(Side::Server),
                         Some(Side::Server) => Some(Side::Client),
@@ -193,24 +245,22 @@ impl Links {
                 }
                 index
             }
-            None => self.insert(Link::new(record.sock, side, bases)),
+            None => self.insert(Link::new(record.sock, side, bases, unix)),
         };
         let (local, remote) = addresses(record);
-        if let Some(link) = self.get_mut(index) {
+        if let Some(local) = local
+            && self.homes.len() < MOST_HOMES
+        {
+            self.homes.insert(local.ip());
+        }
+        if let Some(Some(link)) = self.slots.get_mut(index as usize) {
             link.sequenced = flags & open_flag::SEQUENCED != 0;
-            match side {
-                Some(Side::Server) => {
-                    link.client_address = link.client_address.or(remote);
-                    link.server_address = link.server_address.or(local);
-                }
-                // Until the side is known, the remote end is taken for the server.
-                Some(Side::Client) | None => {
-                    link.server_address = remote.or(link.server_address);
-                    link.client_address = local.or(link.client_address);
-                }
+            link.ends.address(side, local, remote);
+            if remote.is_some_and(|remote| self.homes.contains(&remote.ip())) {
+                link.ends.peer_is_here();
             }
-            if unix && link.unix_path.is_none() {
-                link.unix_path = unix_path(record);
+            if unix {
+                link.ends.unix_path(|| unix_path(record));
             }
             if link.keys[0].is_none() {
                 link.keys[0] = Some(own);
@@ -232,7 +282,7 @@ impl Links {
             (Some(a), Some(b)) => a == b,
             _ => true,
         };
-        link.taps == 1 && link.lead != record.sock && agree
+        link.ends.taps == 1 && link.lead != record.sock && agree
     }
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod analyst;
+mod ends;
 mod links;
 mod taps;
 
@@ -17,8 +18,8 @@ mod turns;
 use hashbrown::HashMap;
 use monitor_ebpf::{Close, Data, Open, close_flag, dir};
 
+use analyst::Analyst;
 pub use analyst::{ANOMALIES, Counters, Numbered};
-use analyst::{Analyst, Receiver};
 use links::{Link, Links};
 use taps::{Side, Tap, Turn, side_of};
 
@@ -98,6 +99,8 @@ struct State {
     unsettled: Vec<u32>,
     /// Links with bytes whose turn has not come.
     early: Vec<u32>,
+    /// Links with exchanges whose other end has no name yet.
+    unnamed: Vec<u32>,
     closes: Vec<(Close, u64)>,
     memory: usize,
 }
@@ -134,6 +137,7 @@ impl<S: Source> Pipeline<S> {
             waiting: Vec::new(),
             unsettled: Vec::new(),
             early: Vec::new(),
+            unnamed: Vec::new(),
             closes: Vec::new(),
             memory: 0,
         };
@@ -169,22 +173,6 @@ impl<S: Source> Pipeline<S> {
     }
 }
 
-/// Feeds what has its turn, and what has waited since before `limit` (ns).
-fn pump(link: &mut Link, receiver: &mut Receiver<'_>, limit: u64) {
-    while let Some(kept) = link.turns.next(link.wire.in_flight(), limit) {
-        link.wire.feed(kept.piece(), receiver);
-    }
-}
-
-/// Notes which process is at the tap's end of its link.
-fn name_end(link: &mut Link, tap: &Tap) {
-    match tap.side {
-        Some(Side::Client) => link.client.clone_from(&tap.endpoint),
-        Some(Side::Server) => link.server.clone_from(&tap.endpoint),
-        None => {}
-    }
-}
-
 impl State {
     fn event(&mut self, event: Event<'_>) {
         match event {
@@ -201,6 +189,7 @@ impl State {
     fn waits(&self) -> bool {
         !(self.waiting.is_empty()
             && self.early.is_empty()
+            && self.unnamed.is_empty()
             && self.unsettled.is_empty()
             && self.closes.is_empty())
     }
@@ -220,7 +209,8 @@ impl State {
         });
         if let Some(link) = self.links.get_mut(index) {
             link.last = self.pass;
-            name_end(link, &tap);
+            link.ends.name(tap.side, &tap.endpoint);
+            link.name(&mut self.analyst, 0);
         }
         self.taps.insert(record.sock, tap);
     }
@@ -287,11 +277,11 @@ impl State {
                 return;
             };
             tap.side = Some(side);
-            name_end(link, tap);
+            link.ends.name(tap.side, &tap.endpoint);
             if link.lead == record.sock {
                 link.lead_side = Some(side);
                 if side == Side::Server {
-                    std::mem::swap(&mut link.server_address, &mut link.client_address);
+                    link.ends.swap_addresses();
                 }
             }
         }
@@ -306,8 +296,9 @@ impl State {
                 pid: record.tgid,
                 workload,
             });
-            name_end(link, tap);
+            link.ends.name(tap.side, &tap.endpoint);
         }
+        link.name(&mut self.analyst, 0);
         if !link.sequenced && link.lead != record.sock {
             return;
         }
@@ -325,32 +316,20 @@ impl State {
             start: record.header.flags & monitor_ebpf::data_flag::START != 0,
         };
         let index = tap.connection;
-        let mut receiver = Receiver::new(&mut self.analyst, link);
-        let both = link.taps > 1 && link.sequenced && !link.wire.left_http();
-        if both && link.turns.must_wait(&piece, link.wire.in_flight()) {
-            if link.turns.full()
-                && let Some(oldest) = link.turns.next(link.wire.in_flight(), u64::MAX)
-            {
-                link.wire.feed(oldest.piece(), &mut receiver);
-            }
-            if link.turns.is_empty() {
-                self.early.push(index);
-            }
-            link.turns.keep(&piece, now);
-        } else {
-            link.wire.feed(piece, &mut receiver);
+        if link.feed(&piece, &mut self.analyst) {
+            self.early.push(index);
         }
-        pump(link, &mut receiver, 0);
         if link.wire.waiting() {
-            if link.taps > 1 && link.sequenced {
+            if link.ends.taps > 1 && link.sequenced {
                 if link.waits_since == 0 {
                     link.waits_since = now;
                     self.unsettled.push(index);
                 }
             } else {
-                link.wire.settle(&mut receiver);
+                link.settle(&mut self.analyst);
             }
         }
+        link.list_unnamed(index, &mut self.unnamed);
         let memory = link.wire.memory();
         self.memory = self.memory + memory - link.memory;
         link.memory = memory;
@@ -373,8 +352,8 @@ impl State {
                 continue;
             };
             // What still waits then has waited in vain: its other half was lost.
-            let mut receiver = Receiver::new(&mut self.analyst, link);
-            pump(link, &mut receiver, limit);
+            link.pump(&mut self.analyst, limit);
+            link.list_unnamed(index, &mut self.unnamed);
             if !link.turns.is_empty() {
                 self.early.push(index);
             }
@@ -390,10 +369,18 @@ impl State {
                     self.unsettled.push(index);
                     continue;
                 }
-                let mut receiver = Receiver::new(&mut self.analyst, link);
-                link.wire.settle(&mut receiver);
+                link.settle(&mut self.analyst);
+                link.list_unnamed(index, &mut self.unnamed);
             }
             link.waits_since = 0;
+        }
+        let unnamed = std::mem::take(&mut self.unnamed);
+        for index in unnamed {
+            if let Some(link) = self.links.get_mut(index) {
+                link.name(&mut self.analyst, limit);
+                link.listed = false;
+                link.list_unnamed(index, &mut self.unnamed);
+            }
         }
     }
 
@@ -423,11 +410,11 @@ impl State {
             let Some(link) = self.links.get_mut(index) else {
                 return false;
             };
-            let mut receiver = Receiver::new(&mut self.analyst, link);
             if gone {
-                link.taps = link.taps.saturating_sub(1);
-                if link.taps == 0 {
-                    link.wire.close(&mut receiver);
+                let left = link.ends.taps.saturating_sub(1);
+                link.ends.taps = left;
+                if left == 0 {
+                    link.close(&mut self.analyst);
                     self.memory -= link.memory;
                     self.links.remove(index);
                 }
@@ -436,7 +423,9 @@ impl State {
                     Some(Side::Server) => Dir::ToServer,
                     Some(Side::Client) | None => Dir::ToClient,
                 };
-                link.wire.end(ended, &mut receiver);
+                let (wire, _, mut receiver) = link.parts(&mut self.analyst);
+                wire.end(ended, &mut receiver);
+                link.list_unnamed(index, &mut self.unnamed);
             }
             false
         });
@@ -462,8 +451,7 @@ impl State {
             let Some(link) = self.links.get_mut(index) else {
                 continue;
             };
-            let mut receiver = Receiver::new(&mut self.analyst, link);
-            link.wire.close(&mut receiver);
+            link.close(&mut self.analyst);
             self.memory -= link.memory;
             self.links.remove(index);
             self.losses.evicted += 1;

@@ -400,3 +400,71 @@ fn requests_met_far_ahead_of_their_responses_wait_in_turn() {
     let durations: Vec<_> = accesses.iter().map(|access| access.duration_us).collect();
     assert_eq!(durations, [Some(1); EXCHANGES as usize]);
 }
+
+/// The same connection over the loopback interface.
+fn looped(made: Made) -> Made {
+    let Made::Open(mut record) = made else {
+        return made;
+    };
+    for address in [&mut record.local, &mut record.remote] {
+        address[12..].copy_from_slice(&[127, 0, 0, 1]);
+    }
+    Made::Open(record)
+}
+
+#[test]
+fn an_end_of_this_host_that_is_told_of_late_is_named() {
+    // The client was preempted when its send returned: its record comes after the exchange is over.
+    let served = vec![
+        looped(open(SERVER, 200)),
+        data(SERVER, 0, RX, 0, REQUEST, 2_000),
+        data(SERVER, 1, TX, 0, RESPONSE, 4_000),
+    ];
+    let late = vec![
+        looped(open(CLIENT, 100)),
+        data(CLIENT, 0, TX, 0, REQUEST, 1_000),
+    ];
+    let (accesses, _) = run(vec![served, Vec::new(), late]);
+    assert_eq!(accesses.len(), 1);
+    assert_eq!(accesses[0].role, Role::Both);
+    assert_eq!(accesses[0].client.as_ref().unwrap().pid, 100);
+    assert_eq!(accesses[0].status, Some(200));
+}
+
+#[test]
+fn an_end_of_this_host_that_is_never_told_of_is_waited_for_in_vain_but_not_for_ever() {
+    let (accesses, _) = run(vec![vec![
+        looped(open(SERVER, 200)),
+        data(SERVER, 0, RX, 0, REQUEST, 2_000),
+        data(SERVER, 1, TX, 0, RESPONSE, 4_000),
+    ]]);
+    assert_eq!(accesses.len(), 1);
+    assert_eq!(accesses[0].role, Role::Server);
+    assert!(accesses[0].client.is_none());
+}
+
+#[test]
+fn an_address_that_was_seen_at_this_host_is_waited_for_too() {
+    let far = |made: Made, ports: (u16, u16)| match made {
+        Made::Open(mut record) => {
+            let client = record.local_port == 40_000;
+            (record.local_port, record.remote_port) =
+                if client { ports } else { (ports.1, ports.0) };
+            record.sock += u64::from(ports.0);
+            Made::Open(record)
+        }
+        made => made,
+    };
+    let (accesses, _) = run(vec![
+        // Something else of the client's network namespace.
+        vec![far(open(CLIENT, 100), (50_000, 81))],
+        vec![
+            open(SERVER, 200),
+            data(SERVER, 0, RX, 0, REQUEST, 2_000),
+            data(SERVER, 1, TX, 0, RESPONSE, 4_000),
+        ],
+        vec![open(CLIENT, 100)],
+    ]);
+    assert_eq!(accesses.len(), 1);
+    assert_eq!(accesses[0].role, Role::Both);
+}
