@@ -20,6 +20,10 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         root("split::two_hundred_requests_byte_by_byte", byte_by_byte),
         root("split::pipelined_requests_pair_in_order", pipelined),
+        root(
+            "split::three_thousand_requests_pipelined_in_odd_pieces",
+            pipelined_without_end,
+        ),
         root("split::peeked_bytes_count_once", peeked),
         root("split::vectors_and_messages", vectors_and_messages),
         root("split::short_writes_and_would_block", short_writes),
@@ -247,6 +251,62 @@ fn vectors_and_messages() -> Result<()> {
 
 /// A sender that does not wait, with heads longer than its socket's buffer: most of its calls send a part or
 /// nothing. The reader takes small bites, and does not wait either.
+/// Nothing but requests, far more than one message's share of bytes, cut anywhere, answered while they
+/// come and by several in one call.
+fn pipelined_without_end() -> Result<()> {
+    const COUNT: usize = 3_000;
+    let daemon = Daemon::start()?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let host = listener.local_addr()?.to_string();
+    let server = std::thread::spawn(move || -> Result<()> {
+        let (mut stream, _) = listener.accept()?;
+        let (mut seen, mut tail, mut buffer) = (0, Vec::new(), [0; 50_000]);
+        while seen < COUNT {
+            let length = stream.read(&mut buffer)?;
+            ensure!(length > 0, "the client went after {seen} requests");
+            tail.extend_from_slice(&buffer[..length]);
+            let ends: Vec<usize> = tail
+                .windows(4)
+                .enumerate()
+                .filter(|(_, window)| *window == b"\r\n\r\n")
+                .map(|(at, _)| at + 4)
+                .collect();
+            stream.write_all(&ANSWER.repeat(ends.len()))?;
+            seen += ends.len();
+            tail.drain(..ends.last().copied().unwrap_or(0));
+        }
+        Ok(())
+    });
+    let mut watch = daemon.watch()?;
+    let mut stream = TcpStream::connect(&host)?;
+    let mut answers = stream.try_clone()?;
+    let reader = std::thread::spawn(move || -> Result<usize> {
+        let mut all = vec![0; COUNT * ANSWER.len()];
+        answers.read_exact(&mut all)?;
+        Ok(all.len())
+    });
+    let all: Vec<u8> = (0..COUNT)
+        .flat_map(|number| request(&format!("/endless/n{number}n"), &host, &[BEARER]))
+        .collect();
+    let (mut rest, mut turn) = (&all[..], 0);
+    while !rest.is_empty() {
+        // From one byte to more than a record of the ring holds.
+        let size = [1, 7_001, 13, 40_003, 997, 3][turn % 6].min(rest.len());
+        stream.write_all(&rest[..size])?;
+        rest = &rest[size..];
+        turn += 1;
+    }
+    for thread in [reader.join().map(|done| done.map(drop)), server.join()] {
+        thread.map_err(|_| anyhow::anyhow!("a thread of this test panicked"))??;
+    }
+    let accesses = watch.exactly(COUNT, &host)?;
+    for number in 0..COUNT {
+        let access = only(&accesses, &format!("/endless/n{number}n"))?;
+        ensure!(access.credential.is_some(), "credential of {access:#?}");
+    }
+    Ok(())
+}
+
 fn short_writes() -> Result<()> {
     const COUNT: usize = 100;
     let daemon = Daemon::start()?;

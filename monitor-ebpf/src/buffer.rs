@@ -30,28 +30,6 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
-    /// Address and usable size of segment `i`, when `left` bytes of the call remain.
-    #[inline(always)]
-    pub(crate) fn segment(&self, i: usize, left: u32) -> Option<(u64, u32)> {
-        if self.count == 0 {
-            return if i == 0 {
-                Some((self.base, left))
-            } else {
-                None
-            };
-        }
-        if i as u64 >= self.count {
-            return None;
-        }
-        let segment = self.read(i)?;
-        let size = if segment.length < u64::from(left) {
-            segment.length as u32
-        } else {
-            left
-        };
-        Some((segment.base, size))
-    }
-
     /// First eight bytes, zero where they cannot be read.
     #[inline(always)]
     pub(crate) fn peek(&self) -> u64 {
@@ -72,9 +50,11 @@ impl Buffers {
     }
 
     #[inline(always)]
-    fn read(&self, i: usize) -> Option<Segment> {
+    fn read(&self, i: u32) -> Option<Segment> {
         let mut out = Segment { base: 0, length: 0 };
-        let from = self.base.wrapping_add((i * size_of::<Segment>()) as u64);
+        let from = self
+            .base
+            .wrapping_add(u64::from(i) * size_of::<Segment>() as u64);
         // SAFETY: the helper writes 16 bytes of the stack variable or fails.
         let status = unsafe {
             helpers::bpf_probe_read_user((&raw mut out).cast(), 16, from as *const c_void)
@@ -94,6 +74,106 @@ impl Buffers {
         } else {
             Ok(Self { base, count })
         }
+    }
+}
+
+/// A number on the stack whose value the verifier forgets: it tracks what is stored at the first half of
+/// a word, and would walk a loop anew for each value that it can tell apart.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+pub(crate) struct Loose {
+    zero: u32,
+    value: u32,
+}
+
+impl Loose {
+    #[inline(always)]
+    pub(crate) fn new(value: u32) -> Self {
+        let mut loose = Self { zero: 0, value: 0 };
+        loose.set(value);
+        loose
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self) -> u32 {
+        // SAFETY: reads a field of self.
+        unsafe { core::ptr::read_volatile(&raw const self.value) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(&mut self, value: u32) {
+        // SAFETY: writes a field of self.
+        unsafe { core::ptr::write_volatile(&raw mut self.value, value) }
+    }
+}
+
+/// Where a walk over a call's buffers stands.
+#[derive(Clone, Copy)]
+pub(crate) struct Cursor {
+    buffers: Buffers,
+    /// User address of the next byte.
+    pub(crate) address: u64,
+    /// The next buffer of a vector.
+    index: Loose,
+    /// Bytes of the call to come.
+    left: Loose,
+    /// Bytes of this buffer to come.
+    here: Loose,
+}
+
+impl Cursor {
+    /// Stands in front of the first of `length` bytes.
+    #[inline(always)]
+    pub(crate) fn new(buffers: Buffers, length: u32) -> Self {
+        let single = buffers.count == 0;
+        Self {
+            buffers,
+            address: if single { buffers.base } else { 0 },
+            index: Loose::new(0),
+            left: Loose::new(length),
+            here: Loose::new(if single { length } else { 0 }),
+        }
+    }
+
+    /// Bytes of the call to come.
+    #[inline(always)]
+    pub(crate) fn left(&self) -> u32 {
+        self.left.get()
+    }
+
+    /// Bytes of this buffer to come.
+    #[inline(always)]
+    pub(crate) fn here(&self) -> u32 {
+        self.here.get()
+    }
+
+    /// Goes on to the next buffer; false when there is none.
+    #[inline(always)]
+    pub(crate) fn next(&mut self) -> bool {
+        let index = self.index.get();
+        if u64::from(index) >= self.buffers.count {
+            return false;
+        }
+        let Some(segment) = self.buffers.read(index) else {
+            return false;
+        };
+        self.index.set(index.wrapping_add(1));
+        self.address = segment.base;
+        let left = self.left();
+        self.here.set(if segment.length < u64::from(left) {
+            segment.length as u32
+        } else {
+            left
+        });
+        true
+    }
+
+    /// Steps over `bytes` ≤ `here`.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self, bytes: u32) {
+        self.address = self.address.wrapping_add(u64::from(bytes));
+        self.here.set(self.here().wrapping_sub(bytes));
+        self.left.set(self.left().wrapping_sub(bytes));
     }
 }
 

@@ -3,16 +3,19 @@
 //! Bias: a token of three capitals is taken for a method (SMTP's `EHLO` passes), because user space
 //! decides and a missed request costs more than a few needless bytes. Failure mode: a request whose
 //! method has lower-case letters, on a connection whose responses do not begin with `HTTP/1.` either,
-//! is taken for another protocol after [`MOST_MISSES_UNKNOWN`] messages and then only counted.
+//! is taken for another protocol after [`MOST_MISSES_UNKNOWN`] messages and then only counted. A
+//! connection that has spoken HTTP is left alone only when user space, which reads the messages, says
+//! so: odd-sized writes of pipelined requests look like anything from here.
 
-use monitor_ebpf::class;
+use monitor_ebpf::{advice as told, class};
 
-use crate::maps::{HEAD_DECIDED, SockState};
+use crate::maps::{HEAD_DECIDED, SockState, advice};
 
 /// Messages that do not look like HTTP before a connection that never did is left alone.
 const MOST_MISSES_UNKNOWN: u16 = 16;
-/// The same for a connection that has spoken HTTP (upgraded, or a duplex body).
-const MOST_MISSES_HTTP: u16 = 64;
+/// Misses after which user space is asked about a connection that has spoken HTTP (upgraded, or a duplex
+/// body).
+const MISSES_TO_ASK: u16 = 8;
 
 #[inline(always)]
 fn byte(head: u64, i: u32) -> u8 {
@@ -37,7 +40,7 @@ pub(crate) fn may_begin(head: u64) -> bool {
 #[inline(always)]
 pub(crate) fn observe(state: &mut SockState, w: usize, bytes: u64, valid: u32) {
     let have = state.head_len[w];
-    if have == HEAD_DECIDED {
+    if have == HEAD_DECIDED || state.class == class::HTTP2 {
         return;
     }
     let mask = if valid >= 8 {
@@ -59,24 +62,50 @@ pub(crate) fn observe(state: &mut SockState, w: usize, bytes: u64, valid: u32) {
     state.head_len[w] = HEAD_DECIDED;
     if may_begin(head) {
         state.misses = 0;
-        if head as u32 == u32::from_le_bytes(*b"PRI ") {
+        let method = head as u32;
+        if method == word(b"PRI ") {
             state.class = class::HTTP2;
+            return;
+        }
+        state.class = class::HTTP1;
+        if method == word(b"HTTP") {
+            // Answers to requests that came without end do the same.
+            state.heads[w] = state.heads[w ^ 1];
         } else {
-            state.class = class::HTTP1;
+            state.heads[w] = u8::from(
+                method == word(b"GET ")
+                    || method == word(b"HEAD")
+                    || method == word(b"DELE")
+                    || method == word(b"OPTI")
+                    || method == word(b"TRAC"),
+            );
+            state.tunnel = u8::from(method == word(b"CONN"));
         }
         return;
     }
-    if state.class == class::UNKNOWN && byte(head, 0) == 0x16 && byte(head, 1) == 3 {
-        state.class = class::TLS;
-        return;
-    }
     state.misses = state.misses.saturating_add(1);
-    let most = if state.class == class::HTTP1 {
-        MOST_MISSES_HTTP
-    } else {
-        MOST_MISSES_UNKNOWN
-    };
-    if state.misses >= most {
+    if state.class != class::HTTP1 {
+        if state.misses >= MOST_MISSES_UNKNOWN {
+            state.class = class::OTHER;
+        }
+    } else if state.misses >= MISSES_TO_ASK && advice(state.cookie) & told::LEAVE != 0 {
         state.class = class::OTHER;
     }
+}
+
+#[inline(always)]
+fn word(bytes: &[u8; 4]) -> u32 {
+    u32::from_le_bytes(*bytes)
+}
+
+/// Whether these bytes begin a TLS record.
+#[inline(always)]
+pub(crate) fn is_tls(head: u64) -> bool {
+    byte(head, 0).wrapping_sub(0x14) <= 3 && byte(head, 1) == 3 && byte(head, 2) <= 4
+}
+
+/// Whether these bytes begin a TLS handshake.
+#[inline(always)]
+pub(crate) fn is_handshake(head: u64) -> bool {
+    byte(head, 0) == 0x16 && byte(head, 1) == 3
 }

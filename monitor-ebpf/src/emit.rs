@@ -6,7 +6,7 @@ use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_NO_WAKEUP},
     helpers::generated as helpers,
 };
-use monitor_ebpf::{Data, Header, MESSAGE_BYTES, PAYLOAD_CLASSES, class, data_flag, kind, loss};
+use monitor_ebpf::{Data, Header, PAYLOAD_CLASSES, TLS_CLASSES, TlsData, data_flag, kind, loss};
 
 use crate::{
     classify,
@@ -25,45 +25,87 @@ pub(crate) struct Call {
     pub(crate) tgid: u32,
     /// Its image.
     pub(crate) exec_id: u32,
-    /// A message may begin with the call.
-    pub(crate) begins: bool,
 }
 
-/// Sends up one segment: `size` bytes at user address `address`, at `offset` of the stream. False when
-/// less went up than the message's share allows.
+/// A run of bytes in one buffer.
+pub(crate) struct Part {
+    /// A message may begin with it.
+    pub(crate) begins: bool,
+    /// In user memory.
+    pub(crate) address: u64,
+    /// Its length, as far as it is told of.
+    pub(crate) full: u32,
+    /// Position of its first byte in the stream.
+    pub(crate) offset: u32,
+    /// How many of its bytes are to go up.
+    pub(crate) want: u32,
+}
+
+/// Which part of which TLS record.
+pub(crate) struct Place {
+    pub(crate) record: u32,
+    pub(crate) at: u16,
+    pub(crate) length: u16,
+    pub(crate) outer: u8,
+    pub(crate) flags: u8,
+}
+
+/// Sends up clear-text bytes. False when fewer went up than were wanted.
 #[inline(always)]
-pub(crate) fn segment(
-    state: &mut SockState,
-    call: &Call,
-    begins: bool,
-    address: u64,
-    size: u32,
-    offset: u32,
-) -> bool {
-    let w = (call.way & 1) as usize;
-    let sent = state.sent[w];
-    if sent >= MESSAGE_BYTES {
-        count(loss::CAPPED_BYTES, u64::from(size));
-        return true;
+pub(crate) fn bytes(state: &mut SockState, call: &Call, part: &Part) -> bool {
+    let Some((mut record, want)) = begin(state, call, part) else {
+        return false;
+    };
+    const HEAD: usize = size_of::<Data>();
+    let written = if want <= PAYLOAD_CLASSES[0] as u32 {
+        record.write::<{ PAYLOAD_CLASSES[0] }, HEAD>(None)
+    } else if want <= PAYLOAD_CLASSES[1] as u32 {
+        record.write::<{ PAYLOAD_CLASSES[1] }, HEAD>(None)
+    } else if want <= PAYLOAD_CLASSES[2] as u32 {
+        record.write::<{ PAYLOAD_CLASSES[2] }, HEAD>(None)
+    } else {
+        record.write::<{ PAYLOAD_CLASSES[3] }, HEAD>(None)
+    };
+    written
+}
+
+/// Sends up bytes of a TLS record's body. False when fewer went up than were wanted.
+#[inline(always)]
+pub(crate) fn tls(state: &mut SockState, call: &Call, part: &Part, place: &Place) -> bool {
+    let Some((mut record, want)) = begin(state, call, part) else {
+        return false;
+    };
+    record.flags |= place.flags;
+    const HEAD: usize = size_of::<TlsData>();
+    if want <= TLS_CLASSES[0] as u32 {
+        record.write::<{ TLS_CLASSES[0] }, HEAD>(Some(place))
+    } else if want <= TLS_CLASSES[1] as u32 {
+        record.write::<{ TLS_CLASSES[1] }, HEAD>(Some(place))
+    } else if want <= TLS_CLASSES[2] as u32 {
+        record.write::<{ TLS_CLASSES[2] }, HEAD>(Some(place))
+    } else {
+        record.write::<{ TLS_CLASSES[3] }, HEAD>(Some(place))
     }
-    let mut want = MESSAGE_BYTES - sent;
-    if size < want {
-        want = size;
-    }
-    // A connection that has not spoken HTTP so far gets the smallest record.
-    if state.class == class::UNKNOWN && state.misses > 0 && want > PAYLOAD_CLASSES[0] as u32 {
-        want = PAYLOAD_CLASSES[0] as u32;
-    }
+}
+
+/// Finds the ring and how much of it the process may have.
+#[inline(always)]
+fn begin<'a>(
+    state: &'a mut SockState,
+    call: &'a Call,
+    part: &'a Part,
+) -> Option<(Record<'a>, u32)> {
+    let mut want = part.want;
     // SAFETY: no preconditions.
     let cpu = unsafe { helpers::bpf_get_smp_processor_id() } as u32;
     let Some(ring) = DATA.get(cpu) else {
         count(loss::DATA_RING, 1);
-        return false;
+        return None;
     };
     let ring: *mut c_void = core::ptr::from_ref(ring).cast_mut().cast();
     // SAFETY: the ring is a map.
     let used = unsafe { helpers::bpf_ringbuf_query(ring, u64::from(BPF_RB_AVAIL_DATA)) };
-    let mut flags = if begins { data_flag::START } else { 0 };
+    let mut flags = if part.begins { data_flag::START } else { 0 };
     match fairness::share(used, call.tgid, want) {
         Share::Full => {}
         Share::Short => {
@@ -75,68 +117,58 @@ pub(crate) fn segment(
         Share::Nothing => {
             // The number is used up: user space sees that a record is missing.
             state.seq = state.seq.wrapping_add(1);
-            return false;
+            return None;
         }
     }
-    state.sent[w] = sent + want;
     let record = Record {
         state,
         call,
         flags,
-        address,
-        size,
-        offset,
+        part,
         want,
         ring,
     };
-    if want <= PAYLOAD_CLASSES[0] as u32 {
-        record.write::<{ PAYLOAD_CLASSES[0] }>()
-    } else if want <= PAYLOAD_CLASSES[1] as u32 {
-        record.write::<{ PAYLOAD_CLASSES[1] }>()
-    } else if want <= PAYLOAD_CLASSES[2] as u32 {
-        record.write::<{ PAYLOAD_CLASSES[2] }>()
-    } else {
-        record.write::<{ PAYLOAD_CLASSES[3] }>()
-    }
+    Some((record, want))
 }
 
 struct Record<'a> {
     state: &'a mut SockState,
     call: &'a Call,
     flags: u8,
-    address: u64,
-    size: u32,
-    offset: u32,
+    part: &'a Part,
     want: u32,
     ring: *mut c_void,
 }
 
 impl Record<'_> {
     #[inline(always)]
-    fn write<const ROOM: usize>(self) -> bool {
-        let state = self.state;
+    fn write<const ROOM: usize, const HEAD: usize>(&mut self, place: Option<&Place>) -> bool {
+        let state = &mut *self.state;
         let seq = state.seq;
         state.seq = seq.wrapping_add(1);
         // SAFETY: the size is a constant; the pointer is checked before use and submitted on every
         // path after that.
         unsafe {
             let slot =
-                helpers::bpf_ringbuf_reserve(self.ring, (size_of::<Data>() + ROOM) as u64, 0)
-                    .cast::<u8>();
+                helpers::bpf_ringbuf_reserve(self.ring, (HEAD + ROOM) as u64, 0).cast::<u8>();
             if slot.is_null() {
                 count(loss::DATA_RING, 1);
                 return false;
             }
-            let payload = slot.add(size_of::<Data>());
+            let payload = slot.add(HEAD);
             let mut take = self.want;
             if take > ROOM as u32 {
                 take = ROOM as u32;
             }
             let mut flags = self.flags;
             let mut captured = take;
-            if read_user(payload, take, ROOM as u32, self.address) == 0 {
-                let first = core::ptr::read_volatile(payload.cast::<u64>());
-                classify::observe(state, (self.call.way & 1) as usize, first, take);
+            if take == 0 {
+                captured = 0;
+            } else if read_user(payload, take, ROOM as u32, self.part.address) == 0 {
+                if place.is_none() {
+                    let first = core::ptr::read_volatile(payload.cast::<u64>());
+                    classify::observe(state, (self.call.way & 1) as usize, first, take);
+                }
             } else {
                 flags |= data_flag::FAULT;
                 captured = 0;
@@ -149,7 +181,11 @@ impl Record<'_> {
             };
             slot.cast::<Data>().write(Data {
                 header: Header {
-                    kind: kind::DATA,
+                    kind: if place.is_some() {
+                        kind::TLS
+                    } else {
+                        kind::DATA
+                    },
                     dir: self.call.way,
                     class: state.class,
                     flags,
@@ -157,13 +193,20 @@ impl Record<'_> {
                 },
                 time,
                 sock: state.cookie,
-                off: self.offset,
-                full: self.size,
+                off: self.part.offset,
+                full: self.part.full,
                 seq,
                 tgid: self.call.tgid,
                 exec_id: self.call.exec_id,
                 pad: 0,
             });
+            if let Some(place) = place {
+                let tail = slot.add(size_of::<Data>());
+                tail.cast::<u32>().write(place.record);
+                tail.add(4).cast::<u16>().write(place.at);
+                tail.add(6).cast::<u16>().write(place.length);
+                tail.add(8).cast::<u64>().write(u64::from(place.outer));
+            }
             helpers::bpf_ringbuf_submit(slot.cast(), u64::from(BPF_RB_NO_WAKEUP));
             flags & (data_flag::FAULT | data_flag::SHED) == 0
         }
@@ -175,7 +218,7 @@ impl Record<'_> {
 /// # Safety
 /// `to` has `room` bytes.
 #[inline(always)]
-unsafe fn read_user(to: *mut u8, length: u32, room: u32, from: u64) -> i64 {
+pub(crate) unsafe fn read_user(to: *mut u8, length: u32, room: u32, from: u64) -> i64 {
     // SAFETY: the bound is checked where the verifier can see it: on the register that is passed.
     unsafe {
         let mut length = u64::from(length);

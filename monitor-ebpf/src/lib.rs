@@ -6,7 +6,7 @@
 #![no_std]
 
 /// Version of the layouts below. Changes with any of them.
-pub const ABI: u32 = 1;
+pub const ABI: u32 = 2;
 
 /// What a record is; first byte of its header.
 pub mod kind {
@@ -24,6 +24,8 @@ pub mod kind {
     pub const EXIT: u8 = 6;
     /// A control group was made ([`super::Cgroup`]).
     pub const CGROUP: u8 = 7;
+    /// Part of one TLS record of one direction of one socket ([`super::TlsData`]).
+    pub const TLS: u8 = 9;
 }
 
 /// Direction of bytes as the socket's owner sees it.
@@ -42,6 +44,8 @@ pub mod data_flag {
     pub const FAULT: u8 = 2;
     /// The bytes were cut short because the process or ring was over its share.
     pub const SHED: u8 = 4;
+    /// TLS on a connection whose beginning was not seen: records cannot be numbered.
+    pub const LATE: u8 = 8;
 }
 
 /// Bits of [`Open::flags`].
@@ -96,10 +100,12 @@ pub mod uncovered {
     pub const COMPAT: usize = 3;
     /// Any other system call.
     pub const OTHER: usize = 4;
+    /// QUIC: datagrams from or to UDP port 443.
+    pub const QUIC: usize = 5;
     /// Number of causes.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 6;
     /// Their names, in order.
-    pub const NAMES: [&str; COUNT] = ["io_uring", "sendfile", "mmsg", "compat", "other"];
+    pub const NAMES: [&str; COUNT] = ["io_uring", "sendfile", "mmsg", "compat", "other", "quic"];
 }
 
 /// Index into the per-CPU loss counters.
@@ -118,8 +124,10 @@ pub mod loss {
     pub const SHED_COUNT: u32 = 5;
     /// No socket state could be allocated.
     pub const STATE: u32 = 6;
+    /// Directions of TLS connections whose records could not be followed.
+    pub const TLS_FRAMING: u32 = 7;
     /// Number of counters.
-    pub const COUNT: u32 = 7;
+    pub const COUNT: u32 = 8;
     /// Their names, in order.
     pub const NAMES: [&str; COUNT as usize] = [
         "data_ring",
@@ -129,16 +137,29 @@ pub mod loss {
         "shed_short",
         "shed_count",
         "state",
+        "tls_framing",
     ];
 }
 
-/// Size classes of a data record's payload in bytes; with [`Data`] in front each is a power of two
-/// less the ring's own 8-byte header.
+/// Size classes of a data record's payload in bytes.
 pub const PAYLOAD_CLASSES: [usize; 4] = [184, 952, 4024, 16312];
+/// The same for a record with [`TlsData`] in front. The last holds any TLS record (RFC 5246 §6.2.3:
+/// 2¹⁴ + 2048 bytes; in practice 2¹⁴ + 256, RFC 8446 §5.2).
+pub const TLS_CLASSES: [usize; 4] = [184, 1592, 4024, 16664];
 /// Most bytes of one message that are sent up.
 pub const MESSAGE_BYTES: u32 = 16 * 1024;
-/// Most buffers of one vectored call that are walked.
-pub const MAX_SEGMENTS: usize = 8;
+/// Most steps over the buffers of one call: buffers, and parts of [`PAYLOAD_CLASSES`]' largest size.
+pub const MAX_STEPS: u32 = 64;
+/// Longest TLS record that is sent up whole, whatever the connection has sent before.
+pub const TLS_SHORT: u32 = 2048;
+
+/// Bits of what the monitor tells the programs about a socket.
+pub mod advice {
+    /// Nothing more of it is wanted.
+    pub const LEAVE: u32 = 1;
+    /// Every TLS record is wanted whole: messages can begin anywhere (HTTP/2).
+    pub const WHOLE: u32 = 2;
+}
 /// Room for a path in an [`Exec`] or [`Cgroup`] record, in bytes: at most half of it is used, the
 /// other half lets the verifier see that the last component fits.
 pub const PATH_BYTES: usize = 512;
@@ -185,6 +206,25 @@ pub struct Data {
     pub exec_id: u32,
     /// Reserved, zero.
     pub pad: u32,
+}
+
+/// Part of a TLS record; `data.header.len` bytes of its body follow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TlsData {
+    /// As for other bytes: `off` is the position of the first byte of this part in the stream, `full`
+    /// how many bytes of the record the call held from there.
+    pub data: Data,
+    /// Number of the record in its direction, from 0.
+    pub record: u32,
+    /// Where in the record's body this part begins.
+    pub at: u16,
+    /// Length of the body.
+    pub length: u16,
+    /// Content type (RFC 8446 §5.1).
+    pub outer: u8,
+    /// Reserved, zero.
+    pub pad: [u8; 7],
 }
 
 /// A socket seen for the first time.
@@ -513,16 +553,18 @@ const _: () = {
     assert!(size_of::<Settings>() == 40);
     assert!(size_of::<Header>() == 8);
     assert!(size_of::<Data>() == 48);
+    assert!(size_of::<TlsData>() == 64);
     assert!(size_of::<Open>() == 216);
     assert!(size_of::<Close>() == 56);
     assert!(size_of::<Exec>() == 560);
     assert!(size_of::<Fork>() == 48);
     assert!(size_of::<Exit>() == 32);
     assert!(size_of::<Cgroup>() == 528);
-    assert!(size_of::<ProcessCounters>() == 80);
+    assert!(size_of::<ProcessCounters>() == 88);
     let mut i = 0;
     while i < PAYLOAD_CLASSES.len() {
         assert!((PAYLOAD_CLASSES[i] + size_of::<Data>()).is_multiple_of(8));
+        assert!((TLS_CLASSES[i] + size_of::<TlsData>()).is_multiple_of(8));
         i += 1;
     }
 };

@@ -8,6 +8,7 @@
 
 mod buffer;
 mod classify;
+mod clear;
 mod connection;
 mod emit;
 mod fairness;
@@ -15,6 +16,7 @@ mod kernel;
 mod maps;
 mod process;
 mod socket;
+mod tls;
 
 use core::ffi::c_void;
 

@@ -107,8 +107,55 @@ pub(crate) struct SockState {
     pub(crate) head_len: [u8; 2],
     /// 1 when this end was not the first of its pair: its directions are the other way round.
     pub(crate) second: u8,
+    /// 1 while what a direction carries is requests whose methods have no body: all of it may be heads.
+    pub(crate) heads: [u8; 2],
+    /// 1 when the last request was CONNECT: what follows may be TLS.
+    pub(crate) tunnel: u8,
     /// Reserved, zero.
-    pub(crate) pad: [u8; 4],
+    pub(crate) pad: u8,
+}
+
+/// Where one direction of a TLS connection stands.
+#[repr(C)]
+pub(crate) struct TlsHalf {
+    /// Bytes of a record's header so far, lowest first.
+    pub(crate) head: u64,
+    /// Position in the stream.
+    pub(crate) pos: u32,
+    /// Bytes of the record's body to come.
+    pub(crate) left: u32,
+    /// Bytes of the body that are wanted.
+    pub(crate) want: u32,
+    /// Number of the record.
+    pub(crate) record: u32,
+    /// Bytes of long records that may still be sent up before the direction turns.
+    pub(crate) budget: u32,
+    /// Length of the body.
+    pub(crate) length: u16,
+    /// Bytes in `head`.
+    pub(crate) head_len: u8,
+    /// Content type.
+    pub(crate) outer: u8,
+    /// [`tls_flag`].
+    pub(crate) flags: u8,
+    /// Reserved, zero.
+    pub(crate) pad: [u8; 7],
+}
+
+/// Bits of [`TlsHalf::flags`].
+pub(crate) mod tls_flag {
+    /// `pos` means something.
+    pub(crate) const BEGUN: u8 = 1;
+    /// Where records begin is not known any more.
+    pub(crate) const LOST: u8 = 2;
+    /// Every record is wanted whole.
+    pub(crate) const WHOLE: u8 = 4;
+}
+
+/// What is kept per TLS connection.
+#[repr(C)]
+pub(crate) struct TlsState {
+    pub(crate) half: [TlsHalf; 2],
 }
 
 /// [`SockState::head_len`] of a message that needs no more bytes to be classified.
@@ -139,6 +186,17 @@ pub(crate) struct Bucket {
 
 #[btf_map]
 pub(crate) static SOCKS: SkStorage<SockState> = SkStorage::new();
+
+#[btf_map]
+pub(crate) static TLS: SkStorage<TlsState> = SkStorage::new();
+
+/// The TLS socket that each thread used last while its handshake was under way, by `pid_tgid`.
+#[btf_map]
+pub(crate) static LAST_TLS: LruHashMap<u64, u64, 8192> = LruHashMap::new();
+
+/// What the monitor has found out about a socket, by cookie ([`monitor_ebpf::advice`]).
+#[btf_map]
+pub(crate) static ADVICE: LruHashMap<u64, u32, 16384> = LruHashMap::new();
 
 /// One ring per CPU; the loader sets their number and puts the rings in.
 #[btf_map]
@@ -212,12 +270,42 @@ pub(crate) unsafe fn sock_state(sk: *const c_void) -> Option<&'static mut SockSt
 /// `sk` is a socket that the verifier trusts.
 #[inline(always)]
 pub(crate) unsafe fn sock_state_or_new(sk: *const c_void) -> Option<&'static mut SockState> {
-    const CREATE: u64 = aya_ebpf::bindings::BPF_LOCAL_STORAGE_GET_F_CREATE as u64;
     // SAFETY: as above.
     unsafe {
-        let map = (&raw const SOCKS).cast_mut().cast();
-        helpers::bpf_sk_storage_get(map, sk.cast_mut(), core::ptr::null_mut(), CREATE)
-            .cast::<SockState>()
-            .as_mut()
+        helpers::bpf_sk_storage_get(
+            (&raw const SOCKS).cast_mut().cast(),
+            sk.cast_mut(),
+            core::ptr::null_mut(),
+            CREATE,
+        )
+        .cast::<SockState>()
+        .as_mut()
     }
 }
+
+/// State of a TLS connection, made zeroed if there is none.
+///
+/// # Safety
+/// `sk` is a socket that the verifier trusts.
+#[inline(always)]
+pub(crate) unsafe fn tls_state(sk: *const c_void) -> *mut TlsState {
+    // SAFETY: as above.
+    unsafe {
+        helpers::bpf_sk_storage_get(
+            (&raw const TLS).cast_mut().cast(),
+            sk.cast_mut(),
+            core::ptr::null_mut(),
+            CREATE,
+        )
+        .cast()
+    }
+}
+
+/// What the monitor wants of a socket.
+#[inline(always)]
+pub(crate) fn advice(cookie: u64) -> u32 {
+    // SAFETY: the value is copied at once.
+    unsafe { ADVICE.get(cookie).copied().unwrap_or(0) }
+}
+
+const CREATE: u64 = aya_ebpf::bindings::BPF_LOCAL_STORAGE_GET_F_CREATE as u64;

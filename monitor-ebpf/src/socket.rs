@@ -3,20 +3,22 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated as helpers;
-use monitor_ebpf::{MAX_SEGMENTS, MESSAGE_BYTES, class, dir, loss, uncovered};
+use monitor_ebpf::{class, dir, loss, uncovered};
 
 use crate::{
-    buffer::{self, Buffers},
-    classify, connection, emit, fairness,
+    buffer, classify, clear, connection, emit, fairness,
     kernel::field,
-    maps::{SockState, count, sock_flag, sock_state, sock_state_or_new},
-    offset,
+    maps::{SockState, count, sock_flag, sock_state, sock_state_or_new, tls_state},
+    offset, tls,
 };
 
 const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const SOCK_STREAM: u16 = 1;
+const SOCK_DGRAM: u16 = 2;
+/// UDP port of HTTP/3.
+const QUIC_PORT: u16 = 443;
 const IPPROTO_TCP: u16 = 6;
 
 const MSG_OOB: i32 = 0x1;
@@ -47,6 +49,10 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
         )
     };
     if kind != SOCK_STREAM || !(family == AF_INET || family == AF_INET6 || family == AF_UNIX) {
+        if kind == SOCK_DGRAM && (family == AF_INET || family == AF_INET6) {
+            // SAFETY: sk is trusted.
+            unsafe { datagram(sk, result) };
+        }
         return;
     }
     // SAFETY: no preconditions; the task is trusted.
@@ -78,7 +84,7 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
     }
     if result == 0 {
         // Once: some programs go on reading at the end.
-        if way == dir::RX && state.class < class::TLS && state.flags & sock_flag::ENDED == 0 {
+        if way == dir::RX && state.class != class::OTHER && state.flags & sock_flag::ENDED == 0 {
             state.flags |= sock_flag::ENDED;
             connection::end_of_file(state);
         }
@@ -100,7 +106,7 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
         state.head[w] = 0;
         state.head_len[w] = 0;
     }
-    if state.class >= class::TLS {
+    if state.class == class::OTHER {
         return;
     }
     // Within one host the sender has told of these bytes already.
@@ -120,30 +126,52 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
             return;
         }
     };
-    let mut begins = turned;
-    if !turned && state.sent[w] >= MESSAGE_BYTES {
-        if !classify::may_begin(buffers.peek()) {
-            count(loss::CAPPED_BYTES, u64::from(length));
-            if way == dir::TX {
-                connection::sent_up(state, w, start.wrapping_add(length));
-            }
-            return;
-        }
-        state.sent[w] = 0;
-        state.head[w] = 0;
-        state.head_len[w] = 0;
-        begins = true;
-    }
-    // SAFETY: fields of the trusted current task.
-    let exec_id = unsafe { field::<u32>(task, offset!(task_self_exec_id)) };
     let call = emit::Call {
         way,
         tgid,
-        exec_id,
-        begins,
+        // SAFETY: fields of the trusted current task.
+        exec_id: unsafe { field::<u32>(task, offset!(task_self_exec_id)) },
     };
-    if send_up(state, &call, &buffers, start, length) && way == dir::TX {
-        connection::sent_up(state, w, start.wrapping_add(length));
+    if turned && (state.class == class::UNKNOWN || state.tunnel != 0) && length > 2 {
+        let head = buffers.peek();
+        if classify::is_handshake(head) {
+            state.class = class::TLS;
+        } else if state.class == class::UNKNOWN
+            && state.flags & sock_flag::FRESH == 0
+            && classify::is_tls(head)
+        {
+            return tls::late(state, &call, head, start, length);
+        }
+    }
+    if state.class == class::TLS {
+        // SAFETY: sk is trusted; the pointer is checked.
+        if let Some(tls) = unsafe { tls_state(sk).as_mut() } {
+            tls::on_io(tls, state, call, buffers, turned, start, length);
+        } else {
+            count(loss::STATE, 1);
+        }
+        return;
+    }
+    clear::on_io(state, call, buffers, turned, start, length);
+}
+
+/// Counts datagrams that can only be QUIC.
+///
+/// # Safety
+/// `sk` is the tracepoint's socket argument.
+#[inline(always)]
+unsafe fn datagram(sk: *const c_void, result: i32) {
+    // SAFETY: fields of the trusted socket.
+    let (local, remote) = unsafe {
+        (
+            field::<u16>(sk, offset!(skc_num)),
+            u16::from_be(field::<u16>(sk, offset!(skc_dport))),
+        )
+    };
+    if result > 0 && (local == QUIC_PORT || remote == QUIC_PORT) {
+        // SAFETY: no preconditions.
+        let tgid = (unsafe { helpers::bpf_get_current_pid_tgid() } >> 32) as u32;
+        fairness::uncovered(tgid, uncovered::QUIC, result as u64);
     }
 }
 
@@ -189,41 +217,4 @@ unsafe fn position(
     }
     state.next[w] = expected.wrapping_add(length);
     expected
-}
-
-/// Sends the call's bytes up, segment by segment, as far as the message's share goes; false when some
-/// of that could not be sent.
-#[inline(always)]
-fn send_up(
-    state: &mut SockState,
-    call: &emit::Call,
-    buffers: &Buffers,
-    start: u32,
-    length: u32,
-) -> bool {
-    let mut offset = start;
-    let mut left = length;
-    let mut begins = call.begins;
-    let mut all = true;
-    for i in 0..MAX_SEGMENTS {
-        if left == 0 {
-            return all;
-        }
-        let Some((address, size)) = buffers.segment(i, left) else {
-            break;
-        };
-        if size == 0 {
-            continue;
-        }
-        all &= emit::segment(state, call, begins, address, size, offset);
-        begins = false;
-        offset = offset.wrapping_add(size);
-        left = left.wrapping_sub(size);
-    }
-    if left > 0 {
-        // More segments than are walked: their bytes show as a gap in the offsets.
-        fairness::uncovered(call.tgid, uncovered::OTHER, u64::from(left));
-        return false;
-    }
-    all
 }

@@ -85,6 +85,8 @@ impl Source for Load {
         0
     }
 
+    fn advise(&mut self, _: u64, _: u32) {}
+
     fn counters(&mut self) -> SourceCounters {
         SourceCounters::default()
     }

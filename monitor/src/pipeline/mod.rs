@@ -16,7 +16,7 @@ pub mod thread;
 mod turns;
 
 use hashbrown::HashMap;
-use monitor_ebpf::{Close, Data, Open, close_flag, dir};
+use monitor_ebpf::{Close, Data, Open, advice, close_flag, dir};
 
 use analyst::Analyst;
 pub use analyst::{ANOMALIES, Counters, Numbered};
@@ -102,6 +102,8 @@ struct State {
     /// Links with exchanges whose other end has no name yet.
     unnamed: Vec<u32>,
     closes: Vec<(Close, u64)>,
+    /// What to tell the source about sockets.
+    advice: Vec<(u64, u32)>,
     memory: usize,
 }
 
@@ -139,6 +141,7 @@ impl<S: Source> Pipeline<S> {
             early: Vec::new(),
             unnamed: Vec::new(),
             closes: Vec::new(),
+            advice: Vec::new(),
             memory: 0,
         };
         Self { source, state }
@@ -167,6 +170,9 @@ impl<S: Source> Pipeline<S> {
             state.settle(limit);
             state.finish_closed(limit);
         }
+        for (sock, advice) in state.advice.drain(..) {
+            self.source.advise(sock, advice);
+        }
         state.keep_within_bounds();
         state.host.sweep(now);
         events
@@ -177,6 +183,7 @@ impl State {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Data(record, bytes) => self.data(record, bytes),
+            Event::Tls(..) => {}
             Event::Open(record) => self.open(record),
             Event::Close(record) => self.closes.push((*record, self.analyst.now)),
             Event::Exec(record) => self.host.exec(record),
@@ -316,6 +323,11 @@ impl State {
             start: record.header.flags & monitor_ebpf::data_flag::START != 0,
         };
         let index = tap.connection;
+        if link.wire.left_http() && !tap.left {
+            // What follows a CONNECT may be TLS, which comes in records of its own kind; this is not.
+            tap.left = true;
+            self.advice.push((record.sock, advice::LEAVE));
+        }
         if link.feed(&piece, &mut self.analyst) {
             self.early.push(index);
         }

@@ -37,6 +37,8 @@ pub(super) struct Tap {
     /// Process of the last record, resolved.
     pub(super) endpoint: Option<Endpoint>,
     pub(super) exec_id: u32,
+    /// The source was told that nothing more is wanted.
+    pub(super) left: bool,
     next: u32,
     held: Vec<Held>,
     held_bytes: usize,
@@ -60,6 +62,7 @@ impl Tap {
             side,
             endpoint: None,
             exec_id: 0,
+            left: false,
             next: 0,
             held: Vec::new(),
             held_bytes: 0,

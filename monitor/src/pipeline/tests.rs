@@ -44,6 +44,8 @@ impl Source for Script {
         self.lost
     }
 
+    fn advise(&mut self, _: u64, _: u32) {}
+
     fn counters(&mut self) -> SourceCounters {
         SourceCounters::default()
     }

@@ -5,13 +5,15 @@ pub mod btf;
 pub mod kernel;
 pub mod procfs;
 
-use monitor_ebpf::{Cgroup, Close, Data, Exec, Exit, Fork, Open};
+use monitor_ebpf::{Cgroup, Close, Data, Exec, Exit, Fork, Open, TlsData};
 
 /// One thing that happened on the host.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
     /// Bytes of a socket; the captured ones follow.
     Data(&'a Data, &'a [u8]),
+    /// Part of a TLS record of a socket; its bytes follow.
+    Tls(&'a TlsData, &'a [u8]),
     /// A socket was seen for the first time.
     Open(&'a Open),
     /// A socket closed, or its peer will send no more.
@@ -68,6 +70,9 @@ pub trait Source {
     /// How many records were lost or left out so far: while this stands still, a record that is missing
     /// is only late. Cheap.
     fn lost(&mut self) -> u64;
+
+    /// Says what is wanted of a socket from now on ([`monitor_ebpf::advice`]).
+    fn advise(&mut self, sock: u64, advice: u32);
 
     /// Losses so far.
     fn counters(&mut self) -> SourceCounters;

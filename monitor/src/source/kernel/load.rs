@@ -128,6 +128,7 @@ pub struct Kernel {
     _maps: Vec<MapData>,
     losses: PerCpuArray<MapData, u64>,
     processes: BpfHashMap<MapData, u32, Constants<ProcessCounters>>,
+    advice: BpfHashMap<MapData, u64, u32>,
     hooks: Vec<String>,
     malformed: u64,
     _programs: Ebpf,
@@ -278,6 +279,9 @@ impl Kernel {
         let processes = BpfHashMap::try_from(take(&mut programs, "PROCESSES")?)
             .map_err(|e| kernel_error("opening the process counters", &e))?;
 
+        let advice = BpfHashMap::try_from(take(&mut programs, "ADVICE")?)
+            .map_err(|e| kernel_error("opening the table of advice", &e))?;
+
         let btf = Btf::from_sys_fs().map_err(|e| kernel_error("reading the kernel's BTF", &e))?;
         let mut hooks = Vec::new();
         for (name, tracepoint) in PROGRAMS {
@@ -310,6 +314,7 @@ impl Kernel {
             _maps: maps,
             losses,
             processes,
+            advice,
             hooks,
             malformed: 0,
             _programs: programs,
@@ -387,6 +392,11 @@ impl Source for Kernel {
             .map(|which| self.loss(which))
             .iter()
             .sum()
+    }
+
+    fn advise(&mut self, sock: u64, advice: u32) {
+        // Its failure costs bytes that nobody wants, nothing else.
+        let _ = self.advice.insert(sock, advice, 0);
     }
 
     fn counters(&mut self) -> SourceCounters {

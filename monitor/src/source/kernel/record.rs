@@ -1,6 +1,6 @@
 //! Ring records as typed events.
 
-use monitor_ebpf::{Cgroup, Close, Data, Exec, Exit, Fork, Open, kind};
+use monitor_ebpf::{Cgroup, Close, Data, Exec, Exit, Fork, Open, TlsData, kind};
 
 use crate::source::Event;
 
@@ -11,6 +11,8 @@ use crate::source::Event;
 unsafe trait Plain: Copy {}
 // SAFETY: monitor-ebpf asserts the sizes; the fields are integers and byte arrays.
 unsafe impl Plain for Data {}
+// SAFETY: as above.
+unsafe impl Plain for TlsData {}
 // SAFETY: as above.
 unsafe impl Plain for Open {}
 // SAFETY: as above.
@@ -48,6 +50,16 @@ pub(super) fn dispatch(bytes: &[u8], sink: &mut dyn FnMut(Event<'_>)) -> bool {
                 return false;
             };
             sink(Event::Data(&record, payload));
+            true
+        }
+        Some(kind::TLS) => {
+            let Some((record, rest)) = read::<TlsData>(bytes) else {
+                return false;
+            };
+            let Some(payload) = rest.get(..record.data.header.len as usize) else {
+                return false;
+            };
+            sink(Event::Tls(&record, payload));
             true
         }
         Some(kind::OPEN) => whole::<Open>(bytes, |r| sink(Event::Open(r))),
