@@ -4,7 +4,8 @@ use core::ffi::c_void;
 
 use aya_ebpf::{bindings::BPF_RB_NO_WAKEUP, helpers::generated as helpers};
 use monitor_ebpf::{
-    Close, Header, NAME_BYTES, Open, class, close_flag, kind as record_kind, loss, open_flag,
+    Close, Header, NAME_BYTES, OPEN_BYTES, Open, class, close_flag, kind as record_kind, loss,
+    open_flag,
 };
 
 use crate::{
@@ -287,52 +288,78 @@ fn mapped(v4: [u8; 4]) -> [u8; 16] {
 /// Family and protocol come in one word: a kernel program's function has five arguments at most.
 #[inline(never)]
 fn open(sk: *const c_void, state: &SockState, tuple: &Tuple, kind: u32, tgid: u32) {
-    let (family, protocol) = ((kind >> 16) as u16, kind as u16);
-    let Some(mut slot) = CONTROL.reserve_untyped::<Open>(0) else {
-        return count(loss::CONTROL_RING, 1);
-    };
-    let record = slot.as_mut_ptr();
-    // SAFETY: the reservation has the size of the record; every field is written.
+    // SAFETY: reservations have the size that `write_open` is told; they are checked and submitted.
     unsafe {
-        let bytes = record.cast::<u64>();
-        for i in 0..size_of::<Open>() / 8 {
-            bytes.add(i).write_volatile(0);
-        }
-        let mut flags = 0;
-        if state.flags & sock_flag::FRESH != 0 {
-            flags |= open_flag::FRESH;
-        }
-        if state.flags & sock_flag::CLIENT != 0 {
-            flags |= open_flag::CLIENT;
-        }
-        if state.flags & sock_flag::SERVER != 0 {
-            flags |= open_flag::SERVER;
-        }
-        if state.flags & sock_flag::SEQUENCED != 0 {
-            flags |= open_flag::SEQUENCED;
-        }
-        let secret = setting!(secret);
-        let mut length = 0;
-        if family == AF_UNIX {
-            (*record).local_id = number(sk) ^ secret;
-            let peer = follow(sk, offset!(unix_peer));
-            if let Some(peer) = peer {
-                (*record).peer_id = number(peer) ^ secret;
+        if (kind >> 16) as u16 == AF_UNIX {
+            let slot = helpers::bpf_ringbuf_reserve(control(), size_of::<Open>() as u64, 0);
+            if slot.is_null() {
+                return count(loss::CONTROL_RING, 1);
             }
-            // A client's own end has no name; the end that accepted carries the listener's.
-            length = unix_name(sk, &raw mut (*record).path);
-            if length == 0
-                && let Some(peer) = peer
-            {
-                length = unix_name(peer, &raw mut (*record).path);
-            } else if length > 0 {
-                (*record).header.dir = 1;
+            let record = slot.cast::<Open>();
+            zero::<{ size_of::<Open>() / 4 }>(record);
+            write_open(record, sk, state, tuple, kind, tgid);
+            name_open(record, sk);
+            helpers::bpf_ringbuf_submit(slot, u64::from(BPF_RB_NO_WAKEUP));
+        } else {
+            let slot = helpers::bpf_ringbuf_reserve(control(), OPEN_BYTES as u64, 0);
+            if slot.is_null() {
+                return count(loss::CONTROL_RING, 1);
             }
+            let record = slot.cast::<Open>();
+            zero::<{ OPEN_BYTES / 4 }>(record);
+            write_open(record, sk, state, tuple, kind, tgid);
+            helpers::bpf_ringbuf_submit(slot, u64::from(BPF_RB_NO_WAKEUP));
         }
+    }
+}
+
+#[inline(always)]
+fn control() -> *mut c_void {
+    (&raw const CONTROL).cast_mut().cast()
+}
+
+/// # Safety
+/// `record` has room for `WORDS` words.
+#[inline(always)]
+unsafe fn zero<const WORDS: usize>(record: *mut Open) {
+    let words = record.cast::<u32>();
+    for i in 0..WORDS {
+        // SAFETY: by contract.
+        unsafe { words.add(i).write_volatile(0) };
+    }
+}
+
+/// Writes all but the unix part.
+///
+/// # Safety
+/// `record` has room for [`OPEN_BYTES`]; `sk` is trusted.
+#[inline(always)]
+unsafe fn write_open(
+    record: *mut Open,
+    sk: *const c_void,
+    state: &SockState,
+    tuple: &Tuple,
+    kind: u32,
+    tgid: u32,
+) {
+    let mut flags = 0;
+    if state.flags & sock_flag::FRESH != 0 {
+        flags |= open_flag::FRESH;
+    }
+    if state.flags & sock_flag::CLIENT != 0 {
+        flags |= open_flag::CLIENT;
+    }
+    if state.flags & sock_flag::SERVER != 0 {
+        flags |= open_flag::SERVER;
+    }
+    if state.flags & sock_flag::SEQUENCED != 0 {
+        flags |= open_flag::SEQUENCED;
+    }
+    // SAFETY: by contract.
+    unsafe {
         (*record).header.kind = record_kind::OPEN;
         (*record).header.class = class::UNKNOWN;
         (*record).header.flags = flags;
-        (*record).header.len = length;
         (*record).time = helpers::bpf_ktime_get_ns();
         (*record).sock = state.cookie;
         (*record).cgroup = helpers::bpf_get_current_cgroup_id();
@@ -342,16 +369,42 @@ fn open(sk: *const c_void, state: &SockState, tuple: &Tuple, kind: u32, tgid: u3
         (*record).tgid = tgid;
         let task: *const c_void = helpers::bpf_get_current_task_btf().cast();
         (*record).exec_id = field::<u32>(task, offset!(task_self_exec_id));
-        (*record).family = family;
+        (*record).family = (kind >> 16) as u16;
         (*record).local_port = tuple.local_port;
         (*record).remote_port = tuple.remote_port;
-        (*record).protocol = protocol;
+        (*record).protocol = kind as u16;
         (*record).local = tuple.local;
         (*record).remote = tuple.remote;
         (*record).tx_base = state.base[0];
         (*record).rx_base = state.base[1];
     }
-    slot.submit(u64::from(BPF_RB_NO_WAKEUP));
+}
+
+/// Writes who a unix socket is, and where it leads.
+///
+/// # Safety
+/// `record` has room for an [`Open`]; `sk` is trusted.
+#[inline(always)]
+unsafe fn name_open(record: *mut Open, sk: *const c_void) {
+    let secret = setting!(secret);
+    // SAFETY: by contract.
+    unsafe {
+        (*record).local_id = number(sk) ^ secret;
+        let peer = follow(sk, offset!(unix_peer));
+        if let Some(peer) = peer {
+            (*record).peer_id = number(peer) ^ secret;
+        }
+        // A client's own end has no name; the end that accepted carries the listener's.
+        let mut length = unix_name(sk, &raw mut (*record).path);
+        if length == 0
+            && let Some(peer) = peer
+        {
+            length = unix_name(peer, &raw mut (*record).path);
+        } else if length > 0 {
+            (*record).header.dir = 1;
+        }
+        (*record).header.len = length;
+    }
 }
 
 /// A kernel address as a number: the verifier allows no arithmetic on the pointer itself.

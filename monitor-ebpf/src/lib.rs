@@ -165,6 +165,8 @@ pub mod advice {
 pub const PATH_BYTES: usize = 512;
 /// Longest unix-socket path, in bytes (`sun_path`, unix(7)).
 pub const NAME_BYTES: usize = 108;
+/// Length of an [`Open`] record without a path.
+pub const OPEN_BYTES: usize = 108;
 /// Most path components that are walked at exec.
 pub const PATH_COMPONENTS: usize = 32;
 
@@ -263,10 +265,11 @@ pub struct Open {
     pub tx_base: u32,
     /// First offset of what this end receives.
     pub rx_base: u32,
-    /// Unix path (of the listening side), as bound; an abstract name begins with a zero byte.
-    pub path: [u8; NAME_BYTES],
     /// `self_exec_id` of the process' image.
     pub exec_id: u32,
+    /// Unix path (of the listening side), as bound; an abstract name begins with a zero byte. The records
+    /// of other sockets end before it.
+    pub path: [u8; NAME_BYTES],
 }
 
 /// A socket that closed, or whose peer will send no more.
@@ -555,6 +558,7 @@ const _: () = {
     assert!(size_of::<Data>() == 48);
     assert!(size_of::<TlsData>() == 64);
     assert!(size_of::<Open>() == 216);
+    assert!(core::mem::offset_of!(Open, path) == OPEN_BYTES);
     assert!(size_of::<Close>() == 56);
     assert!(size_of::<Exec>() == 560);
     assert!(size_of::<Fork>() == 48);

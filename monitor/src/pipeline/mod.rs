@@ -47,7 +47,8 @@ pub struct Limits {
     pub connection_memory: usize,
     /// Connections followed at a time.
     pub connections: usize,
-    /// Events taken from the source in one pass.
+    /// Events taken from the source in one pass: few enough that the control ring, which is emptied
+    /// between passes, cannot fill meanwhile.
     pub events_per_pass: usize,
 }
 
@@ -56,7 +57,7 @@ impl Default for Limits {
         Self {
             connection_memory: 32 << 20,
             connections: 65_536,
-            events_per_pass: 65_536,
+            events_per_pass: 8_192,
         }
     }
 }

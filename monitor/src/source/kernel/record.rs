@@ -1,6 +1,6 @@
 //! Ring records as typed events.
 
-use monitor_ebpf::{Cgroup, Close, Data, Exec, Exit, Fork, Open, TlsData, kind};
+use monitor_ebpf::{Cgroup, Close, Data, Exec, Exit, Fork, OPEN_BYTES, Open, TlsData, kind};
 
 use crate::source::Event;
 
@@ -62,7 +62,19 @@ pub(super) fn dispatch(bytes: &[u8], sink: &mut dyn FnMut(Event<'_>)) -> bool {
             sink(Event::Tls(&record, payload));
             true
         }
-        Some(kind::OPEN) => whole::<Open>(bytes, |r| sink(Event::Open(r))),
+        Some(kind::OPEN) => {
+            // Without a path the record is shorter: what is missing is zero.
+            let mut padded = [0; size_of::<Open>()];
+            let given = bytes.len().min(padded.len());
+            let (Some(room), Some(given)) = (padded.get_mut(..given), bytes.get(..given)) else {
+                return false;
+            };
+            if given.len() < OPEN_BYTES {
+                return false;
+            }
+            room.copy_from_slice(given);
+            whole::<Open>(&padded, |r| sink(Event::Open(r)))
+        }
         Some(kind::CLOSE) => whole::<Close>(bytes, |r| sink(Event::Close(r))),
         Some(kind::EXEC) => whole::<Exec>(bytes, |r| sink(Event::Exec(r))),
         Some(kind::FORK) => whole::<Fork>(bytes, |r| sink(Event::Fork(r))),
