@@ -146,7 +146,7 @@ pub mod key_source {
     pub const OPENSSL: u8 = 1;
     /// Go: `crypto/tls.(*Config).writeKeyLog`.
     pub const GO: u8 = 2;
-    /// GnuTLS: `_gnutls_prf_raw`, `gnutls_hkdf_expand`.
+    /// GnuTLS: `_gnutls_prf_raw`, libnettle's `nettle_hkdf_expand`.
     pub const GNUTLS: u8 = 3;
     /// BoringSSL, aws-lc: `HKDF_expand`, `CRYPTO_tls1_prf`.
     pub const BORINGSSL: u8 = 4;

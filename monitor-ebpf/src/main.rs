@@ -90,7 +90,7 @@ fn gnutls_prf(ctx: ProbeContext) -> u32 {
 }
 
 #[uprobe(sleepable)]
-fn gnutls_expand(ctx: ProbeContext) -> u32 {
+fn nettle_hkdf(ctx: ProbeContext) -> u32 {
     keys::gnutls::expand(&ctx);
     0
 }

@@ -183,6 +183,10 @@ pub(crate) static KEYS_PUT: Array<u64, 1, { BPF_F_MMAPABLE as usize }> = Array::
 #[btf_map]
 pub(crate) static LABELS: LruHashMap<crate::keys::Output, u32, 4096> = LruHashMap::new();
 
+/// Secrets under derivation by GnuTLS, by `pid_tgid`.
+#[btf_map]
+pub(crate) static PENDING: LruHashMap<u64, crate::keys::gnutls::Pending, 4096> = LruHashMap::new();
+
 /// TLS socket that a thread used last: cookie by `pid_tgid`.
 #[btf_map]
 pub(crate) static LAST_TLS: LruHashMap<u64, u64, 8192> = LruHashMap::new();

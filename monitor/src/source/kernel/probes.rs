@@ -24,8 +24,8 @@ pub enum Hook {
     OpensslKdf,
     /// GnuTLS, TLS 1.2: `_gnutls_prf_raw`.
     GnutlsPrf,
-    /// GnuTLS, TLS 1.3: `gnutls_hkdf_expand`.
-    GnutlsExpand,
+    /// GnuTLS, TLS 1.3: libnettle's `nettle_hkdf_expand`.
+    NettleHkdf,
     /// BoringSSL and aws-lc, TLS 1.3: `HKDF_expand`.
     HkdfExpand,
     /// BoringSSL and aws-lc, TLS 1.2: `CRYPTO_tls1_prf`.
@@ -39,7 +39,7 @@ impl Hook {
     pub const ALL: [Self; 6] = [
         Self::OpensslKdf,
         Self::GnutlsPrf,
-        Self::GnutlsExpand,
+        Self::NettleHkdf,
         Self::HkdfExpand,
         Self::Tls1Prf,
         Self::GoKeyLog,
@@ -51,7 +51,7 @@ impl Hook {
         match self {
             Self::OpensslKdf => "EVP_KDF_derive",
             Self::GnutlsPrf => "_gnutls_prf_raw",
-            Self::GnutlsExpand => "gnutls_hkdf_expand",
+            Self::NettleHkdf => "nettle_hkdf_expand",
             Self::HkdfExpand => "HKDF_expand",
             Self::Tls1Prf => "CRYPTO_tls1_prf",
             Self::GoKeyLog => "crypto/tls.(*Config).writeKeyLog",
@@ -63,7 +63,7 @@ impl Hook {
         match self {
             Self::OpensslKdf => "openssl_kdf",
             Self::GnutlsPrf => "gnutls_prf",
-            Self::GnutlsExpand => "gnutls_expand",
+            Self::NettleHkdf => "nettle_hkdf",
             Self::HkdfExpand => "hkdf_expand",
             Self::Tls1Prf => "tls1_prf",
             Self::GoKeyLog => "go_key_log",
