@@ -119,10 +119,20 @@ fn read_text(from: u64, length: u64) -> Option<[u64; 2]> {
     if read { Some(out) } else { None }
 }
 
-/// Whether a label of this many bytes (without the prefix `tls13 `) can be one of interest.
+/// Whether this is the label under which TLS 1.2 derives keys.
 #[inline(always)]
-fn label_length(length: u64) -> bool {
-    length == 3 || length == 11 || length == 12
+fn is_key_expansion(label: u64, length: u64) -> bool {
+    const KEY_EXPANSION: [u64; 2] = words(b"key expansion");
+    if length != 13 {
+        return false;
+    }
+    match read_text(label, length) {
+        Some(text) => text[0] == KEY_EXPANSION[0] && text[1] == KEY_EXPANSION[1],
+        None => {
+            count(loss::KEY_FAULT, 1);
+            false
+        }
+    }
 }
 
 /// Reads the label of a derivation of TLS 1.3, `length` bytes without its prefix.
@@ -135,7 +145,7 @@ fn step(label: u64, length: u64) -> Step {
     const CLIENT_TRAFFIC: [u64; 2] = words(b"c ap traffic");
     const SERVER_TRAFFIC: [u64; 2] = words(b"s ap traffic");
     const UPDATED: [u64; 2] = words(b"traffic upd");
-    if !label_length(length) {
+    if length != 3 && length != 11 && length != 12 {
         return Step::Other;
     }
     let Some(text) = read_text(label, length) else {

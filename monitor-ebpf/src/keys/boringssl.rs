@@ -10,10 +10,8 @@
 use aya_ebpf::programs::ProbeContext;
 use monitor_ebpf::{key_label, key_source};
 
-use super::{Found, on_step, read_text, registers, send, step_of_info, words};
+use super::{Found, is_key_expansion, on_step, registers, send, step_of_info};
 
-const KEY_EXPANSION: [u64; 2] = words(b"key expansion");
-const KEY_EXPANSION_BYTES: u64 = 13;
 const RANDOM: u64 = 32;
 
 #[inline(always)]
@@ -41,12 +39,8 @@ pub(crate) fn prf(ctx: &ProbeContext) {
     ) else {
         return;
     };
-    if label_size != KEY_EXPANSION_BYTES {
+    if !is_key_expansion(label, label_size) {
         return;
-    }
-    match read_text(label, label_size) {
-        Some(text) if text[0] == KEY_EXPANSION[0] && text[1] == KEY_EXPANSION[1] => {}
-        _ => return,
     }
     let (Some(first), Some(first_size), Some(second), Some(second_size)) = (
         registers::argument::<7>(ctx),

@@ -12,11 +12,9 @@
 use aya_ebpf::{helpers::generated as helpers, programs::ProbeContext};
 use monitor_ebpf::{key_label, key_source};
 
-use super::{Found, LABEL_UPDATED, Step, read_text, registers, send, step_of_info, words};
+use super::{Found, LABEL_UPDATED, Step, is_key_expansion, registers, send, step_of_info};
 use crate::maps::PENDING;
 
-const KEY_EXPANSION: [u64; 2] = words(b"key expansion");
-const KEY_EXPANSION_BYTES: u64 = 13;
 const RANDOM: u64 = 32;
 
 #[inline(always)]
@@ -30,12 +28,8 @@ pub(crate) fn prf(ctx: &ProbeContext) {
     ) else {
         return;
     };
-    if label_size != KEY_EXPANSION_BYTES || seed_size != 2 * RANDOM {
+    if seed_size != 2 * RANDOM || !is_key_expansion(label, label_size) {
         return;
-    }
-    match read_text(label, label_size) {
-        Some(text) if text[0] == KEY_EXPANSION[0] && text[1] == KEY_EXPANSION[1] => {}
-        _ => return,
     }
     let Some(seed) = registers::argument::<6>(ctx) else {
         return;

@@ -5,18 +5,14 @@
 //! random, client random) for `TLS1-PRF`; only that of the seeds is relied on.
 
 use aya_ebpf::programs::ProbeContext;
-use monitor_ebpf::{key_label, key_source};
+use monitor_ebpf::{SECRET_BYTES, key_label, key_source};
 
-use super::{
-    Found, Step, label_length, on_step, read_text, read_user, read_word, send, step, words,
-};
+use super::{Found, is_key_expansion, on_step, read_user, read_word, send, step, words};
 
 /// Most parameters that are looked at; libssl passes seven and an end.
 const MOST: u64 = 8;
 /// `OSSL_PARAM_OCTET_STRING`.
 const OCTETS: u32 = 5;
-const KEY_EXPANSION: [u64; 2] = words(b"key expansion");
-const KEY_EXPANSION_BYTES: u64 = 13;
 const RANDOM: u64 = 32;
 
 /// `OSSL_PARAM`, less its last field.
@@ -43,36 +39,39 @@ fn named(name: u64, other: &[u8]) -> bool {
 }
 
 #[inline(always)]
+fn read_param(from: u64) -> Option<Param> {
+    let mut param = Param {
+        name: 0,
+        data_type: 0,
+        pad: 0,
+        data: 0,
+        size: 0,
+    };
+    let bytes = size_of::<Param>() as u64;
+    // SAFETY: the variable has that many bytes.
+    let read = unsafe { read_user((&raw mut param).cast(), bytes, bytes, from) };
+    if read && param.name != 0 {
+        Some(param)
+    } else {
+        None
+    }
+}
+
+#[inline(always)]
 pub(crate) fn derive(ctx: &ProbeContext) {
     let (Some(out), Some(params)) = (ctx.arg::<u64>(1), ctx.arg::<u64>(3)) else {
         return;
     };
-    let mut what = Step::Other;
     let (mut secret, mut length) = (0, 0);
-    // Seeds of a key expansion seen so far, its label among them.
-    let mut seeds = 0_u32;
-    let mut randoms = [0_u64; 2];
+    let (mut label, mut label_size) = (0, 0);
+    let mut seed = 0;
+    // What is found is looked at afterwards: the verifier walks every way through a loop.
     for i in 0..MOST {
-        let mut param = Param {
-            name: 0,
-            data_type: 0,
-            pad: 0,
-            data: 0,
-            size: 0,
-        };
         let from = params.wrapping_add(i * PARAM_BYTES);
-        let bytes = size_of::<Param>() as u64;
-        // SAFETY: the variable has that many bytes.
-        if !unsafe { read_user((&raw mut param).cast(), bytes, bytes, from) } || param.name == 0 {
-            break;
-        }
-        let size = param.size;
-        // Names are read only where type and size fit: most parameters end here.
-        if param.data_type != OCTETS
-            || !(label_length(size)
-                || size == KEY_EXPANSION_BYTES
-                || (size >= RANDOM && size <= 64))
-        {
+        let Some(param) = read_param(from) else {
+            return;
+        };
+        if param.data_type != OCTETS || param.size > SECRET_BYTES as u64 {
             continue;
         }
         let Some(name) = read_word(param.name) else {
@@ -80,41 +79,45 @@ pub(crate) fn derive(ctx: &ProbeContext) {
         };
         if named(name, b"key") || named(name, b"secret") {
             secret = param.data;
-            length = size;
+            length = param.size;
         } else if named(name, b"label") {
-            what = step(param.data, size);
-            if what == Step::Other {
-                return;
-            }
+            label = param.data;
+            label_size = param.size;
         } else if named(name, b"seed") {
-            if seeds == 0 {
-                if size != KEY_EXPANSION_BYTES {
-                    return;
-                }
-                match read_text(param.data, size) {
-                    Some(text) if text[0] == KEY_EXPANSION[0] && text[1] == KEY_EXPANSION[1] => {}
-                    _ => return,
-                }
-            } else if size != RANDOM {
-                return;
-            } else if seeds == 1 {
-                randoms[0] = param.data;
-            } else if seeds == 2 {
-                randoms[1] = param.data;
-            }
-            seeds += 1;
+            // The first of them is the label.
+            label = param.data;
+            label_size = param.size;
+            seed = from;
+        }
+        if secret != 0 && label != 0 {
+            break;
         }
     }
-    if seeds == 3 {
-        send(&Found {
-            source: key_source::OPENSSL,
-            label: key_label::MASTER,
-            length: length as u32,
-            secret,
-            client_random: randoms[1],
-            server_random: randoms[0],
-        });
-    } else if seeds == 0 {
-        on_step(what, key_source::OPENSSL, secret, length, out);
+    if secret == 0 || label == 0 {
+        return;
     }
+    if seed == 0 {
+        let what = step(label, label_size);
+        return on_step(what, key_source::OPENSSL, secret, length, out);
+    }
+    if !is_key_expansion(label, label_size) {
+        return;
+    }
+    let (Some(server), Some(client)) = (
+        read_param(seed.wrapping_add(PARAM_BYTES)),
+        read_param(seed.wrapping_add(2 * PARAM_BYTES)),
+    ) else {
+        return;
+    };
+    if server.size != RANDOM || client.size != RANDOM {
+        return;
+    }
+    send(&Found {
+        source: key_source::OPENSSL,
+        label: key_label::MASTER,
+        length: length as u32,
+        secret,
+        client_random: client.data,
+        server_random: server.data,
+    });
 }
