@@ -3,6 +3,7 @@
 mod bad_input;
 mod clients;
 mod flood;
+mod keys;
 mod lifecycle;
 mod netns;
 mod policy;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         systemd::trials(),
         clients::trials(),
         unix::trials(),
+        keys::trials(),
         netns::trials(),
         remote::trials(),
         split::trials(),

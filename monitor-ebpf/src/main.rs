@@ -13,6 +13,7 @@ mod connection;
 mod emit;
 mod fairness;
 mod kernel;
+mod keys;
 mod maps;
 mod process;
 mod socket;
@@ -20,7 +21,10 @@ mod tls;
 
 use core::ffi::c_void;
 
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    macros::{btf_tracepoint, uprobe},
+    programs::{BtfTracePointContext, ProbeContext},
+};
 use monitor_ebpf::dir;
 
 #[btf_tracepoint(function = "sock_send_length")]
@@ -69,6 +73,45 @@ fn process_exit(ctx: BtfTracePointContext) -> i32 {
 fn cgroup_made(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: arguments 0 and 1 are the control group and its path.
     unsafe { process::on_cgroup(ctx.arg::<*const c_void>(0), ctx.arg::<*const c_void>(1)) };
+    0
+}
+
+// The probes of TLS libraries are sleepable: what they read may not be in memory yet (a label that no
+// process has looked at so far), and can be brought in.
+
+#[uprobe(sleepable)]
+fn openssl_kdf(ctx: ProbeContext) -> u32 {
+    keys::openssl::derive(&ctx);
+    0
+}
+
+#[uprobe(sleepable)]
+fn gnutls_prf(ctx: ProbeContext) -> u32 {
+    keys::gnutls::prf(&ctx);
+    0
+}
+
+#[uprobe(sleepable)]
+fn nettle_hkdf(ctx: ProbeContext) -> u32 {
+    keys::gnutls::expand(&ctx);
+    0
+}
+
+#[uprobe(sleepable)]
+fn hkdf_expand(ctx: ProbeContext) -> u32 {
+    keys::boringssl::expand(&ctx);
+    0
+}
+
+#[uprobe(sleepable)]
+fn tls1_prf(ctx: ProbeContext) -> u32 {
+    keys::boringssl::prf(&ctx);
+    0
+}
+
+#[uprobe(sleepable)]
+fn go_key_log(ctx: ProbeContext) -> u32 {
+    keys::go::write_key_log(&ctx);
     0
 }
 

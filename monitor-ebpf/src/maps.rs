@@ -3,11 +3,12 @@
 use core::{ffi::c_void, mem::MaybeUninit};
 
 use aya_ebpf::{
-    btf_maps::{ArrayOfMaps, LruHashMap, PerCpuArray, RingBuf, SkStorage},
+    bindings::BPF_F_MMAPABLE,
+    btf_maps::{Array, ArrayOfMaps, LruHashMap, PerCpuArray, RingBuf, SkStorage},
     helpers::generated as helpers,
     macros::btf_map,
 };
-use monitor_ebpf::{Offsets, ProcessCounters, Settings, Syscalls, loss};
+use monitor_ebpf::{KEY_SLOTS, KeySlot, Offsets, ProcessCounters, Settings, Syscalls, loss};
 
 /// Where the kernel's fields are. Set by the loader; read with [`offset!`].
 #[unsafe(no_mangle)]
@@ -227,6 +228,22 @@ pub(crate) static PAIRS: LruHashMap<Tuple, u64, 8192> = LruHashMap::new();
 /// first end sends, and what it receives.
 #[btf_map]
 pub(crate) static SENT_UP: LruHashMap<u64, [u32; 2], 8192> = LruHashMap::new();
+
+/// TLS secrets on their way up, see [`crate::keys`].
+#[btf_map]
+pub(crate) static KEYS: Array<KeySlot, { KEY_SLOTS }, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// How many secrets were put into [`KEYS`].
+#[btf_map]
+pub(crate) static KEYS_PUT: Array<u64, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// Labels of secrets under derivation, by where their library wants them written.
+#[btf_map]
+pub(crate) static LABELS: LruHashMap<crate::keys::Output, u32, 4096> = LruHashMap::new();
+
+/// Secrets under derivation by GnuTLS, by `pid_tgid`.
+#[btf_map]
+pub(crate) static PENDING: LruHashMap<u64, crate::keys::gnutls::Pending, 4096> = LruHashMap::new();
 
 /// Adds to a loss counter of this CPU.
 #[inline(always)]

@@ -73,6 +73,8 @@ fn cargo_ebpf(project: &Project, toolchain: &Toolchain, command: &str, flags: &[
         "--remap-path-prefix={}=cargo",
         home.join("registry/src").display()
     );
+    // Which registers carry a function's arguments; aya-ebpf goes by the same name.
+    let arch = format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH);
     // Debug information is where the linker takes the BTF from that map definitions and programs need.
     let mut rustflags = vec![
         "-Cdebuginfo=2",
@@ -80,6 +82,8 @@ fn cargo_ebpf(project: &Project, toolchain: &Toolchain, command: &str, flags: &[
         "-Clink-arg=--btf",
         &remap,
         &remap_home,
+        &arch,
+        "--check-cfg=cfg(bpf_target_arch,values(any()))",
     ];
     rustflags.extend(flags);
     let mut cargo = toolchain.cargo();

@@ -55,6 +55,7 @@ fn losses(snapshot: &Snapshot) -> Vec<Loss> {
             "capped_bytes" => "bytes",
             "shed_short" | "shed_count" | "fault" => "calls",
             "state" => "connections",
+            "key_slots" | "key_fault" => "secrets",
             _ => "records",
         };
         // On purpose: shown as not covered.

@@ -191,6 +191,7 @@ impl State {
             Event::Fork(record) => self.host.fork(record),
             Event::Exit(record) => self.host.exit(record),
             Event::Cgroup(record) => self.host.cgroup(record),
+            Event::Key(_) => {}
         }
     }
 

@@ -5,7 +5,7 @@ pub mod btf;
 pub mod kernel;
 pub mod procfs;
 
-use monitor_ebpf::{Cgroup, Close, Data, Exec, Exit, Fork, Open, TlsData};
+use monitor_ebpf::{Cgroup, Close, Data, Exec, Exit, Fork, Key, Open, TlsData};
 
 /// One thing that happened on the host.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,8 @@ pub enum Event<'a> {
     Exit(&'a Exit),
     /// A control group was made.
     Cgroup(&'a Cgroup),
+    /// A process is about to use a TLS secret. The record is overwritten after this.
+    Key(&'a Key),
 }
 
 /// Losses a source knows of, by cause, since it began.

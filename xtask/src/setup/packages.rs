@@ -54,8 +54,15 @@ pub(crate) fn llvm(major: u32) -> Package {
 }
 
 /// Clients, servers and tools of the end-to-end tests.
-pub(crate) const TESTS: [Package; 10] = [
+pub(crate) const TESTS: [Package; 14] = [
+    Package::new(
+        "android-libboringssl",
+        "/usr/lib/x86_64-linux-gnu/android/libcrypto.so.0",
+    ),
+    Package::new("binutils", "readelf"),
     Package::new("curl", "curl"),
+    Package::new("gnutls-bin", "gnutls-cli"),
+    Package::new("golang-go", "go"),
     Package::new("iproute2", "ip"),
     Package::new("nginx-light", "nginx"),
     Package::new("nodejs", "node"),

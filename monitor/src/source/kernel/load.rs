@@ -1,13 +1,16 @@
 //! Loads and attaches the programs, and reads their rings.
 
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 
 use aya::maps::{ArrayOfMaps, HashMap as BpfHashMap, Map, MapData, PerCpuArray};
 use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, Pod};
 use monitor_ebpf::{ABI, Offsets, ProcessCounters, Settings, Syscalls, loss, uncovered};
 
+use super::probes::{ProbeError, Probes};
 use super::ring::Ring;
+use super::slots::Slots;
 use super::{offsets, record};
 use crate::source::{self, Event, Shed, Source, SourceCounters, Uncovered};
 
@@ -124,6 +127,8 @@ unsafe impl<T: Copy + 'static> Pod for Constants<T> {}
 pub struct Kernel {
     control: Ring,
     data: Vec<Ring>,
+    keys: Slots,
+    probes: Option<Result<Probes, ProbeError>>,
     /// Keep the maps alive: the rings above are mappings of them.
     _maps: Vec<MapData>,
     losses: PerCpuArray<MapData, u64>,
@@ -248,6 +253,11 @@ impl Kernel {
             .load(OBJECT)
             .map_err(|e| kernel_error("creating the maps", &e))?;
 
+        // Without them everything but TLS is still seen.
+        let probes = Probes::load(OBJECT, &|name| {
+            let map = map_data(programs.map(name)?)?;
+            Some(map.fd().as_fd().as_raw_fd())
+        });
         let mut outer: ArrayOfMaps<MapData> =
             ArrayOfMaps::try_from(take(&mut programs, "DATA")?)
                 .map_err(|e| kernel_error("opening the ring table", &e))?;
@@ -274,6 +284,23 @@ impl Kernel {
         let control = Ring::new(map.fd(), CONTROL_RING)
             .map_err(|e| kernel_error("mapping the control ring", &e))?;
         maps.push(map);
+        let keys = match (
+            take(&mut programs, "KEYS")?,
+            take(&mut programs, "KEYS_PUT")?,
+        ) {
+            (Map::Array(slots), Map::Array(put)) => {
+                let keys = Slots::new(slots.fd(), put.fd())
+                    .map_err(|e| kernel_error("mapping the slots of secrets", &e))?;
+                maps.extend([slots, put]);
+                keys
+            }
+            _ => {
+                return Err(LoadError::Kernel {
+                    what: "opening the slots of secrets".to_owned(),
+                    cause: "they are no array; build again".to_owned(),
+                });
+            }
+        };
         let losses = PerCpuArray::try_from(take(&mut programs, "LOSSES")?)
             .map_err(|e| kernel_error("opening the loss counters", &e))?;
         let processes = BpfHashMap::try_from(take(&mut programs, "PROCESSES")?)
@@ -311,6 +338,8 @@ impl Kernel {
         Ok(Self {
             control,
             data,
+            keys,
+            probes: Some(probes),
             _maps: maps,
             losses,
             processes,
@@ -323,12 +352,32 @@ impl Kernel {
 }
 
 impl Kernel {
+    /// The probes of TLS libraries, or why there are none; `None` when they were taken before. What they
+    /// find comes as [`Event::Key`] out of this source for as long as both live.
+    pub fn take_probes(&mut self) -> Option<Result<Probes, ProbeError>> {
+        self.probes.take()
+    }
+
     /// One loss counter, over all processors.
     fn loss(&self, which: u32) -> u64 {
         self.losses
             .get(&which, 0)
             .map(|values| values.iter().copied().fold(0_u64, u64::wrapping_add))
             .unwrap_or_default()
+    }
+}
+
+/// What the map is made of, for the kinds that the programs have.
+fn map_data(map: &Map) -> Option<&MapData> {
+    match map {
+        Map::Array(data)
+        | Map::ArrayOfMaps(data)
+        | Map::HashMap(data)
+        | Map::LruHashMap(data)
+        | Map::PerCpuArray(data)
+        | Map::RingBuf(data)
+        | Map::SkStorage(data) => Some(data),
+        _ => None,
     }
 }
 
@@ -345,13 +394,19 @@ impl Source for Kernel {
         // before them, and so is in the control ring by now.
         let ends: Vec<u64> = self.data.iter().map(Ring::end).collect();
         let mut malformed = 0;
+        let end = self.control.end();
+        let mut seen = self.control.drain(end, u64::MAX, usize::MAX, &mut |bytes| {
+            if !record::dispatch(bytes, sink) {
+                malformed += 1;
+            }
+        });
+        // After the sockets that they may name.
+        seen += self.keys.drain(&mut |key| sink(Event::Key(key)));
         let mut dispatch = |bytes: &[u8]| {
             if !record::dispatch(bytes, sink) {
                 malformed += 1;
             }
         };
-        let end = self.control.end();
-        let mut seen = self.control.drain(end, u64::MAX, usize::MAX, &mut dispatch);
         // The rings are merged by time: what one processor wrote in answer to another's bytes comes
         // after them, as nearly as clocks and preemption allow.
         let mut left = budget;

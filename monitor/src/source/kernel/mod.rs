@@ -2,7 +2,11 @@
 
 pub mod load;
 pub mod offsets;
+pub mod probes;
 mod record;
 mod ring;
+mod slots;
+mod sys;
 
 pub use load::{Kernel, KernelSettings, LoadError};
+pub use probes::{Hook, ProbeError, ProbeId, Probes};

@@ -1,0 +1,229 @@
+//! System calls that aya does not make: programs for `uprobe_multi` links (Linux 6.6), and those links.
+//!
+//! aya 0.14 loads user probes for perf events only, which want CAP_SYS_ADMIN or `perf_event_paranoid` < 2
+//! beside CAP_PERFMON where a distribution has tightened it; a `uprobe_multi` link wants CAP_BPF and
+//! CAP_PERFMON. Layouts are those of include/uapi/linux/bpf.h and perf_event.h.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use aya_obj::generated::bpf_insn;
+
+const BPF_PROG_LOAD: libc::c_long = 5;
+const BPF_LINK_CREATE: libc::c_long = 28;
+const BPF_PROG_TYPE_KPROBE: u32 = 2;
+const BPF_F_SLEEPABLE: u32 = 1 << 4;
+const BPF_PERF_EVENT: u32 = 41;
+const BPF_TRACE_UPROBE_MULTI: u32 = 48;
+const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
+/// Bytes of the verifier's words that are asked for.
+const LOG_BYTES: usize = 1 << 20;
+
+/// `bpf_attr` of BPF_PROG_LOAD, as far as it is used.
+#[repr(C)]
+#[derive(Default)]
+struct ProgLoad {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log_buf: u64,
+    kern_version: u32,
+    prog_flags: u32,
+    prog_name: [u8; 16],
+    prog_ifindex: u32,
+    expected_attach_type: u32,
+}
+
+/// `bpf_attr` of BPF_LINK_CREATE for `uprobe_multi`.
+#[repr(C)]
+#[derive(Default)]
+struct LinkMulti {
+    prog_fd: u32,
+    target_fd: u32,
+    attach_type: u32,
+    link_flags: u32,
+    path: u64,
+    offsets: u64,
+    ref_ctr_offsets: u64,
+    cookies: u64,
+    cnt: u32,
+    flags: u32,
+    pid: u32,
+    pad: u32,
+}
+
+/// `bpf_attr` of BPF_LINK_CREATE for a perf event.
+#[repr(C)]
+#[derive(Default)]
+struct LinkPerf {
+    prog_fd: u32,
+    target_fd: u32,
+    attach_type: u32,
+    flags: u32,
+    cookie: u64,
+}
+
+/// `perf_event_attr`, first version with `config2`.
+#[repr(C)]
+#[derive(Default)]
+struct PerfEvent {
+    kind: u32,
+    size: u32,
+    config: u64,
+    sample_period: u64,
+    sample_type: u64,
+    read_format: u64,
+    bits: u64,
+    wakeup_events: u32,
+    bp_type: u32,
+    config1: u64,
+    config2: u64,
+}
+
+const _: () = {
+    assert!(size_of::<ProgLoad>() == 72);
+    assert!(size_of::<LinkMulti>() == 64);
+    assert!(size_of::<LinkPerf>() == 24);
+    assert!(size_of::<PerfEvent>() == 72);
+};
+
+fn pointer<T: ?Sized>(to: *const T) -> u64 {
+    to.cast::<()>() as u64
+}
+
+fn raw(fd: BorrowedFd<'_>) -> u32 {
+    // A valid descriptor is not negative.
+    fd.as_raw_fd().unsigned_abs()
+}
+
+/// Makes a bpf(2) call that returns a descriptor.
+///
+/// # Safety
+/// `attr` is the command's structure, and its pointers are valid for the call.
+unsafe fn bpf<T>(command: libc::c_long, attr: &T) -> io::Result<OwnedFd> {
+    // SAFETY: by contract; the kernel takes what the structure lacks as zero.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_ref(attr),
+            size_of::<T>(),
+        )
+    };
+    descriptor(result)
+}
+
+fn descriptor(result: libc::c_long) -> io::Result<OwnedFd> {
+    match i32::try_from(result) {
+        // SAFETY: the call has made this descriptor for us.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Loads a sleepable user probe, for `uprobe_multi` links or for perf events.
+///
+/// # Errors
+/// What the kernel said; when the verifier refused, its words (up to 1 MiB) as the second value.
+pub(super) fn load_probe(
+    name: &str,
+    instructions: &[bpf_insn],
+    license: &CStr,
+    multi: bool,
+) -> Result<OwnedFd, (io::Error, String)> {
+    let mut attr = ProgLoad {
+        prog_type: BPF_PROG_TYPE_KPROBE,
+        insn_cnt: u32::try_from(instructions.len()).unwrap_or(u32::MAX),
+        insns: pointer(instructions.as_ptr()),
+        license: pointer(license.as_ptr()),
+        prog_flags: BPF_F_SLEEPABLE,
+        expected_attach_type: if multi { BPF_TRACE_UPROBE_MULTI } else { 0 },
+        ..ProgLoad::default()
+    };
+    // The last byte stays zero.
+    for (to, from) in attr.prog_name[..15].iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    // SAFETY: instructions and licence outlive the call.
+    let error = match unsafe { bpf(BPF_PROG_LOAD, &attr) } {
+        Ok(fd) => return Ok(fd),
+        Err(error) => error,
+    };
+    let mut log = vec![0_u8; LOG_BYTES];
+    attr.log_level = 1;
+    attr.log_size = u32::try_from(log.len()).unwrap_or(0);
+    attr.log_buf = pointer(log.as_mut_ptr());
+    // SAFETY: as above, and so does the log.
+    match unsafe { bpf(BPF_PROG_LOAD, &attr) } {
+        Ok(fd) => Ok(fd),
+        Err(_) => {
+            let words = CStr::from_bytes_until_nul(&log)
+                .map(|text| text.to_string_lossy().into_owned())
+                .unwrap_or_default();
+            Err((error, words))
+        }
+    }
+}
+
+/// Attaches a program to `offset` (bytes into the file) of the file at `path`, in every process that maps
+/// it, now and later. Dropping the link detaches it.
+///
+/// # Errors
+/// EINVAL where the kernel has no such links (before 6.6), or no instruction can be probed there; EBADF
+/// when `path` is not a regular file.
+pub(super) fn link_multi(program: BorrowedFd<'_>, path: &CStr, offset: u64) -> io::Result<OwnedFd> {
+    let attr = LinkMulti {
+        prog_fd: raw(program),
+        attach_type: BPF_TRACE_UPROBE_MULTI,
+        path: pointer(path.as_ptr()),
+        offsets: pointer(&raw const offset),
+        cnt: 1,
+        ..LinkMulti::default()
+    };
+    // SAFETY: path and offset outlive the call.
+    unsafe { bpf(BPF_LINK_CREATE, &attr) }
+}
+
+/// Like [`link_multi`], by way of a perf event of type `kind` (Linux 5.15). The event comes second; both
+/// are dropped to detach.
+///
+/// # Errors
+/// What the kernel said.
+pub(super) fn link_perf(
+    program: BorrowedFd<'_>,
+    kind: u32,
+    path: &CStr,
+    offset: u64,
+) -> io::Result<(OwnedFd, OwnedFd)> {
+    let attr = PerfEvent {
+        kind,
+        size: u32::try_from(size_of::<PerfEvent>()).unwrap_or(0),
+        config1: pointer(path.as_ptr()),
+        config2: offset,
+        ..PerfEvent::default()
+    };
+    // SAFETY: the structure and the path outlive the call.
+    let event = descriptor(unsafe {
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            &raw const attr,
+            -1 as libc::pid_t,
+            0 as libc::c_int,
+            -1 as libc::c_int,
+            PERF_FLAG_FD_CLOEXEC,
+        )
+    })?;
+    let attr = LinkPerf {
+        prog_fd: raw(program),
+        target_fd: event.as_raw_fd().unsigned_abs(),
+        attach_type: BPF_PERF_EVENT,
+        ..LinkPerf::default()
+    };
+    // SAFETY: the structure has no pointers.
+    let link = unsafe { bpf(BPF_LINK_CREATE, &attr) }?;
+    Ok((link, event))
+}

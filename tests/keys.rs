@@ -1,0 +1,561 @@
+//! Secrets of TLS connections, as real libraries derive them, against those that they log themselves.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use bailiwick::source::kernel::{Hook, Kernel, KernelSettings, Probes};
+use bailiwick::source::{Event, Source};
+use e2e::process::client;
+use e2e::trial::root;
+use e2e::{Process, wait_for};
+use libtest_mimic::Trial;
+use monitor_ebpf::{key_flag, key_label, key_source};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        root("keys::curl_and_s_server", curl_and_s_server),
+        root("keys::resumption_and_early_data", resumption),
+        root("keys::python_with_memory_bios", python),
+        root("keys::gnutls", gnutls),
+        root("keys::node", node),
+        root("keys::go", go),
+        root("keys::boringssl", boringssl),
+        root("keys::nothing_after_detaching", detached),
+        root("keys::the_units_capabilities_suffice", units_capabilities),
+    ]
+}
+
+const CURL: &str = "/usr/bin/curl";
+const LIBCRYPTO: &str = "libcrypto.so.3";
+
+/// What names a secret in a key log: the log's label, the client's random (none for a secret that goes
+/// up without it), the secret.
+type Line = (String, Option<String>, String);
+
+/// A secret that came up.
+#[derive(Clone, Debug)]
+struct Found {
+    tgid: u32,
+    source: u8,
+    label: u8,
+    client_random: Option<String>,
+    server_random: Option<String>,
+    secret: String,
+}
+
+/// The kernel side, in this process.
+struct Tap {
+    kernel: Kernel,
+    probes: Probes,
+    found: Vec<Found>,
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Tap {
+    fn new(hooks: &[(Hook, &Path)]) -> Result<Self> {
+        let mut kernel = Kernel::load(&KernelSettings {
+            ring_bytes: 8 << 20,
+            process_bytes_per_second: 0,
+            cgroup_bytes_per_second: 0,
+            monitor_pid: 0,
+            secret: 1,
+        })?;
+        let mut probes = kernel.take_probes().context("taken before")??;
+        for (hook, file) in hooks {
+            let offset = offset_of(file, hook.symbol())?;
+            probes.attach_path(*hook, file, offset)?;
+        }
+        Ok(Self {
+            kernel,
+            probes,
+            found: Vec::new(),
+        })
+    }
+
+    fn drain(&mut self) {
+        let found = &mut self.found;
+        self.kernel.drain(usize::MAX, &mut |event| {
+            let Event::Key(key) = event else { return };
+            let random =
+                |flag: u8, random: &[u8; 32]| (key.header.flags & flag != 0).then(|| hex(random));
+            found.push(Found {
+                tgid: key.tgid,
+                source: key.source,
+                label: key.label,
+                client_random: random(key_flag::CLIENT_RANDOM, &key.client_random),
+                server_random: random(key_flag::SERVER_RANDOM, &key.server_random),
+                secret: hex(&key.secret[..usize::from(key.secret_len)]),
+            });
+        });
+    }
+
+    /// What a process' secrets would look like in a key log.
+    fn lines(&mut self, tgid: u32) -> BTreeSet<Line> {
+        self.drain();
+        self.found
+            .iter()
+            .filter(|found| found.tgid == tgid)
+            .map(|found| {
+                let label = match found.label {
+                    key_label::CLIENT_EARLY => "CLIENT_EARLY_TRAFFIC_SECRET",
+                    key_label::CLIENT_HANDSHAKE => "CLIENT_HANDSHAKE_TRAFFIC_SECRET",
+                    key_label::SERVER_HANDSHAKE => "SERVER_HANDSHAKE_TRAFFIC_SECRET",
+                    key_label::CLIENT_TRAFFIC => "CLIENT_TRAFFIC_SECRET_0",
+                    key_label::SERVER_TRAFFIC => "SERVER_TRAFFIC_SECRET_0",
+                    key_label::MASTER => "CLIENT_RANDOM",
+                    _ => "UNKNOWN",
+                };
+                let random = found.client_random.clone();
+                (label.to_owned(), random, found.secret.clone())
+            })
+            .collect()
+    }
+
+    /// Asserts that a process' secrets are those in the log, each once, from that library.
+    fn same(&mut self, tgid: u32, log: &BTreeSet<Line>, source: u8) -> Result<()> {
+        let lines = self.lines(tgid);
+        ensure!(!log.is_empty(), "an empty key log");
+        ensure!(
+            lines == *log,
+            "of {tgid} came {lines:#?}, logged were {log:#?}"
+        );
+        let mine: Vec<&Found> = self.found.iter().filter(|f| f.tgid == tgid).collect();
+        ensure!(mine.len() == log.len(), "a secret came twice: {mine:#?}");
+        for found in mine {
+            ensure!(found.source == source, "{found:#?}");
+            let both = found.client_random.is_some() && found.server_random.is_some();
+            ensure!(
+                source == key_source::GO || both == (found.label == key_label::MASTER),
+                "{found:#?}"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// A key log: what this program's records can hold of it. `random`: TLS 1.3 secrets come with it.
+fn key_log(path: &Path, random: bool) -> Result<BTreeSet<Line>> {
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let mut lines = BTreeSet::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let mut words = line.split(' ').map(str::to_owned);
+        let (Some(label), Some(client), Some(secret)) = (words.next(), words.next(), words.next())
+        else {
+            bail!("not a line of a key log: {line}");
+        };
+        let with = random || label == "CLIENT_RANDOM";
+        if !label.contains("EXPORTER") {
+            lines.insert((label, with.then_some(client), secret));
+        }
+    }
+    Ok(lines)
+}
+
+/// Output of a program that must succeed.
+fn output(program: &str, arguments: &[&str]) -> Result<String> {
+    Ok(client(Command::new(program).args(arguments))?.1)
+}
+
+/// Where in a file a function begins, by readelf(1).
+fn offset_of(file: &Path, symbol: &str) -> Result<u64> {
+    let file = file.to_str().context("a path")?;
+    let hex = |word: &str| u64::from_str_radix(word.trim_start_matches("0x"), 16);
+    let symbols = output(
+        "/usr/bin/readelf",
+        &["--wide", "--syms", "--dyn-syms", file],
+    )?;
+    let address = symbols
+        .lines()
+        .filter_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let name = words.get(7..)?.join(" ");
+            let name = name.split('@').next()?;
+            (name == symbol && words.get(3) == Some(&"FUNC") && words.get(6) != Some(&"UND"))
+                .then(|| words[1].to_owned())
+        })
+        .next()
+        .with_context(|| format!("{file} has no {symbol}"))?;
+    let address = hex(&address)?;
+    let segments = output("/usr/bin/readelf", &["--wide", "--segments", file])?;
+    for line in segments.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words.first() == Some(&"LOAD") && words.len() > 5 {
+            let (offset, from, size) = (hex(words[1])?, hex(words[2])?, hex(words[4])?);
+            if (from..from + size).contains(&address) {
+                return Ok(address - from + offset);
+            }
+        }
+    }
+    bail!("{file}: no segment holds {symbol}")
+}
+
+/// The file of a library that a program is linked to.
+fn library(program: &str, name: &str) -> Result<PathBuf> {
+    let text = output("/usr/bin/ldd", &[program])?;
+    let path = text
+        .lines()
+        .find(|line| line.trim_start().starts_with(name))
+        .and_then(|line| line.split_whitespace().nth(2))
+        .with_context(|| format!("{program} is not linked to {name}"))?;
+    Ok(PathBuf::from(path).canonicalize()?)
+}
+
+/// A TLS server of OpenSSL's on loopback, with a certificate of its own.
+struct Server {
+    process: Process,
+    port: u16,
+    dir: tempfile::TempDir,
+}
+
+impl Server {
+    fn start(arguments: &[&str]) -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        let (key, cert) = (at("key.pem"), at("cert.pem"));
+        #[rustfmt::skip]
+        output("/usr/bin/openssl", &[
+            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+            "-subj", "/CN=localhost", "-keyout", &key, "-out", &cert,
+        ])?;
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        #[rustfmt::skip]
+        output("/usr/bin/mkfifo", &[&at("input")])?;
+        #[rustfmt::skip]
+        let process = Process::start(
+            // At the end of its input it would close connections: this one never ends.
+            Command::new("/usr/bin/sh").args(["-c", "exec \"$@\" <>\"$0\"", &at("input")]).args([
+                "/usr/bin/openssl", "s_server", "-accept", &format!("127.0.0.1:{port}"), "-key", &key, "-cert", &cert,
+            ]).args(arguments),
+            &dir.path().join("server.log"),
+        )?;
+        wait_for("the TLS server", || {
+            Ok(TcpStream::connect(("127.0.0.1", port)).ok())
+        })?;
+        Ok(Self { process, port, dir })
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn url(&self) -> String {
+        format!("https://127.0.0.1:{}/", self.port)
+    }
+}
+
+fn curl(server: &Server, version: &str, log: &Path) -> Result<u32> {
+    #[rustfmt::skip]
+    let (id, _) = client(
+        Command::new(CURL)
+            .args(["--silent", "--insecure", "--max-time", "10", "--output", "/dev/null"])
+            .args([&format!("--tlsv{version}"), "--tls-max", version, &server.url()])
+            .env("SSLKEYLOGFILE", log),
+    )?;
+    Ok(id)
+}
+
+fn curl_and_s_server() -> Result<()> {
+    let libcrypto = library(CURL, LIBCRYPTO)?;
+    let server = Server::start(&["-www"])?;
+    for version in ["1.3", "1.2"] {
+        let mut tap = Tap::new(&[(Hook::OpensslKdf, &libcrypto)])?;
+        let path = server.file(version);
+        let id = curl(&server, version, &path)?;
+        let log = key_log(&path, false)?;
+        ensure!(
+            log.len() == if version == "1.3" { 4 } else { 1 },
+            "{log:#?}"
+        );
+        tap.same(id, &log, key_source::OPENSSL)?;
+        tap.same(server.process.id(), &log, key_source::OPENSSL)?;
+        if version == "1.2" {
+            let random = |tgid: u32| {
+                let mut all = tap.found.iter().filter(move |found| found.tgid == tgid);
+                all.next().and_then(|found| found.server_random.clone())
+            };
+            ensure!(
+                random(id) == random(server.process.id()) && random(id).is_some(),
+                "two ends, two randoms: {:#?}",
+                tap.found
+            );
+        }
+    }
+    Ok(())
+}
+
+/// A resumed session's secrets are new ones; early data has one more; a key update's are not sent.
+fn resumption() -> Result<()> {
+    let libcrypto = library(CURL, LIBCRYPTO)?;
+    let server = Server::start(&["-early_data", "-max_early_data", "1000"])?;
+    let session = server.file("session").display().to_string();
+    let early = server.file("early").display().to_string();
+    fs::write(&early, "early")?;
+    let connect = format!("127.0.0.1:{}", server.port);
+    let run = |log: &Path, version: &str, more: &[&str], input: &str| -> Result<u32> {
+        let mut command = Command::new("/usr/bin/sh");
+        // Lets the server's tickets arrive, then ends or asks for new keys.
+        command.arg("-c").arg(format!(
+            "(sleep 0.4; {input} printf 'Q\\n'; sleep 0.4) | exec \"$@\""
+        ));
+        let log = log.display().to_string();
+        #[rustfmt::skip]
+        command.args([
+            "sh", "/usr/bin/openssl", "s_client", "-connect", &connect, version, "-keylogfile", &log,
+        ]).args(more);
+        command.stdout(std::process::Stdio::null());
+        Ok(client(&mut command)?.0)
+    };
+    for (version, input) in [("-tls1_3", "printf 'K\\n'; sleep 0.3;"), ("-tls1_2", "")] {
+        let (first, second) = (server.file("first"), server.file("second"));
+        let _ = (fs::remove_file(&first), fs::remove_file(&second));
+        run(&first, version, &["-sess_out", &session], "")?;
+        let mut tap = Tap::new(&[(Hook::OpensslKdf, &libcrypto)])?;
+        let mut more = vec!["-sess_in", session.as_str()];
+        if version == "-tls1_3" {
+            more.extend(["-early_data", &early]);
+        }
+        run(&second, version, &more, input)?;
+        let log: BTreeSet<Line> = key_log(&second, false)?
+            .into_iter()
+            .filter(|(label, ..)| !label.ends_with("_N") && !label.ends_with("_SECRET_1"))
+            .collect();
+        ensure!(
+            log.len() == if version == "-tls1_3" { 5 } else { 1 },
+            "{log:#?}"
+        );
+        tap.same(server.process.id(), &log, key_source::OPENSSL)?;
+    }
+    Ok(())
+}
+
+fn python() -> Result<()> {
+    const SCRIPT: &str = "
+import asyncio, ssl, sys
+port, log = int(sys.argv[1]), sys.argv[2]
+context = ssl.create_default_context()
+context.check_hostname = False
+context.verify_mode = ssl.CERT_NONE
+context.keylog_filename = log
+async def main():
+    reader, writer = await asyncio.open_connection('127.0.0.1', port, ssl=context)
+    writer.write(b'GET / HTTP/1.0\\r\\n\\r\\n')
+    await reader.read()
+    writer.close()
+asyncio.run(main())
+";
+    let libcrypto = library(CURL, LIBCRYPTO)?;
+    let server = Server::start(&["-www"])?;
+    let mut tap = Tap::new(&[(Hook::OpensslKdf, &libcrypto)])?;
+    let path = server.file("python");
+    let port = server.port.to_string();
+    let (id, _) = client(
+        Command::new("/usr/bin/python3")
+            .args(["-c", SCRIPT, &port])
+            .arg(&path),
+    )?;
+    tap.same(id, &key_log(&path, false)?, key_source::OPENSSL)
+}
+
+fn gnutls() -> Result<()> {
+    let libgnutls = library("/usr/bin/gnutls-cli", "libgnutls.so.")?;
+    let libnettle = library("/usr/bin/gnutls-cli", "libnettle.so.")?;
+    let server = Server::start(&["-www"])?;
+    for version in ["1.3", "1.2"] {
+        let mut tap = Tap::new(&[
+            (Hook::GnutlsPrf, &libgnutls),
+            (Hook::NettleHkdf, &libnettle),
+        ])?;
+        let path = server.file(version);
+        let (id, _) = client(
+            Command::new("/usr/bin/gnutls-cli")
+                .args(["--insecure", "--port", &server.port.to_string()])
+                .args([
+                    "--priority",
+                    &format!("NORMAL:-VERS-ALL:+VERS-TLS{version}"),
+                ])
+                .arg("127.0.0.1")
+                .env("SSLKEYLOGFILE", &path),
+        )?;
+        let log = key_log(&path, false)?;
+        ensure!(
+            log.len() == if version == "1.3" { 4 } else { 1 },
+            "{log:#?}"
+        );
+        tap.same(id, &log, key_source::GNUTLS)?;
+    }
+    Ok(())
+}
+
+fn node() -> Result<()> {
+    const SCRIPT: &str = "
+require('https').get({port: process.argv[1], host: '127.0.0.1', rejectUnauthorized: false, agent: false},
+  response => response.resume());
+";
+    let node = Path::new("/usr/bin/node").canonicalize()?;
+    // With OpenSSL inside, or Debian's with the shared library.
+    let file = match offset_of(&node, Hook::OpensslKdf.symbol()) {
+        Ok(_) => node.clone(),
+        Err(_) => library("/usr/bin/node", LIBCRYPTO)?,
+    };
+    let server = Server::start(&["-www"])?;
+    for (version, limit) in [("1.3", "--tls-min-v1.3"), ("1.2", "--tls-max-v1.2")] {
+        let mut tap = Tap::new(&[(Hook::OpensslKdf, &file)])?;
+        let path = server.file(version);
+        let (id, _) = client(
+            Command::new(&node)
+                .arg(format!("--tls-keylog={}", path.display()))
+                .args([limit, "-e", SCRIPT, &server.port.to_string()]),
+        )?;
+        tap.same(id, &key_log(&path, false)?, key_source::OPENSSL)?;
+    }
+    Ok(())
+}
+
+fn go() -> Result<()> {
+    const SOURCE: &str = r#"package main
+
+import (
+	"crypto/tls"
+	"io"
+	"os"
+)
+
+func main() {
+	log, err := os.Create(os.Args[2])
+	if err != nil {
+		panic(err)
+	}
+	for _, version := range []uint16{tls.VersionTLS13, tls.VersionTLS12} {
+		conn, err := tls.Dial("tcp", os.Args[1], &tls.Config{
+			InsecureSkipVerify: true, KeyLogWriter: log, MinVersion: version, MaxVersion: version})
+		if err != nil {
+			panic(err)
+		}
+		io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n")
+		io.Copy(io.Discard, conn)
+		conn.Close()
+	}
+}
+"#;
+    let server = Server::start(&["-www"])?;
+    let (source, binary) = (server.file("main.go"), server.file("client"));
+    fs::write(&source, SOURCE)?;
+    client(
+        Command::new("/usr/bin/go")
+            .arg("build")
+            .arg("-o")
+            .args([&binary, &source])
+            .envs([("GO111MODULE", "off"), ("CGO_ENABLED", "0")]),
+    )?;
+    let mut tap = Tap::new(&[(Hook::GoKeyLog, &binary)])?;
+    let path = server.file("log");
+    let address = format!("127.0.0.1:{}", server.port);
+    let (id, _) = client(Command::new(&binary).arg(address).arg(&path))?;
+    let log = key_log(&path, true)?;
+    ensure!(log.len() == 5, "{log:#?}");
+    tap.same(id, &log, key_source::GO)
+}
+
+fn boringssl() -> Result<()> {
+    const SCRIPT: &str = "
+import ctypes, socket, sys
+ssl = ctypes.CDLL('/usr/lib/x86_64-linux-gnu/android/libssl.so.0')
+call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)
+for name in ['TLS_method', 'SSL_CTX_new', 'SSL_new']:
+    getattr(ssl, name).restype = ctypes.c_void_p
+log = open(sys.argv[2], 'wb')
+@call
+def line(_, text):
+    log.write(text + b'\\n')
+for version in [0x304, 0x303]:
+    ctx = ctypes.c_void_p(ssl.SSL_CTX_new(ctypes.c_void_p(ssl.TLS_method())))
+    ssl.SSL_CTX_set_min_proto_version(ctx, version)
+    ssl.SSL_CTX_set_max_proto_version(ctx, version)
+    ssl.SSL_CTX_set_keylog_callback(ctx, line)
+    conn = ctypes.c_void_p(ssl.SSL_new(ctx))
+    sock = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
+    ssl.SSL_set_fd(conn, sock.fileno())
+    assert ssl.SSL_connect(conn) == 1
+    ssl.SSL_write(conn, b'GET / HTTP/1.0\\r\\n\\r\\n', 18)
+    buffer = ctypes.create_string_buffer(4096)
+    while ssl.SSL_read(conn, buffer, 4096) > 0:
+        pass
+log.close()
+";
+    let file = Path::new("/usr/lib/x86_64-linux-gnu/android/libcrypto.so.0").canonicalize()?;
+    let server = Server::start(&["-www"])?;
+    let mut tap = Tap::new(&[(Hook::HkdfExpand, &file), (Hook::Tls1Prf, &file)])?;
+    let path = server.file("log");
+    let (id, _) = client(
+        Command::new("/usr/bin/python3")
+            .args(["-c", SCRIPT, &server.port.to_string()])
+            .arg(&path),
+    )?;
+    let log = key_log(&path, false)?;
+    ensure!(log.len() == 5, "{log:#?}");
+    tap.same(id, &log, key_source::BORINGSSL)
+}
+
+fn detached() -> Result<()> {
+    let libcrypto = library(CURL, LIBCRYPTO)?;
+    let server = Server::start(&["-www"])?;
+    let mut tap = Tap::new(&[(Hook::OpensslKdf, &libcrypto)])?;
+    let path = server.file("log");
+    let id = curl(&server, "1.3", &path)?;
+    tap.same(id, &key_log(&path, false)?, key_source::OPENSSL)?;
+    let probe = tap.probes.attached().first().context("no probe")?.id;
+    ensure!(
+        tap.probes.detach(probe) && !tap.probes.detach(probe),
+        "detached twice"
+    );
+    ensure!(tap.probes.attached().is_empty());
+    let id = curl(&server, "1.3", &path)?;
+    let late = tap.lines(id);
+    ensure!(late.is_empty(), "after detaching: {late:#?}");
+    // A place that is no instruction of a file.
+    let error = tap.probes.attach_path(Hook::OpensslKdf, Path::new("/"), 0);
+    ensure!(error.is_err(), "attached to a directory");
+    Ok(())
+}
+
+/// As the service runs: another user, four capabilities. Credentials are a thread's own in Linux.
+fn units_capabilities() -> Result<()> {
+    use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+    const NOBODY: u32 = 65534;
+    let libcrypto = library(CURL, LIBCRYPTO)?;
+    let offset = offset_of(&libcrypto, Hook::OpensslKdf.symbol())?;
+    let server = Server::start(&["-www"])?;
+    let path = server.file("log");
+    let mut tap = std::thread::spawn(move || -> Result<Tap> {
+        rustix::thread::set_keep_capabilities(true)?;
+        let user = rustix::process::Uid::from_raw(NOBODY);
+        rustix::thread::set_thread_res_uid(user, user, user)?;
+        let held = CapabilitySet::BPF
+            | CapabilitySet::PERFMON
+            | CapabilitySet::SYS_PTRACE
+            | CapabilitySet::DAC_READ_SEARCH;
+        let sets = CapabilitySets {
+            effective: held,
+            permitted: held,
+            inheritable: CapabilitySet::empty(),
+        };
+        set_capabilities(None, sets)?;
+        let mut tap = Tap::new(&[])?;
+        tap.probes
+            .attach_path(Hook::OpensslKdf, &libcrypto, offset)?;
+        Ok(tap)
+    })
+    .join()
+    .map_err(|_| anyhow!("the thread panicked"))??;
+    let id = curl(&server, "1.3", &path)?;
+    std::thread::sleep(Duration::from_millis(1));
+    tap.same(id, &key_log(&path, false)?, key_source::OPENSSL)
+}
