@@ -2,6 +2,7 @@
 //! made it; the pipeline asks again a few milliseconds later.
 
 pub mod btf;
+pub mod elf;
 pub mod kernel;
 pub mod procfs;
 
