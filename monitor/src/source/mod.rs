@@ -4,6 +4,7 @@
 pub mod btf;
 pub mod elf;
 pub mod kernel;
+pub mod libraries;
 pub mod procfs;
 
 use monitor_ebpf::{Cgroup, Close, Data, Exec, Exit, Fork, Open};

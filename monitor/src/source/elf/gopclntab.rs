@@ -74,7 +74,7 @@ impl From<Section> for Table {
     }
 }
 
-/// Whether the file is a Go program: it has the table, at most once.
+/// Whether the file is a Go program: it has the table.
 ///
 /// # Errors
 /// Reading failed.
@@ -129,14 +129,15 @@ pub fn function(
     })))
 }
 
-/// By its section; in a file without sections by its first bytes.
+/// By its section; where there is none of its own, by its first bytes.
 fn table(elf: &Elf, reader: &mut Reader<'_>) -> Result<Option<Table>, ElfError> {
     for name in [".gopclntab", ".data.rel.ro.gopclntab"] {
         if let Some(section) = elf.section(reader, name)? {
             return Ok(Some(section.into()));
         }
     }
-    if elf.has_sections() {
+    // Without sections it may be anywhere; and GNU ld joins it to others when C is linked in.
+    if elf.has_sections() && elf.section(reader, ".go.buildinfo")?.is_none() {
         return Ok(None);
     }
     let quantum = match elf.machine {

@@ -454,9 +454,18 @@ fn two_bytes(c: &mut Cursor<'_>, opcode: u8) -> Option<Instruction> {
             c.done(if usual { Kind::Nop } else { Kind::Plain }, 0)
         }
         // Moves and logic between vector registers and memory.
-        0x10..=0x17 | 0x28 | 0x29 | 0x54 | 0x57 | 0x6e | 0x6f | 0x7f | 0xd6 | 0xef | 0x6c | 0x62 => {
-            c.modrm().and_then(|_| c.plain(0))
-        }
+        0x10..=0x17
+        | 0x28
+        | 0x29
+        | 0x54
+        | 0x57
+        | 0x6e
+        | 0x6f
+        | 0x7f
+        | 0xd6
+        | 0xef
+        | 0x6c
+        | 0x62 => c.modrm().and_then(|_| c.plain(0)),
         0x7e => {
             let m = c.modrm()?;
             c.plain(c.wrote(m.rm))

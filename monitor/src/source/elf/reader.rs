@@ -3,7 +3,8 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use super::ElfError;
+use super::prologue::MOST_BYTES;
+use super::{ElfError, Symbol};
 
 /// Bytes that can be read at an offset.
 pub trait ReadAt {
@@ -161,15 +162,22 @@ impl<'a> Reader<'a> {
             self.fill(offset, self.stride)?;
         }
         let start = usize::try_from(offset - self.at).map_err(|_| CUT)?;
-        self.window
-            .get(start..start.saturating_add(len))
-            .ok_or(CUT)
+        self.window.get(start..start.saturating_add(len)).ok_or(CUT)
     }
 
     /// As many bytes as there are at `offset`, at most `len` (≤ 4096).
     pub(super) fn up_to(&mut self, offset: u64, len: usize) -> Result<&[u8], ElfError> {
         let there = self.size.saturating_sub(offset).min(len as u64);
         self.bytes(offset, usize::try_from(there).unwrap_or(0))
+    }
+
+    /// The first bytes of a function, at most 64.
+    ///
+    /// # Errors
+    /// Reading failed.
+    pub fn code(&mut self, function: Symbol) -> Result<&[u8], ElfError> {
+        let len = function.size.min(MOST_BYTES as u64);
+        self.up_to(function.offset, usize::try_from(len).unwrap_or(0))
     }
 
     pub(super) fn u16(&mut self, offset: u64) -> Result<u16, ElfError> {

@@ -246,9 +246,8 @@ fn begin(window: &[u8], hit: usize, name: Name) -> Option<usize> {
         Name::Affix { suffix: "", .. } => Some(hit + 1),
         Name::Affix { prefix, .. } => {
             let before = window.get(hit.saturating_sub(LONGEST_NAME)..hit)?;
-            let name = memchr::memrchr(0, before).map_or(before, |nul| {
-                before.get(nul + 1..).unwrap_or_default()
-            });
+            let name = memchr::memrchr(0, before)
+                .map_or(before, |nul| before.get(nul + 1..).unwrap_or_default());
             let start = hit - name.len();
             name.starts_with(prefix.as_bytes()).then_some(start)
         }
