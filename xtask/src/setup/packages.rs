@@ -54,8 +54,10 @@ pub(crate) fn llvm(major: u32) -> Package {
 }
 
 /// Clients, servers and tools of the end-to-end tests.
-pub(crate) const TESTS: [Package; 10] = [
+pub(crate) const TESTS: [Package; 12] = [
+    Package::new("binutils", "objdump"),
     Package::new("curl", "curl"),
+    Package::new("golang-go", "go"),
     Package::new("iproute2", "ip"),
     Package::new("nginx-light", "nginx"),
     Package::new("nodejs", "node"),

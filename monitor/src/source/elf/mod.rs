@@ -18,6 +18,8 @@ mod reader;
 mod symbols;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use file::{Elf, Machine};
 pub use gopclntab::{GoError, GoFunction, function as go_function, is_go};

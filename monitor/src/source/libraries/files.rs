@@ -98,6 +98,14 @@ impl RealLibraryFiles {
         }
     }
 
+    /// Of another directory that looks like it.
+    #[cfg(test)]
+    pub(super) fn at(proc: &Path) -> Self {
+        Self {
+            proc: proc.to_owned(),
+        }
+    }
+
     fn text(&self, pid: u32, name: &str) -> Option<String> {
         let file = File::open(self.proc.join(format!("{pid}/{name}"))).ok()?;
         let mut bytes = Vec::new();
