@@ -2,7 +2,9 @@
 //! made it; the pipeline asks again a few milliseconds later.
 
 pub mod btf;
+pub mod elf;
 pub mod kernel;
+pub mod libraries;
 pub mod procfs;
 
 use monitor_ebpf::{Cgroup, Close, Data, Exec, Exit, Fork, Key, Open, TlsData};

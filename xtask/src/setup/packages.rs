@@ -59,7 +59,7 @@ pub(crate) const TESTS: [Package; 14] = [
         "android-libboringssl",
         "/usr/lib/x86_64-linux-gnu/android/libcrypto.so.0",
     ),
-    Package::new("binutils", "readelf"),
+    Package::new("binutils", "objdump"),
     Package::new("curl", "curl"),
     Package::new("gnutls-bin", "gnutls-cli"),
     Package::new("golang-go", "go"),

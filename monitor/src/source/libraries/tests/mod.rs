@@ -1,0 +1,5 @@
+mod examine;
+mod fake;
+mod finder;
+mod real;
+mod tables;
