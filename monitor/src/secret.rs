@@ -1,5 +1,7 @@
 //! Where a secret is kept; the configuration never holds one itself.
 
+pub mod locked;
+
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};

@@ -28,6 +28,7 @@ mod startline;
 mod stream;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 
 use std::fmt;
 

@@ -1,0 +1,363 @@
+//! Decryption of records and of their beginnings.
+//!
+//! The raw key lies in locked memory; it is expanded for one record at a time (about 50 ns) and what
+//! it was expanded into is zeroed. So a connection holds 64 bytes a direction.
+
+use std::fmt;
+
+use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
+use aes::{Aes128Dec, Aes128Enc, Aes256Dec, Aes256Enc, Block};
+use chacha20::ChaCha20;
+use chacha20::cipher::{KeyIvInit, StreamCipher, StreamCipherSeek};
+use ghash::GHash;
+use ghash::universal_hash::UniversalHash;
+use poly1305::Poly1305;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::Secret;
+use super::outer;
+use super::suite::Cipher;
+
+/// Bytes of an AEAD's tag.
+const TAG: usize = 16;
+/// Bytes of an AES block, of a CBC record's IV.
+const BLOCK: usize = 16;
+/// Counter blocks encrypted at a time.
+const BATCH: usize = 8;
+
+/// How records are laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// TLS 1.3.
+    V13,
+    /// TLS 1.2, AEAD.
+    V12,
+    /// TLS 1.2, CBC.
+    Cbc {
+        /// Bytes of the MAC.
+        mac: usize,
+        /// RFC 7366.
+        encrypt_then_mac: bool,
+    },
+}
+
+/// Keys of one direction in one epoch.
+pub(super) struct Keys {
+    cipher: Cipher,
+    form: Form,
+    /// Key, then IV.
+    material: Secret,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys")
+            .field("cipher", &self.cipher)
+            .finish_non_exhaustive()
+    }
+}
+
+enum Aes {
+    Short(Box<Aes128Enc>),
+    Long(Box<Aes256Enc>),
+}
+
+impl Aes {
+    fn new(key: &[u8]) -> Option<Self> {
+        match key.len() {
+            16 => Aes128Enc::new_from_slice(key)
+                .ok()
+                .map(|aes| Self::Short(Box::new(aes))),
+            _ => Aes256Enc::new_from_slice(key)
+                .ok()
+                .map(|aes| Self::Long(Box::new(aes))),
+        }
+    }
+
+    fn encrypt(&self, blocks: &mut [Block]) {
+        match self {
+            Self::Short(aes) => aes.encrypt_blocks(blocks),
+            Self::Long(aes) => aes.encrypt_blocks(blocks),
+        }
+    }
+}
+
+impl Keys {
+    /// Keys from raw key and IV. `None`: the arena for secrets is full.
+    pub(super) fn new(cipher: Cipher, form: Form, key: &[u8], iv: &[u8]) -> Option<Self> {
+        let mut bytes = Zeroizing::new([0; 64]);
+        let (head, tail) = bytes.split_at_mut_checked(key.len())?;
+        head.copy_from_slice(key);
+        tail.get_mut(..iv.len())?.copy_from_slice(iv);
+        let material = Secret::new(bytes.get(..key.len() + iv.len())?)?;
+        Some(Self {
+            cipher,
+            form,
+            material,
+        })
+    }
+
+    fn key(&self) -> &[u8] {
+        let bytes = self.material.expose();
+        bytes.get(..self.cipher.key_len()).unwrap_or_default()
+    }
+
+    fn iv(&self) -> &[u8] {
+        let bytes = self.material.expose();
+        bytes.get(self.cipher.key_len()..).unwrap_or_default()
+    }
+
+    /// Bytes of a body in front of its ciphertext.
+    fn prefix(&self) -> usize {
+        match (self.form, self.cipher) {
+            (Form::V12, Cipher::Aes128Gcm | Cipher::Aes256Gcm) => 8,
+            (Form::Cbc { .. }, _) => BLOCK,
+            _ => 0,
+        }
+    }
+
+    /// Bytes of plaintext content of a body of `length` bytes: in TLS 1.3 if it is not padded; for CBC
+    /// at most, and at least 15 fewer if its padding is the shortest. `None`: too short to be a record.
+    pub(super) fn content(&self, length: u16) -> Option<usize> {
+        let around = match self.form {
+            Form::V13 => TAG + 1,
+            Form::V12 => self.prefix() + TAG,
+            Form::Cbc { mac, .. } => BLOCK + mac + 1,
+        };
+        usize::from(length).checked_sub(around)
+    }
+
+    fn nonce(&self, seq: u64, body: &[u8]) -> Option<[u8; 12]> {
+        let mut nonce = [0; 12];
+        let prefix = self.prefix();
+        if prefix > 0 {
+            let (fixed, explicit) = nonce.split_at_mut_checked(4)?;
+            fixed.copy_from_slice(self.iv().get(..4)?);
+            explicit.copy_from_slice(body.get(..prefix)?);
+            return Some(nonce);
+        }
+        nonce.copy_from_slice(self.iv().get(..12)?);
+        for (byte, number) in nonce.iter_mut().skip(4).zip(seq.to_be_bytes()) {
+            *byte ^= number;
+        }
+        Some(nonce)
+    }
+
+    /// Appends the content from byte `from` on, as far as `body`, the beginning of a record's body of
+    /// `length` bytes, has it. Nothing is checked.
+    pub(super) fn peek(&self, seq: u64, body: &[u8], length: u16, from: usize, out: &mut Vec<u8>) {
+        let begin = out.len();
+        if self.try_peek(seq, body, length, from, out).is_none() {
+            out.truncate(begin);
+        }
+    }
+
+    fn try_peek(
+        &self,
+        seq: u64,
+        body: &[u8],
+        length: u16,
+        from: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
+        let begin = out.len();
+        let content = self.content(length)?;
+        let text = body.get(self.prefix()..)?;
+        let text = text.get(..content).unwrap_or(text);
+        if let Form::Cbc { .. } = self.form {
+            self.cbc(body, from, text.len(), out)?;
+            return Some(());
+        }
+        out.extend_from_slice(text.get(from..)?);
+        let nonce = self.nonce(seq, body)?;
+        self.stream(&nonce, from, out.get_mut(begin..)?)
+    }
+
+    /// Checks a record that is whole and appends its plaintext: in TLS 1.3 with its content type and
+    /// padding, else the content alone. `false`: its tag (for CBC its padding) is wrong, and nothing
+    /// is appended.
+    pub(super) fn open(&self, seq: u64, kind: u8, body: &[u8], out: &mut Vec<u8>) -> bool {
+        let begin = out.len();
+        let opened = match self.form {
+            Form::Cbc {
+                mac,
+                encrypt_then_mac,
+            } => self.open_cbc(body, mac, encrypt_then_mac, out),
+            _ => self.open_aead(seq, kind, body, out),
+        };
+        if opened.is_none()
+            && let Some(rest) = out.get_mut(begin..)
+        {
+            rest.zeroize();
+            out.truncate(begin);
+        }
+        opened.is_some()
+    }
+
+    fn open_aead(&self, seq: u64, kind: u8, body: &[u8], out: &mut Vec<u8>) -> Option<()> {
+        let begin = out.len();
+        let nonce = self.nonce(seq, body)?;
+        let (_, rest) = body.split_at_checked(self.prefix())?;
+        let (text, tag) = rest.split_at_checked(rest.len().checked_sub(TAG)?)?;
+        let mut aad = [0; 13];
+        let aad = match self.form {
+            Form::V13 => {
+                let [a, b] = u16::try_from(body.len()).ok()?.to_be_bytes();
+                let header = aad.get_mut(..5)?;
+                header.copy_from_slice(&[outer::DATA, 3, 3, a, b]);
+                &*header
+            }
+            _ => {
+                let (number, header) = aad.split_at_mut_checked(8)?;
+                number.copy_from_slice(&seq.to_be_bytes());
+                let [a, b] = u16::try_from(text.len()).ok()?.to_be_bytes();
+                header.copy_from_slice(&[kind, 3, 3, a, b]);
+                &aad
+            }
+        };
+        if self.tag(&nonce, aad, text)?.as_slice() != tag {
+            return None;
+        }
+        out.extend_from_slice(text);
+        self.stream(&nonce, 0, out.get_mut(begin..)?)
+    }
+
+    /// Applies the key stream from byte `from` of the content on.
+    fn stream(&self, nonce: &[u8; 12], from: usize, data: &mut [u8]) -> Option<()> {
+        if self.cipher == Cipher::ChaCha20Poly1305 {
+            let mut chacha = ChaCha20::new_from_slices(self.key(), nonce).ok()?;
+            chacha.try_seek(64 + from as u64).ok()?;
+            return chacha.try_apply_keystream(data).ok();
+        }
+        let aes = Aes::new(self.key())?;
+        // The first counter is for the tag (NIST SP 800-38D §7.1).
+        let mut counter = u32::try_from(from / BLOCK).ok()?.checked_add(2)?;
+        let mut skip = from % BLOCK;
+        let mut data = data;
+        while !data.is_empty() {
+            let mut blocks = [Block::default(); BATCH];
+            let need = (skip + data.len()).div_ceil(BLOCK).min(BATCH);
+            let blocks = blocks.get_mut(..need)?;
+            for block in blocks.iter_mut() {
+                *block = counter_block(nonce, counter);
+                counter = counter.wrapping_add(1);
+            }
+            aes.encrypt(blocks);
+            let run = (need * BLOCK - skip).min(data.len());
+            let (now, rest) = data.split_at_mut_checked(run)?;
+            for (byte, key) in now.iter_mut().zip(blocks.iter().flatten().skip(skip)) {
+                *byte ^= key;
+            }
+            blocks
+                .iter_mut()
+                .for_each(|block| block.as_mut_slice().zeroize());
+            (data, skip) = (rest, 0);
+        }
+        Some(())
+    }
+
+    /// The tag that a record should have.
+    fn tag(&self, nonce: &[u8; 12], aad: &[u8], text: &[u8]) -> Option<[u8; TAG]> {
+        if self.cipher == Cipher::ChaCha20Poly1305 {
+            let mut key = Zeroizing::new([0; 32]);
+            let mut chacha = ChaCha20::new_from_slices(self.key(), nonce).ok()?;
+            chacha.try_apply_keystream(&mut *key).ok()?;
+            let mut poly = Poly1305::new_from_slice(&*key).ok()?;
+            poly.update_padded(aad);
+            poly.update_padded(text);
+            let lengths = [aad.len() as u64, text.len() as u64].map(u64::to_le_bytes);
+            poly.update_padded(lengths.as_flattened());
+            return poly.finalize().as_slice().try_into().ok();
+        }
+        let aes = Aes::new(self.key())?;
+        let mut blocks = [Block::default(), counter_block(nonce, 1)];
+        aes.encrypt(&mut blocks);
+        let [mut hash_key, mask] = blocks;
+        let mut ghash = GHash::new_from_slice(&hash_key).ok()?;
+        hash_key.as_mut_slice().zeroize();
+        ghash.update_padded(aad);
+        ghash.update_padded(text);
+        let lengths = [8 * aad.len() as u64, 8 * text.len() as u64].map(u64::to_be_bytes);
+        ghash.update_padded(lengths.as_flattened());
+        let mut tag: [u8; TAG] = ghash.finalize().as_slice().try_into().ok()?;
+        for (byte, key) in tag.iter_mut().zip(&mask) {
+            *byte ^= key;
+        }
+        Some(tag)
+    }
+
+    /// Appends CBC plaintext `from..to`, less what is in a block that is not whole.
+    fn cbc(&self, body: &[u8], from: usize, to: usize, out: &mut Vec<u8>) -> Option<()> {
+        let first = from / BLOCK;
+        let whole = body.len().checked_sub(BLOCK)? / BLOCK;
+        let last = to.div_ceil(BLOCK).min(whole);
+        let begin = out.len();
+        let mut previous = body.get(first * BLOCK..)?.first_chunk::<BLOCK>()?;
+        let decrypt: Box<dyn Fn(&mut Block)> = match self.cipher {
+            Cipher::Aes128Cbc => {
+                let aes = Aes128Dec::new_from_slice(self.key()).ok()?;
+                Box::new(move |block| aes.decrypt_block(block))
+            }
+            _ => {
+                let aes = Aes256Dec::new_from_slice(self.key()).ok()?;
+                Box::new(move |block| aes.decrypt_block(block))
+            }
+        };
+        for text in body
+            .get((first + 1) * BLOCK..(last + 1) * BLOCK)
+            .unwrap_or_default()
+            .chunks_exact(BLOCK)
+        {
+            let text: &[u8; BLOCK] = text.try_into().ok()?;
+            let mut block = Block::from(*text);
+            decrypt(&mut block);
+            for (byte, mask) in block.iter_mut().zip(previous) {
+                *byte ^= mask;
+            }
+            out.extend_from_slice(&block);
+            block.as_mut_slice().zeroize();
+            previous = text;
+        }
+        // What lies before `from` and behind `to` in its blocks.
+        out.truncate(begin + to.saturating_sub(first * BLOCK));
+        let front = (from - first * BLOCK).min(out.len() - begin);
+        out.drain(begin..begin + front);
+        Some(())
+    }
+
+    fn open_cbc(
+        &self,
+        body: &[u8],
+        mac: usize,
+        encrypt_then_mac: bool,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
+        let begin = out.len();
+        let behind = if encrypt_then_mac { mac } else { 0 };
+        let body = body.get(..body.len().checked_sub(behind)?)?;
+        let text = body.len().checked_sub(BLOCK)?;
+        if text == 0 || text % BLOCK != 0 {
+            return None;
+        }
+        self.cbc(body, 0, text, out)?;
+        let plain = out.get(begin..)?;
+        let padding = *plain.last()?;
+        let inside = if encrypt_then_mac { 0 } else { mac };
+        let content = plain.len().checked_sub(usize::from(padding) + 1)?;
+        if !plain.get(content..)?.iter().all(|byte| *byte == padding) {
+            return None;
+        }
+        let content = content.checked_sub(inside)?;
+        out.get_mut(begin + content..)?.zeroize();
+        out.truncate(begin + content);
+        Some(())
+    }
+}
+
+fn counter_block(nonce: &[u8; 12], counter: u32) -> Block {
+    let mut block = Block::default();
+    let (front, back) = block.split_at_mut(12);
+    front.copy_from_slice(nonce);
+    back.copy_from_slice(&counter.to_be_bytes());
+    block
+}

@@ -1,0 +1,485 @@
+//! Secrets that have come and are not joined to a connection yet, and connections that wait for some.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+
+use arrayvec::ArrayVec;
+use hashbrown::{HashMap, HashSet};
+
+use super::{MAX_ENDS, Secret};
+
+/// Most secrets that wait; the oldest goes first.
+pub const MAX_PENDING: usize = 8_192;
+/// Nanoseconds that a secret waits for its connection.
+pub const SECRET_LIFE: u64 = 30_000_000_000;
+/// Nanoseconds that it waits if the socket it was derived for waits, too.
+pub const HINTED_LIFE: u64 = 600_000_000_000;
+/// Most connections whose wish for secrets is known.
+pub const MAX_WAITING: usize = 16_384;
+/// Most connections that a secret without a random is offered to.
+pub const MAX_OFFERS: usize = 32;
+/// Most trials of one secret.
+pub const MAX_SECRET_TRIALS: u32 = 128;
+/// Most secrets looked at in one search.
+const MAX_CANDIDATES: usize = 64;
+/// Joined secrets remembered, to tell the other end's copy.
+const MAX_RECENT: usize = 8_192;
+
+/// What a secret is for. Names of the key log format in brackets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Label {
+    /// Master secret of TLS 1.2 (`CLIENT_RANDOM`).
+    Master12,
+    /// `CLIENT_HANDSHAKE_TRAFFIC_SECRET`.
+    ClientHandshake,
+    /// `SERVER_HANDSHAKE_TRAFFIC_SECRET`.
+    ServerHandshake,
+    /// `CLIENT_TRAFFIC_SECRET_0`.
+    ClientTraffic,
+    /// `SERVER_TRAFFIC_SECRET_0`.
+    ServerTraffic,
+    /// `CLIENT_EARLY_TRAFFIC_SECRET`.
+    ClientEarly,
+    /// `EXPORTER_SECRET`: of no use here.
+    Exporter,
+}
+
+/// A secret, as a probe or a key log brings it.
+#[derive(Debug)]
+pub struct NewSecret {
+    /// What it is for.
+    pub label: Label,
+    /// The connection's client random, if it came along.
+    pub client_random: Option<[u8; 32]>,
+    /// Its server random (TLS 1.2).
+    pub server_random: Option<[u8; 32]>,
+    /// The secret: 48 bytes for TLS 1.2, else as long as the suite's hash.
+    pub value: Secret,
+    /// Process that derived it; 0 if unknown.
+    pub tgid: u32,
+    /// Cookie of the TLS socket that its thread used last; 0 if unknown.
+    pub socket_hint: u64,
+    /// Nanoseconds (CLOCK_MONOTONIC).
+    pub time: u64,
+}
+
+/// Counts for the status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyringStats {
+    /// Secrets that wait now.
+    pub pending: usize,
+    /// Connections that wait now.
+    pub waiting: usize,
+    /// Secrets taken in.
+    pub added: u64,
+    /// Copies: the other end's, or read twice.
+    pub duplicates: u64,
+    /// Joined to a connection.
+    pub joined: u64,
+    /// Waited in vain.
+    pub expired: u64,
+    /// Gave room to newer ones.
+    pub evicted: u64,
+    /// Tried too often.
+    pub tired: u64,
+    /// Trial decryptions of all connections.
+    pub trials: u64,
+    /// Connections that found no room to wait.
+    pub unheard: u64,
+}
+
+/// Process and socket cookie of one end of a connection.
+pub(super) type End = (u32, u64);
+/// Connections to offer a secret to, by the number that [`super::Session::new`] was given.
+pub type Offers = ArrayVec<u64, MAX_OFFERS>;
+
+struct Entry {
+    label: Label,
+    client_random: Option<[u8; 32]>,
+    server_random: Option<[u8; 32]>,
+    value: Secret,
+    owners: ArrayVec<End, MAX_ENDS>,
+    time: u64,
+    mark: u64,
+    trials: u32,
+}
+
+struct Interest {
+    random: Option<[u8; 32]>,
+    ends: ArrayVec<End, MAX_ENDS>,
+}
+
+/// One per monitor.
+#[derive(Default)]
+pub struct Keyring {
+    entries: HashMap<u64, Entry>,
+    /// Ids by arrival.
+    order: VecDeque<u64>,
+    by_random: HashMap<[u8; 32], Vec<u64>>,
+    by_process: HashMap<u32, Vec<u64>>,
+    by_mark: HashMap<u64, u64>,
+    recent: HashSet<u64>,
+    recent_order: VecDeque<u64>,
+    hasher: RandomState,
+    last: u64,
+    interests: HashMap<u64, Interest>,
+    waiting_random: HashMap<[u8; 32], u64>,
+    waiting_process: HashMap<u32, Vec<u64>>,
+    waiting_socket: HashMap<u64, u64>,
+    stats: KeyringStats,
+    /// Plaintext of the record at hand; kept for its memory.
+    pub(super) scratch: Vec<u8>,
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyring")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Keyring {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes a secret in. Returns the connections that wait for such a one: [`super::Session::offer`] is
+    /// to be called for each. A connection not among them finds it by itself when its records come.
+    pub fn add(&mut self, new: NewSecret) -> Offers {
+        self.expire(new.time);
+        if new.label == Label::Exporter || new.value.expose().is_empty() {
+            return Offers::new();
+        }
+        let mark = self.mark(&new);
+        let owner = (new.tgid, new.socket_hint);
+        if self.recent.contains(&mark) {
+            self.stats.duplicates += 1;
+            return Offers::new();
+        }
+        let random = new.client_random;
+        if let Some(id) = self.by_mark.get(&mark).copied() {
+            self.stats.duplicates += 1;
+            self.merge(id, random, owner);
+        } else {
+            if self.entries.len() >= MAX_PENDING
+                && let Some(oldest) = self.order.pop_front()
+                && self.remove(oldest).is_some()
+            {
+                self.stats.evicted += 1;
+            }
+            self.insert(new, mark, owner);
+        }
+        self.offers(random, owner)
+    }
+
+    fn insert(&mut self, new: NewSecret, mark: u64, owner: End) {
+        self.last += 1;
+        let id = self.last;
+        self.stats.added += 1;
+        self.order.push_back(id);
+        self.by_mark.insert(mark, id);
+        if let Some(random) = new.client_random {
+            self.by_random.entry(random).or_default().push(id);
+        }
+        let mut owners = ArrayVec::new();
+        if owner != (0, 0) {
+            owners.push(owner);
+            self.by_process.entry(owner.0).or_default().push(id);
+        }
+        self.entries.insert(
+            id,
+            Entry {
+                label: new.label,
+                client_random: new.client_random,
+                server_random: new.server_random,
+                value: new.value,
+                owners,
+                time: new.time,
+                mark,
+                trials: 0,
+            },
+        );
+    }
+
+    /// Another end's copy of a secret that waits.
+    fn merge(&mut self, id: u64, random: Option<[u8; 32]>, owner: End) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        if let (None, Some(random)) = (entry.client_random, random) {
+            entry.client_random = Some(random);
+            self.by_random.entry(random).or_default().push(id);
+        }
+        if owner != (0, 0) && !entry.owners.contains(&owner) && !entry.owners.is_full() {
+            entry.owners.push(owner);
+            let ids = self.by_process.entry(owner.0).or_default();
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+    }
+
+    /// Names a secret without telling it; differs in every run.
+    fn mark(&self, new: &NewSecret) -> u64 {
+        let random = match new.label {
+            Label::Master12 => new.client_random,
+            _ => None,
+        };
+        self.hasher
+            .hash_one((new.label, random, new.value.expose()))
+    }
+
+    fn offers(&self, random: Option<[u8; 32]>, (tgid, socket): End) -> Offers {
+        let mut offers = Offers::new();
+        if let Some(random) = random {
+            offers.extend(self.waiting_random.get(&random).copied());
+            if !offers.is_empty() {
+                return offers;
+            }
+        }
+        if socket != 0 {
+            offers.extend(self.waiting_socket.get(&socket).copied());
+        }
+        for id in self.waiting_process.get(&tgid).into_iter().flatten().rev() {
+            if offers.is_full() {
+                break;
+            }
+            if !offers.contains(id) {
+                offers.push(*id);
+            }
+        }
+        offers
+    }
+
+    /// Forgets secrets that waited too long. `now`: nanoseconds (CLOCK_MONOTONIC).
+    pub fn expire(&mut self, now: u64) {
+        for _ in 0..self.order.len() {
+            let Some(id) = self.order.front().copied() else {
+                return;
+            };
+            if let Some(entry) = self.entries.get(&id) {
+                let age = now.saturating_sub(entry.time);
+                if age < SECRET_LIFE {
+                    return;
+                }
+                let sockets = entry.owners.iter().map(|owner| owner.1);
+                let hinted = sockets
+                    .into_iter()
+                    .any(|s| self.waiting_socket.contains_key(&s));
+                if hinted && age < HINTED_LIFE {
+                    // An idle connection's; it goes to the back of the queue.
+                    self.order.rotate_left(1);
+                    continue;
+                }
+                self.remove(id);
+                self.stats.expired += 1;
+            }
+            self.order.pop_front();
+        }
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Entry> {
+        let entry = self.entries.remove(&id)?;
+        self.by_mark.remove(&entry.mark);
+        if let Some(random) = entry.client_random {
+            drop_from(&mut self.by_random, &random, id);
+        }
+        for (tgid, _) in &entry.owners {
+            drop_from(&mut self.by_process, tgid, id);
+        }
+        // Ids that are gone are passed over in `order`; it must not be all of them.
+        if self.order.len() > 2 * MAX_PENDING {
+            let entries = &self.entries;
+            self.order.retain(|id| entries.contains_key(id));
+        }
+        Some(entry)
+    }
+
+    fn join(&mut self, id: u64) -> Option<Secret> {
+        let entry = self.remove(id)?;
+        self.stats.joined += 1;
+        if self.recent_order.len() >= MAX_RECENT
+            && let Some(oldest) = self.recent_order.pop_front()
+        {
+            self.recent.remove(&oldest);
+        }
+        if self.recent.insert(entry.mark) {
+            self.recent_order.push_back(entry.mark);
+        }
+        Some(entry.value)
+    }
+
+    /// Takes the secret that came with this client random and, if it came with one, this server random.
+    pub(super) fn take(
+        &mut self,
+        client_random: &[u8; 32],
+        server_random: Option<&[u8; 32]>,
+        label: Label,
+    ) -> Option<Secret> {
+        let ids = self.by_random.get(client_random)?;
+        let id = ids.iter().rev().copied().find(|id| {
+            self.entries.get(id).is_some_and(|entry| {
+                let other = entry.server_random.as_ref().zip(server_random);
+                entry.label == label && other.is_none_or(|(a, b)| a == b)
+            })
+        })?;
+        self.join(id)
+    }
+
+    /// Number of the newest secret: those up to it have been looked at by who remembers it.
+    pub(super) fn latest(&self) -> u64 {
+        self.last
+    }
+
+    /// Looks for a secret of this label among those of the processes in `ends`, those derived for its
+    /// sockets first, then newest first. `fits` is given number and secret and returns trials made and
+    /// whether it is the one; then it is taken.
+    pub(super) fn search(
+        &mut self,
+        ends: &[End],
+        random: Option<&[u8; 32]>,
+        label: Label,
+        after: u64,
+        mut fits: impl FnMut(u64, &Secret) -> (u32, bool),
+    ) -> Option<Secret> {
+        let mut ids: ArrayVec<(bool, u64), MAX_CANDIDATES> = ArrayVec::new();
+        for (tgid, socket) in ends {
+            let all = self.by_process.get(tgid).into_iter().flatten().rev();
+            for id in all.take_while(|id| **id > after).take(4 * MAX_CANDIDATES) {
+                let Some(entry) = self.entries.get(id) else {
+                    continue;
+                };
+                // One that came with another connection's random is not tried.
+                let other = entry.client_random.as_ref().zip(random);
+                if entry.label != label || other.is_some_and(|(a, b)| a != b) {
+                    continue;
+                }
+                let hinted = *socket != 0 && entry.owners.iter().any(|owner| owner.1 == *socket);
+                if !ids.is_full() {
+                    ids.push((!hinted, *id));
+                }
+            }
+        }
+        ids.sort_by_key(|(other, id)| (*other, std::cmp::Reverse(*id)));
+        for (_, id) in ids {
+            let Some(entry) = self.entries.get_mut(&id) else {
+                continue;
+            };
+            if entry.trials >= MAX_SECRET_TRIALS {
+                continue;
+            }
+            let (trials, found) = fits(id, &entry.value);
+            entry.trials += trials;
+            self.stats.trials += u64::from(trials);
+            if found {
+                return self.join(id);
+            }
+            if entry.trials >= MAX_SECRET_TRIALS {
+                self.stats.tired += 1;
+            }
+        }
+        None
+    }
+
+    /// Forgets what is left of the secrets derived for these sockets: their connection has all it needs.
+    pub(super) fn discard(&mut self, ends: &[End], random: Option<&[u8; 32]>) {
+        let mut ids: ArrayVec<u64, 16> = ArrayVec::new();
+        let same_random = random.and_then(|random| self.by_random.get(random));
+        ids.extend(same_random.into_iter().flatten().copied().take(8));
+        for (tgid, socket) in ends {
+            let all = self.by_process.get(tgid).into_iter().flatten().rev();
+            for id in all.take(MAX_CANDIDATES) {
+                let hinted = self.entries.get(id).is_some_and(|entry| {
+                    *socket != 0 && entry.owners.iter().all(|owner| owner.1 == *socket)
+                });
+                if hinted && !ids.is_full() {
+                    ids.push(*id);
+                }
+            }
+        }
+        for id in ids {
+            self.join(id);
+        }
+    }
+
+    /// A connection wants secrets.
+    pub(super) fn wait(&mut self, id: u64, random: Option<[u8; 32]>, ends: &[End]) {
+        self.forget(id);
+        if self.interests.len() >= MAX_WAITING {
+            self.stats.unheard += 1;
+            return;
+        }
+        if let Some(random) = random {
+            self.waiting_random.insert(random, id);
+        }
+        for (tgid, socket) in ends {
+            let ids = self.waiting_process.entry(*tgid).or_default();
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+            if *socket != 0 {
+                self.waiting_socket.insert(*socket, id);
+            }
+        }
+        let ends = ends.iter().copied().take(MAX_ENDS).collect();
+        self.interests.insert(id, Interest { random, ends });
+    }
+
+    /// It does not any more.
+    pub(super) fn forget(&mut self, id: u64) {
+        let Some(interest) = self.interests.remove(&id) else {
+            return;
+        };
+        if let Some(random) = interest.random
+            && self.waiting_random.get(&random) == Some(&id)
+        {
+            self.waiting_random.remove(&random);
+        }
+        for (tgid, socket) in &interest.ends {
+            drop_from(&mut self.waiting_process, tgid, id);
+            if self.waiting_socket.get(socket) == Some(&id) {
+                self.waiting_socket.remove(socket);
+            }
+        }
+    }
+
+    /// Counts.
+    #[must_use]
+    pub fn stats(&self) -> KeyringStats {
+        KeyringStats {
+            pending: self.entries.len(),
+            waiting: self.interests.len(),
+            ..self.stats
+        }
+    }
+
+    /// Bytes of heap, about.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.entries.capacity() * (size_of::<Entry>() + 8)
+            + self.order.capacity() * 8
+            + self.interests.capacity() * (size_of::<Interest>() + 8)
+            + (self.by_random.capacity() + self.waiting_random.capacity()) * 56
+            + (self.recent.capacity() + self.recent_order.capacity()) * 8
+            + self.scratch.capacity()
+    }
+}
+
+impl Drop for Keyring {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.scratch);
+    }
+}
+
+fn drop_from<K: Eq + std::hash::Hash>(map: &mut HashMap<K, Vec<u64>>, key: &K, id: u64) {
+    if let Some(ids) = map.get_mut(key) {
+        ids.retain(|other| *other != id);
+        if ids.is_empty() {
+            map.remove(key);
+        }
+    }
+}
