@@ -154,6 +154,7 @@ fn accesses(identities: usize, key: &FingerprintKey) -> Vec<Access> {
             environment: None,
             duties: Arc::from([]),
             findings: FindingSet::default(),
+            tls: None,
             resynchronised: false,
         })
         .collect()

@@ -67,6 +67,7 @@ fn access(n: u8, host: u8) -> Access {
         environment: Some("dev".into()),
         duties: Arc::from([]),
         findings: FindingSet::default(),
+        tls: None,
         resynchronised: false,
     }
 }

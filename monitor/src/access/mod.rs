@@ -160,7 +160,7 @@ pub struct Access {
     pub peer: Peer,
     /// True when client and server share this host or the peer is a loopback address or unix socket.
     pub local: bool,
-    /// `http/1.0` or `http/1.1`.
+    /// `http/1.0`, `http/1.1` or `h2`.
     pub protocol: &'static str,
     /// Method.
     pub method: Arc<str>,
@@ -181,8 +181,28 @@ pub struct Access {
     pub duties: Arc<[Arc<str>]>,
     /// What the checks found.
     pub findings: FindingSet,
+    /// The TLS that it went through, as far as this host saw into it; `None` for clear text.
+    pub tls: Option<Arc<Tls>>,
     /// First message after a gap.
     pub resynchronised: bool,
+}
+
+/// What is known of the TLS that carried an access. Shared by all accesses of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Tls {
+    /// `1.2` or `1.3`.
+    pub version: String,
+    /// Server name that the client asked for (RFC 6066 §3), at most 255 bytes.
+    #[serde(default)]
+    pub sni: Option<String>,
+    /// Protocol agreed upon, or the only one offered (RFC 7301).
+    #[serde(default)]
+    pub alpn: Option<String>,
+    /// How the plaintext was had: `keys`.
+    pub via: String,
+    /// JA4 of the ClientHello.
+    #[serde(default)]
+    pub ja4: Option<String>,
 }
 
 impl Access {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Access, CredentialKind, Endpoint, Peer, Role};
+use super::{Access, CredentialKind, Endpoint, Peer, Role, Tls};
 
 /// `{"type":"access","v":1,…}`. Unknown fields are ignored, optional ones may be missing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,9 +36,9 @@ pub struct AccessRecord {
     pub peer: Option<String>,
     /// `http/1.1`.
     pub protocol: String,
-    /// Not seen inside TLS yet: always null in this version.
+    /// Null for clear text.
     #[serde(default)]
-    pub tls: Option<serde_json::Value>,
+    pub tls: Option<Tls>,
     /// What was asked.
     pub request: RequestRecord,
     /// What was answered; null when nothing was seen.
@@ -138,7 +138,7 @@ impl AccessRecord {
                 Peer::Unknown => None,
             },
             protocol: access.protocol.to_owned(),
-            tls: None,
+            tls: access.tls.as_deref().cloned(),
             request: RequestRecord {
                 method: (*access.method).to_owned(),
                 host: (*access.host).to_owned(),

@@ -409,6 +409,7 @@ fn assign(to: &mut Access, from: &Access) {
         environment: from.environment.clone(),
         duties: Arc::clone(&from.duties),
         findings: from.findings,
+        tls: from.tls.clone(),
         resynchronised: from.resynchronised,
     };
 }

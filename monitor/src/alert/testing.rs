@@ -50,6 +50,7 @@ pub(crate) fn access(identity: Option<&str>, time_us: i64) -> Access {
         environment: Some("prod".into()),
         duties: [].into(),
         findings: FindingSet::default(),
+        tls: None,
         resynchronised: false,
     }
 }

@@ -48,6 +48,7 @@ fn access(identity: &str) -> Access {
         environment: Some("dev".into()),
         duties: Arc::from([]),
         findings: FindingSet::default(),
+        tls: None,
         resynchronised: false,
     }
 }

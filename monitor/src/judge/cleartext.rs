@@ -17,7 +17,11 @@ impl Check for Cleartext {
             return None;
         };
         let address = peer.ip().to_canonical();
-        if access.local || access.role == Role::Both || address.is_loopback() {
+        if access.tls.is_some()
+            || access.local
+            || access.role == Role::Both
+            || address.is_loopback()
+        {
             return None;
         }
         let severity = context.severity(self.kind());

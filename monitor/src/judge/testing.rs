@@ -145,6 +145,7 @@ pub(super) fn usual() -> Access {
         environment: None,
         duties: Arc::from([]),
         findings: FindingSet::default(),
+        tls: None,
         resynchronised: false,
     }
 }

@@ -166,6 +166,7 @@ impl Analyst {
             environment: None,
             duties: Arc::clone(&self.no_duties),
             findings: FindingSet::default(),
+            tls: ends.tls.clone(),
             resynchronised: pending.resynchronised,
         };
         let mut found = found.into_iter();

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::taps::Side;
-use crate::access::{Endpoint, Peer, Role};
+use crate::access::{Endpoint, Peer, Role, Tls};
 
 /// The ends of one link. What an access repeats of them is derived when they change, not for each access.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(super) struct Ends {
     at_home: bool,
     /// Sockets of this host that belong to the link.
     pub(super) taps: u8,
+    /// The TLS that is read.
+    pub(super) tls: Option<Arc<Tls>>,
     /// Derived from the above.
     pub(super) role: Role,
     pub(super) peer: Peer,
@@ -38,6 +40,7 @@ impl Ends {
             unix_path: None,
             at_home: false,
             taps: 1,
+            tls: None,
             role: Role::Client,
             peer: Peer::Unknown,
             local: unix,

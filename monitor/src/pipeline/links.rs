@@ -11,8 +11,10 @@ use monitor_ebpf::{Open, open_flag};
 
 use super::analyst::{Analyst, Pending, Receiver, Unnamed};
 use super::ends::Ends;
+use super::secure::Secure;
 use super::taps::Side;
 use super::turns::Turns;
+use crate::wire::tls::Keyring;
 use crate::wire::{Connection, Piece};
 
 const AF_UNIX: u16 = 1;
@@ -33,6 +35,8 @@ enum Key {
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) wire: Connection<Pending>,
+    /// What the decoder's bytes are in, if they are encrypted.
+    pub(super) tls: Option<Box<Secure>>,
     pub(super) ends: Ends,
     /// Exchanges that wait for the other end's name.
     pub(super) unnamed: Unnamed,
@@ -59,6 +63,7 @@ impl Link {
     fn new(lead: u64, side: Option<Side>, bases: Option<(u32, u32)>, unix: bool) -> Self {
         Self {
             wire: Connection::new(bases),
+            tls: None,
             ends: Ends::new(unix),
             unnamed: Unnamed::new(),
             listed: false,
@@ -118,8 +123,19 @@ impl Link {
         first
     }
 
-    /// The decoder stops waiting for missing bytes.
-    pub(super) fn settle(&mut self, analyst: &mut Analyst) {
+    /// The decoder, or TLS, waits for bytes that are missing.
+    pub(super) fn waits(&self) -> bool {
+        self.wire.waiting() || self.tls_waits()
+    }
+
+    /// Heap held by the decoders, in bytes.
+    pub(super) fn heap(&self) -> usize {
+        self.wire.memory() + self.tls_memory()
+    }
+
+    /// The decoders stop waiting for missing bytes.
+    pub(super) fn settle(&mut self, analyst: &mut Analyst, ring: &mut Keyring) {
+        self.settle_tls(analyst, ring);
         let (wire, _, mut receiver) = self.parts(analyst);
         wire.settle(&mut receiver);
     }

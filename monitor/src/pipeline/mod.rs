@@ -10,6 +10,7 @@
 mod analyst;
 mod ends;
 mod links;
+mod secure;
 mod taps;
 
 pub mod thread;
@@ -21,7 +22,8 @@ use monitor_ebpf::{Close, Data, Open, advice, close_flag, dir};
 use analyst::Analyst;
 pub use analyst::{ANOMALIES, Counters, Numbered};
 use links::{Link, Links};
-use taps::{Side, Tap, Turn, side_of};
+use secure::{Secrets, side_of_hello};
+use taps::{Place, Side, Tap, Turn, side_of};
 
 use crate::access::Endpoint;
 use crate::access::credential::Recogniser;
@@ -87,6 +89,7 @@ struct State {
     host: Host,
     taps: HashMap<u64, Tap>,
     links: Links,
+    secrets: Secrets,
     analyst: Analyst,
     limits: Limits,
     losses: PipelineLosses,
@@ -131,6 +134,7 @@ impl<S: Source> Pipeline<S> {
             host,
             taps: HashMap::new(),
             links: Links::default(),
+            secrets: Secrets::default(),
             analyst: Analyst::new(recogniser, judge, census, folder),
             limits,
             losses: PipelineLosses::default(),
@@ -171,6 +175,7 @@ impl<S: Source> Pipeline<S> {
             state.settle(limit);
             state.finish_closed(limit);
         }
+        state.expire_secrets(now);
         for (sock, advice) in state.advice.drain(..) {
             self.source.advise(sock, advice);
         }
@@ -183,15 +188,15 @@ impl<S: Source> Pipeline<S> {
 impl State {
     fn event(&mut self, event: Event<'_>) {
         match event {
-            Event::Data(record, bytes) => self.data(record, bytes),
-            Event::Tls(..) => {}
+            Event::Data(record, bytes) => self.data(record, None, bytes),
+            Event::Tls(record, bytes) => self.data(&record.data, Some(Place::of(record)), bytes),
             Event::Open(record) => self.open(record),
             Event::Close(record) => self.closes.push((*record, self.analyst.now)),
             Event::Exec(record) => self.host.exec(record),
             Event::Fork(record) => self.host.fork(record),
             Event::Exit(record) => self.host.exit(record),
             Event::Cgroup(record) => self.host.cgroup(record),
-            Event::Key(_) => {}
+            Event::Key(record) => self.key(record),
         }
     }
 
@@ -224,7 +229,7 @@ impl State {
         self.taps.insert(record.sock, tap);
     }
 
-    fn data(&mut self, record: &Data, bytes: &[u8]) {
+    fn data(&mut self, record: &Data, place: Option<Place>, bytes: &[u8]) {
         let tap = match self.taps.get_mut(&record.sock) {
             Some(tap) => tap,
             None => {
@@ -236,9 +241,9 @@ impl State {
             }
         };
         let waited = tap.waiting();
-        match tap.arrive(record, bytes, self.analyst.now) {
+        match tap.arrive(record, place, bytes, self.analyst.now) {
             Turn::Now => {
-                self.process(record, bytes);
+                self.process(record, place, bytes);
                 if waited {
                     self.release(record.sock, 0);
                 }
@@ -266,12 +271,12 @@ impl State {
                     link.wire.lost_records();
                 }
             }
-            self.process(&held.data, &held.bytes);
+            self.process(&held.data, held.place, &held.bytes);
         }
     }
 
     /// A record whose turn has come.
-    fn process(&mut self, record: &Data, bytes: &[u8]) {
+    fn process(&mut self, record: &Data, place: Option<Place>, bytes: &[u8]) {
         let now = self.analyst.now;
         let Some(tap) = self.taps.get_mut(&record.sock) else {
             return;
@@ -281,7 +286,11 @@ impl State {
         };
         link.last = self.pass;
         if tap.side.is_none() {
-            let Some(side) = side_of(record, bytes) else {
+            let begins = match place {
+                Some(place) => side_of_hello(record, place, bytes),
+                None => side_of(record, bytes),
+            };
+            let Some(side) = begins else {
                 self.losses.undecided += 1;
                 return;
             };
@@ -311,6 +320,41 @@ impl State {
         if !link.sequenced && link.lead != record.sock {
             return;
         }
+        let index = tap.connection;
+        match place {
+            Some(place) => self.tls_part(record, place, bytes),
+            None => self.clear_part(record, bytes),
+        }
+        let Some(link) = self.links.get_mut(index) else {
+            return;
+        };
+        if link.waits() {
+            if link.ends.taps > 1 && link.sequenced {
+                if link.waits_since == 0 {
+                    link.waits_since = now;
+                    self.unsettled.push(index);
+                }
+            } else {
+                link.settle(&mut self.analyst, &mut self.secrets.ring);
+            }
+        }
+        link.list_unnamed(index, &mut self.unnamed);
+        let memory = link.heap();
+        self.memory = self.memory + memory - link.memory;
+        link.memory = memory;
+    }
+
+    /// Bytes in clear text whose turn has come.
+    fn clear_part(&mut self, record: &Data, bytes: &[u8]) {
+        let Some(tap) = self.taps.get_mut(&record.sock) else {
+            return;
+        };
+        let Some(link) = self.links.get_mut(tap.connection) else {
+            return;
+        };
+        if link.tls.is_some() {
+            return;
+        }
         let sent = record.header.dir == dir::TX;
         let piece = Piece {
             dir: if sent == (tap.side == Some(Side::Client)) {
@@ -333,20 +377,6 @@ impl State {
         if link.feed(&piece, &mut self.analyst) {
             self.early.push(index);
         }
-        if link.wire.waiting() {
-            if link.ends.taps > 1 && link.sequenced {
-                if link.waits_since == 0 {
-                    link.waits_since = now;
-                    self.unsettled.push(index);
-                }
-            } else {
-                link.settle(&mut self.analyst);
-            }
-        }
-        link.list_unnamed(index, &mut self.unnamed);
-        let memory = link.wire.memory();
-        self.memory = self.memory + memory - link.memory;
-        link.memory = memory;
     }
 
     /// Gives up what came before `limit` (ns) and still waits.
@@ -378,12 +408,12 @@ impl State {
             let Some(link) = self.links.get_mut(index) else {
                 continue;
             };
-            if link.wire.waiting() {
+            if link.waits() {
                 if link.waits_since >= limit {
                     self.unsettled.push(index);
                     continue;
                 }
-                link.settle(&mut self.analyst);
+                link.settle(&mut self.analyst, &mut self.secrets.ring);
                 link.list_unnamed(index, &mut self.unnamed);
             }
             link.waits_since = 0;
@@ -413,7 +443,7 @@ impl State {
             }
             let index = tap.connection;
             let side = tap.side;
-            let unfinished = |link: &mut Link| !link.turns.is_empty() || link.wire.waiting();
+            let unfinished = |link: &mut Link| !link.turns.is_empty() || link.waits();
             if *since >= limit && self.links.get_mut(index).is_some_and(unfinished) {
                 return true;
             }
@@ -428,6 +458,7 @@ impl State {
                 let left = link.ends.taps.saturating_sub(1);
                 link.ends.taps = left;
                 if left == 0 {
+                    link.close_tls(&mut self.analyst, &mut self.secrets);
                     link.close(&mut self.analyst);
                     self.memory -= link.memory;
                     self.links.remove(index);
@@ -437,6 +468,7 @@ impl State {
                     Some(Side::Server) => Dir::ToServer,
                     Some(Side::Client) | None => Dir::ToClient,
                 };
+                link.settle_tls(&mut self.analyst, &mut self.secrets.ring);
                 let (wire, _, mut receiver) = link.parts(&mut self.analyst);
                 wire.end(ended, &mut receiver);
                 link.list_unnamed(index, &mut self.unnamed);
@@ -465,6 +497,7 @@ impl State {
             let Some(link) = self.links.get_mut(index) else {
                 continue;
             };
+            link.close_tls(&mut self.analyst, &mut self.secrets);
             link.close(&mut self.analyst);
             self.memory -= link.memory;
             self.links.remove(index);

@@ -4,7 +4,7 @@
 //! before its predecessor: it is held until the predecessor comes, or until it is clear that it never
 //! will (the ring was full).
 
-use monitor_ebpf::{Data, data_flag, dir};
+use monitor_ebpf::{Data, TlsData, data_flag, dir};
 
 use crate::access::Endpoint;
 
@@ -20,10 +20,32 @@ pub(super) enum Side {
     Server,
 }
 
+/// Which part of which TLS record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) record: u32,
+    pub(super) at: u16,
+    pub(super) length: u16,
+    pub(super) outer: u8,
+}
+
+impl Place {
+    pub(super) fn of(record: &TlsData) -> Self {
+        Self {
+            record: record.record,
+            at: record.at,
+            length: record.length,
+            outer: record.outer,
+        }
+    }
+}
+
 /// A record and its bytes, kept.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) data: Data,
+    /// For TLS.
+    pub(super) place: Option<Place>,
     pub(super) bytes: Vec<u8>,
     /// When it came, ns.
     since: u64,
@@ -75,7 +97,13 @@ impl Tap {
     }
 
     /// Says whether a record's turn has come.
-    pub(super) fn arrive(&mut self, data: &Data, bytes: &[u8], now: u64) -> Turn {
+    pub(super) fn arrive(
+        &mut self,
+        data: &Data,
+        place: Option<Place>,
+        bytes: &[u8],
+        now: u64,
+    ) -> Turn {
         if data.seq.wrapping_sub(self.next) as i32 <= 0 {
             // Its turn; or an older number again, from two threads in one socket.
             if data.seq == self.next {
@@ -89,6 +117,7 @@ impl Tap {
         self.held_bytes += bytes.len();
         self.held.push(Held {
             data: *data,
+            place,
             bytes: bytes.to_vec(),
             since: now,
         });
@@ -164,10 +193,10 @@ mod tests {
     #[test]
     fn records_come_back_in_their_order() {
         let mut tap = Tap::new(0, None);
-        assert_eq!(tap.arrive(&record(1), b"b", 1), Turn::Later);
-        assert_eq!(tap.arrive(&record(2), b"c", 1), Turn::Later);
+        assert_eq!(tap.arrive(&record(1), None, b"b", 1), Turn::Later);
+        assert_eq!(tap.arrive(&record(2), None, b"c", 1), Turn::Later);
         assert!(tap.release(0).is_none());
-        assert_eq!(tap.arrive(&record(0), b"a", 1), Turn::Now);
+        assert_eq!(tap.arrive(&record(0), None, b"a", 1), Turn::Now);
         assert_eq!(tap.release(0).map(|h| h.data.seq), Some(1));
         assert_eq!(tap.release(0).map(|h| h.data.seq), Some(2));
         assert!(!tap.waiting());
@@ -177,24 +206,24 @@ mod tests {
     #[test]
     fn a_lost_record_is_given_up_in_the_end() {
         let mut tap = Tap::new(0, None);
-        assert_eq!(tap.arrive(&record(3), b"d", 7), Turn::Later);
+        assert_eq!(tap.arrive(&record(3), None, b"d", 7), Turn::Later);
         assert!(tap.release(7).is_none());
         assert_eq!(tap.release(8).map(|h| h.data.seq), Some(3));
-        assert_eq!(tap.arrive(&record(4), b"e", 9), Turn::Now);
+        assert_eq!(tap.arrive(&record(4), None, b"e", 9), Turn::Now);
     }
 
     #[test]
     fn a_closed_socket_waits_for_its_last_record() {
         let mut tap = Tap::new(0, None);
         assert!(!tap.reached(1));
-        assert_eq!(tap.arrive(&record(0), b"a", 4), Turn::Now);
+        assert_eq!(tap.arrive(&record(0), None, b"a", 4), Turn::Now);
         assert!(tap.reached(1));
     }
 
     #[test]
     fn what_is_held_is_bounded() {
         let mut tap = Tap::new(0, None);
-        let lost = (1..2000).filter(|n| tap.arrive(&record(*n), &[0; 1000], 1) == Turn::Lost);
+        let lost = (1..2000).filter(|n| tap.arrive(&record(*n), None, &[0; 1000], 1) == Turn::Lost);
         assert!(lost.count() > 1900);
         assert!(tap.held_bytes <= MOST_HELD_BYTES);
     }

@@ -90,6 +90,7 @@ fn a_request_without_a_credential() {
         environment: None,
         duties: Vec::new().into(),
         findings: FindingSet::default(),
+        tls: None,
         ..access()
     };
     let json = serde_json::to_value(AccessRecord::from_access(&bare)).unwrap();

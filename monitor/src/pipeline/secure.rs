@@ -1,0 +1,323 @@
+//! Links that carry TLS: records become plaintext, and plaintext goes the way of clear text.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use monitor_ebpf::{Data, Key, advice, data_flag, dir, key_flag, key_label};
+
+use super::State;
+use super::analyst::Analyst;
+use super::links::Link;
+use super::taps::{Place, Side};
+use super::turns::Turns;
+use crate::access::Tls;
+use crate::wire::tls::{
+    Chunk, HEADER, Keyring, Label, NewSecret, Plain, Secret, Session, State as Seen, Why,
+};
+use crate::wire::{Connection, Dir, Piece};
+
+/// First byte of a ClientHello (RFC 8446 §4).
+const CLIENT_HELLO: u8 = 1;
+/// Content type of handshake records.
+const HANDSHAKE: u8 = 22;
+/// How often idle sessions and secrets are looked at, in ns.
+const EXPIRE_EVERY: u64 = 1_000_000_000;
+
+/// The TLS of one link.
+#[derive(Debug)]
+pub(super) struct Secure {
+    pub(super) session: Session,
+    id: u64,
+    /// Cookies of the sockets whose records came.
+    socks: [u64; 2],
+    /// What the source was told of them.
+    advised: u32,
+    /// How much of the handshake accesses repeat so far.
+    known: u8,
+}
+
+/// Secrets, and the links that wait for some.
+#[derive(Debug, Default)]
+pub(super) struct Secrets {
+    pub(super) ring: Keyring,
+    links: HashMap<u64, u32>,
+    last: u64,
+    expired: u64,
+    /// Traffic secrets of which it was not seen what they are for.
+    pub(super) unlabelled: u64,
+}
+
+/// Takes plaintext for a link.
+struct Sink<'a> {
+    link: &'a mut Link,
+    analyst: &'a mut Analyst,
+    /// A piece had to wait for its turn, the first of its link.
+    early: bool,
+}
+
+impl Plain for Sink<'_> {
+    fn piece(&mut self, piece: Piece<'_>) {
+        self.early |= self.link.feed(&piece, self.analyst);
+    }
+
+    fn lost_records(&mut self) {
+        self.link.wire.lost_records();
+    }
+}
+
+impl Secrets {
+    /// Takes a link in, and gives the number of its session.
+    fn enrol(&mut self, link: u32) -> u64 {
+        self.last += 1;
+        self.links.insert(self.last, link);
+        self.last
+    }
+}
+
+impl Secure {
+    fn new(id: u64) -> Self {
+        Self {
+            session: Session::new(id),
+            id,
+            socks: [0; 2],
+            advised: 0,
+            known: 0,
+        }
+    }
+
+    /// Notes an end whose records come. Its process may derive the secrets.
+    fn end(&mut self, tgid: u32, sock: u64, ring: &mut Keyring) {
+        if self.socks.contains(&sock) {
+            return;
+        }
+        if let Some(free) = self.socks.iter_mut().find(|sock| **sock == 0) {
+            *free = sock;
+        }
+        self.session.end(tgid, sock, ring);
+    }
+
+    /// What to tell the source now: that whole records are wanted, or none any more.
+    fn advice(&mut self, multiplexed: bool, list: &mut Vec<(u64, u32)>) {
+        let wanted = match self.session.state() {
+            // Keys that came too late once may come in time for what follows.
+            Seen::Opaque(Why::NoKeys) | Seen::Handshake => 0,
+            Seen::Opaque(_) => advice::LEAVE,
+            Seen::Reading { .. } if multiplexed => advice::WHOLE,
+            Seen::Reading { .. } => 0,
+        };
+        if wanted & !self.advised != 0 {
+            self.advised |= wanted;
+            list.extend(
+                self.socks
+                    .iter()
+                    .filter(|sock| **sock != 0)
+                    .map(|sock| (*sock, wanted)),
+            );
+        }
+    }
+
+    /// What accesses repeat of it, whenever there is more to say than before.
+    fn news(&mut self) -> Option<Arc<Tls>> {
+        let version = self.session.version()?;
+        let known = 1 + u8::from(self.session.alpn().is_some());
+        if known <= self.known {
+            return None;
+        }
+        self.known = known;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Some(Arc::new(Tls {
+            version: version.to_string(),
+            sni: self.session.sni().map(str::to_owned),
+            alpn: self.session.alpn().map(text),
+            via: "keys".to_owned(),
+            ja4: self.session.ja4().map(str::to_owned),
+        }))
+    }
+}
+
+impl Link {
+    /// The link begins to carry TLS. What was clear text before (STARTTLS, CONNECT) is over.
+    fn secure(&mut self, analyst: &mut Analyst, secrets: &mut Secrets, index: u32) {
+        self.close(analyst);
+        self.wire = Connection::new(Some((0, 0)));
+        self.turns = Turns::default();
+        self.tls = Some(Box::new(Secure::new(secrets.enrol(index))));
+    }
+
+    /// Works on the link's TLS, with the plaintext that comes of it. Whether pieces began to wait for
+    /// their turn.
+    fn with_tls(
+        &mut self,
+        analyst: &mut Analyst,
+        work: impl FnOnce(&mut Secure, &mut dyn Plain),
+    ) -> bool {
+        let Some(mut secure) = self.tls.take() else {
+            return false;
+        };
+        // Each part of a record is a call of its own: what the handshake said is known by the time that
+        // application data comes.
+        if let Some(news) = secure.news() {
+            self.ends.tls = Some(news);
+        }
+        let mut sink = Sink {
+            link: self,
+            analyst,
+            early: false,
+        };
+        work(&mut secure, &mut sink);
+        let early = sink.early;
+        self.tls = Some(secure);
+        early
+    }
+
+    /// The connection closes: what TLS still holds is read.
+    pub(super) fn close_tls(&mut self, analyst: &mut Analyst, secrets: &mut Secrets) {
+        if let Some(id) = self.tls.as_ref().map(|secure| secure.id) {
+            self.with_tls(analyst, |secure, sink| {
+                secure.session.close(&mut secrets.ring, sink);
+            });
+            secrets.links.remove(&id);
+        }
+    }
+
+    /// Stops waiting for records.
+    pub(super) fn settle_tls(&mut self, analyst: &mut Analyst, ring: &mut Keyring) {
+        if self.tls_waits() {
+            self.with_tls(analyst, |secure, sink| secure.session.settle(ring, sink));
+        }
+    }
+
+    /// Heap that TLS holds, in bytes.
+    pub(super) fn tls_memory(&self) -> usize {
+        self.tls
+            .as_ref()
+            .map_or(0, |secure| secure.session.memory() + size_of::<Secure>())
+    }
+
+    /// Records are waited for.
+    pub(super) fn tls_waits(&self) -> bool {
+        self.tls
+            .as_ref()
+            .is_some_and(|secure| secure.session.waiting())
+    }
+}
+
+impl State {
+    /// Part of a record whose turn has come.
+    pub(super) fn tls_part(&mut self, record: &Data, place: Place, bytes: &[u8]) {
+        let Some(tap) = self.taps.get_mut(&record.sock) else {
+            return;
+        };
+        let index = tap.connection;
+        let Some(link) = self.links.get_mut(index) else {
+            return;
+        };
+        if record.header.flags & data_flag::LATE != 0 {
+            return;
+        }
+        let Some(side) = tap.side else {
+            self.losses.undecided += 1;
+            return;
+        };
+        if link.tls.is_none() {
+            link.secure(&mut self.analyst, &mut self.secrets, index);
+        }
+        let sent = record.header.dir == dir::TX;
+        let chunk = Chunk {
+            dir: if sent == (side == Side::Client) {
+                Dir::ToServer
+            } else {
+                Dir::ToClient
+            },
+            record: place.record,
+            at: HEADER + u32::from(place.at),
+            length: place.length,
+            outer: place.outer,
+            data: bytes,
+            time: record.time,
+        };
+        let (tgid, sock) = (record.tgid, record.sock);
+        let (ring, advice) = (&mut self.secrets.ring, &mut self.advice);
+        if link.with_tls(&mut self.analyst, |secure, sink| {
+            secure.end(tgid, sock, ring);
+            secure.session.chunk(&chunk, ring, sink);
+            secure.advice(false, advice);
+        }) {
+            self.early.push(index);
+        }
+    }
+
+    /// A process has derived a secret.
+    pub(super) fn key(&mut self, key: &Key) {
+        let label = match key.label {
+            key_label::MASTER => Label::Master12,
+            key_label::CLIENT_EARLY => Label::ClientEarly,
+            key_label::CLIENT_HANDSHAKE => Label::ClientHandshake,
+            key_label::SERVER_HANDSHAKE => Label::ServerHandshake,
+            key_label::CLIENT_TRAFFIC => Label::ClientTraffic,
+            key_label::SERVER_TRAFFIC => Label::ServerTraffic,
+            _ => {
+                self.secrets.unlabelled += 1;
+                return;
+            }
+        };
+        let bytes = key.secret.get(..usize::from(key.secret_len));
+        let Some(value) = bytes.and_then(Secret::new) else {
+            return;
+        };
+        let flags = key.header.flags;
+        let known = |flag, random| (flags & flag != 0).then_some(random);
+        let offers = self.secrets.ring.add(NewSecret {
+            label,
+            client_random: known(key_flag::CLIENT_RANDOM, key.client_random),
+            server_random: known(key_flag::SERVER_RANDOM, key.server_random),
+            value,
+            tgid: key.tgid,
+            socket_hint: key.sock,
+            time: key.time,
+        });
+        for id in offers {
+            let Some(index) = self.secrets.links.get(&id).copied() else {
+                continue;
+            };
+            let Some(link) = self.links.get_mut(index) else {
+                continue;
+            };
+            let (ring, advice) = (&mut self.secrets.ring, &mut self.advice);
+            if link.with_tls(&mut self.analyst, |secure, sink| {
+                secure.session.offer(ring, sink);
+                secure.advice(false, advice);
+            }) {
+                self.early.push(index);
+            }
+            link.list_unnamed(index, &mut self.unnamed);
+        }
+    }
+
+    /// Secrets and sessions that waited in vain are given up.
+    pub(super) fn expire_secrets(&mut self, now: u64) {
+        if now.saturating_sub(self.secrets.expired) < EXPIRE_EVERY {
+            return;
+        }
+        self.secrets.expired = now;
+        self.secrets.ring.expire(now);
+        for index in self.secrets.links.values() {
+            if let Some(link) = self.links.get_mut(*index)
+                && let Some(secure) = &mut link.tls
+            {
+                secure.session.expire(now, &mut self.secrets.ring);
+                secure.advice(false, &mut self.advice);
+            }
+        }
+    }
+}
+
+/// Which end a socket is, if this is the beginning of its ClientHello.
+pub(super) fn side_of_hello(record: &Data, place: Place, bytes: &[u8]) -> Option<Side> {
+    let hello = place.outer == HANDSHAKE && place.at == 0 && bytes.first() == Some(&CLIENT_HELLO);
+    match (hello, record.header.dir == dir::TX) {
+        (false, _) => None,
+        (true, true) => Some(Side::Client),
+        (true, false) => Some(Side::Server),
+    }
+}
