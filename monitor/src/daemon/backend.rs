@@ -1,6 +1,6 @@
 //! What clients of the control socket are told.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use tokio::sync::{broadcast, oneshot};
@@ -17,6 +17,7 @@ use crate::serve::records::{
     AccessStatus, AlertQuery, AlertStatus, ConnectionStatus, DeadLetter, DeliveryResult,
     HookStatus, IdentityStatus, Loss, PolicyStatus, QueueStatus, StatusRecord, WebhookStatus,
 };
+use crate::source::prober::SharedBook;
 use crate::store;
 
 /// What changes at a reload.
@@ -36,6 +37,8 @@ pub(super) struct Daemon {
     pub(super) alerts: AlertService,
     pub(super) store: store::Store,
     pub(super) hooks: Vec<String>,
+    /// What is probed; empty until it is known, or when nothing can be.
+    pub(super) probed: Arc<OnceLock<SharedBook>>,
     pub(super) started: (String, Instant),
     pub(super) current: RwLock<Current>,
     /// The newest counters, and accesses per second between the last two.

@@ -8,7 +8,7 @@ mod setup;
 pub mod wiring;
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
@@ -97,14 +97,20 @@ async fn async_run(
         monitor_pid: std::process::id(),
         secret: random_u64(),
     };
+    let probed = Arc::new(OnceLock::new());
+    let book = Arc::clone(&probed);
     let (hot, outputs, hooks) = start(config.capture.drain_interval, move || {
-        let source = Kernel::load(&kernel)?;
+        let mut source = Kernel::load(&kernel)?;
+        let probing = setup::probing(&mut source);
         // After the hooks: what begins in between is in the records.
         let host = Host::new(Box::new(RealFiles::new()));
         let folder = Folder::default();
-        Ok(Pipeline::new(
-            source, host, recogniser, judge, census, folder, limits,
-        ))
+        let mut pipeline = Pipeline::new(source, host, recogniser, judge, census, folder, limits);
+        if let Some((requests, shared)) = probing {
+            pipeline.tell_of_images(move |pid| requests.exec(pid));
+            let _ = book.set(shared);
+        }
+        Ok(pipeline)
     })
     .map_err(|error| match error {
         StartError::Source(error) => DaemonError::Kernel(error),
@@ -125,6 +131,7 @@ async fn async_run(
         alerts,
         store,
         hooks,
+        probed,
         current: RwLock::new(Current {
             config,
             policy,

@@ -14,6 +14,9 @@ use crate::judge::{FindingKind, FindingSet, Settings};
 use crate::policy::{self, Files, Policy};
 
 use super::DaemonError;
+use crate::source::kernel::Kernel;
+use crate::source::libraries::{Finder, RealLibraryFiles, Requests};
+use crate::source::prober::{self, SharedBook};
 
 /// Makes a directory if it is missing.
 pub(super) fn directory(path: &Path, mode: u32) -> Result<(), DaemonError> {
@@ -143,6 +146,21 @@ pub(super) fn credential_table(config: &Config) -> Result<CredentialTable, Daemo
         table = table.merge(own);
     }
     Ok(table)
+}
+
+/// Probes the TLS libraries of this host, if the kernel lets it.
+pub(super) fn probing(source: &mut Kernel) -> Option<(Requests, SharedBook)> {
+    let probes = match source.take_probes()? {
+        Ok(probes) => probes,
+        Err(error) => {
+            tracing::warn!(%error, "no probes: TLS stays closed\nhint: `bailiwick doctor` tells what this kernel allows");
+            return None;
+        }
+    };
+    let finder = Finder::new(Box::new(RealLibraryFiles::new()));
+    prober::start(finder, probes)
+        .inspect_err(|error| tracing::warn!(%error, "no thread for probes: TLS stays closed"))
+        .ok()
 }
 
 /// Nothing of this process may be read by others or end in a core file.

@@ -109,6 +109,8 @@ struct State {
     /// What to tell the source about sockets.
     advice: Vec<(u64, u32)>,
     memory: usize,
+    /// Told of each process with a new image.
+    hear: Box<dyn Fn(u32) + Send>,
 }
 
 impl<S> std::fmt::Debug for Pipeline<S> {
@@ -148,8 +150,14 @@ impl<S: Source> Pipeline<S> {
             closes: Vec::new(),
             advice: Vec::new(),
             memory: 0,
+            hear: Box::new(|_| {}),
         };
         Self { source, state }
+    }
+
+    /// Tells `hear` of each process that replaced its image. It must not wait.
+    pub fn tell_of_images(&mut self, hear: impl Fn(u32) + Send + 'static) {
+        self.state.hear = Box::new(hear);
     }
 
     /// Takes what the source has and works it off. `now` is CLOCK_MONOTONIC in ns, `wall_offset` what
@@ -192,7 +200,10 @@ impl State {
             Event::Tls(record, bytes) => self.data(&record.data, Some(Place::of(record)), bytes),
             Event::Open(record) => self.open(record),
             Event::Close(record) => self.closes.push((*record, self.analyst.now)),
-            Event::Exec(record) => self.host.exec(record),
+            Event::Exec(record) => {
+                self.host.exec(record);
+                (self.hear)(record.tgid);
+            }
             Event::Fork(record) => self.host.fork(record),
             Event::Exit(record) => self.host.exit(record),
             Event::Cgroup(record) => self.host.cgroup(record),

@@ -5,6 +5,7 @@ pub mod btf;
 pub mod elf;
 pub mod kernel;
 pub mod libraries;
+pub mod prober;
 pub mod procfs;
 
 use monitor_ebpf::{Cgroup, Close, Data, Exec, Exit, Fork, Key, Open, TlsData};
