@@ -89,7 +89,8 @@ pub(crate) fn on_io(
         call,
         cursor: Cursor::new(buffers, length),
         offset: Loose::new(start),
-        begins: Loose::new(u32::from(turned)),
+        // Each call has its time: a request follows the end of the handshake in the same direction.
+        begins: Loose::new(1),
         whole: Loose::new(1),
         lost: Loose::new(0),
     };
