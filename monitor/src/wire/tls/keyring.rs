@@ -23,6 +23,8 @@ pub const MAX_OFFERS: usize = 32;
 pub const MAX_SECRET_TRIALS: u32 = 128;
 /// Most secrets looked at in one search.
 const MAX_CANDIDATES: usize = 64;
+/// Most secrets of one connection that are left over.
+const MAX_LEFT: usize = 16;
 /// Joined secrets remembered, to tell the other end's copy.
 const MAX_RECENT: usize = 8_192;
 
@@ -77,6 +79,8 @@ pub struct KeyringStats {
     pub duplicates: u64,
     /// Joined to a connection.
     pub joined: u64,
+    /// Not needed: the connection had all it needs.
+    pub unneeded: u64,
     /// Waited in vain.
     pub expired: u64,
     /// Gave room to newer ones.
@@ -118,6 +122,7 @@ pub struct Keyring {
     order: VecDeque<u64>,
     by_random: HashMap<[u8; 32], Vec<u64>>,
     by_process: HashMap<u32, Vec<u64>>,
+    by_socket: HashMap<u64, Vec<u64>>,
     by_mark: HashMap<u64, u64>,
     recent: HashSet<u64>,
     recent_order: VecDeque<u64>,
@@ -165,11 +170,10 @@ impl Keyring {
             self.stats.duplicates += 1;
             self.merge(id, random, owner);
         } else {
-            if self.entries.len() >= MAX_PENDING
+            while self.entries.len() >= MAX_PENDING
                 && let Some(oldest) = self.order.pop_front()
-                && self.remove(oldest).is_some()
             {
-                self.stats.evicted += 1;
+                self.stats.evicted += u64::from(self.remove(oldest).is_some());
             }
             self.insert(new, mark, owner);
         }
@@ -185,11 +189,6 @@ impl Keyring {
         if let Some(random) = new.client_random {
             self.by_random.entry(random).or_default().push(id);
         }
-        let mut owners = ArrayVec::new();
-        if owner != (0, 0) {
-            owners.push(owner);
-            self.by_process.entry(owner.0).or_default().push(id);
-        }
         self.entries.insert(
             id,
             Entry {
@@ -197,12 +196,32 @@ impl Keyring {
                 client_random: new.client_random,
                 server_random: new.server_random,
                 value: new.value,
-                owners,
+                owners: ArrayVec::new(),
                 time: new.time,
                 mark,
                 trials: 0,
             },
         );
+        self.own(id, owner);
+    }
+
+    /// Says who derived a secret.
+    fn own(&mut self, id: u64, owner: End) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        if owner == (0, 0) || entry.owners.contains(&owner) || entry.owners.is_full() {
+            return;
+        }
+        entry.owners.push(owner);
+        let (tgid, socket) = owner;
+        let ids = self.by_process.entry(tgid).or_default();
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+        if socket != 0 {
+            self.by_socket.entry(socket).or_default().push(id);
+        }
     }
 
     /// Another end's copy of a secret that waits.
@@ -214,13 +233,7 @@ impl Keyring {
             entry.client_random = Some(random);
             self.by_random.entry(random).or_default().push(id);
         }
-        if owner != (0, 0) && !entry.owners.contains(&owner) && !entry.owners.is_full() {
-            entry.owners.push(owner);
-            let ids = self.by_process.entry(owner.0).or_default();
-            if !ids.contains(&id) {
-                ids.push(id);
-            }
-        }
+        self.own(id, owner);
     }
 
     /// Names a secret without telling it; differs in every run.
@@ -266,11 +279,7 @@ impl Keyring {
                 if age < SECRET_LIFE {
                     return;
                 }
-                let sockets = entry.owners.iter().map(|owner| owner.1);
-                let hinted = sockets
-                    .into_iter()
-                    .any(|s| self.waiting_socket.contains_key(&s));
-                if hinted && age < HINTED_LIFE {
+                if self.is_hinted(entry) && age < HINTED_LIFE {
                     // An idle connection's; it goes to the back of the queue.
                     self.order.rotate_left(1);
                     continue;
@@ -288,8 +297,9 @@ impl Keyring {
         if let Some(random) = entry.client_random {
             drop_from(&mut self.by_random, &random, id);
         }
-        for (tgid, _) in &entry.owners {
+        for (tgid, socket) in &entry.owners {
             drop_from(&mut self.by_process, tgid, id);
+            drop_from(&mut self.by_socket, socket, id);
         }
         // Ids that are gone are passed over in `order`; it must not be all of them.
         if self.order.len() > 2 * MAX_PENDING {
@@ -302,15 +312,19 @@ impl Keyring {
     fn join(&mut self, id: u64) -> Option<Secret> {
         let entry = self.remove(id)?;
         self.stats.joined += 1;
+        self.remember(entry.mark);
+        Some(entry.value)
+    }
+
+    fn remember(&mut self, mark: u64) {
         if self.recent_order.len() >= MAX_RECENT
             && let Some(oldest) = self.recent_order.pop_front()
         {
             self.recent.remove(&oldest);
         }
-        if self.recent.insert(entry.mark) {
-            self.recent_order.push_back(entry.mark);
+        if self.recent.insert(mark) {
+            self.recent_order.push_back(mark);
         }
-        Some(entry.value)
     }
 
     /// Takes the secret that came with this client random and, if it came with one, this server random.
@@ -335,8 +349,9 @@ impl Keyring {
         self.last
     }
 
-    /// Looks for a secret of this label among those of the processes in `ends`, those derived for its
-    /// sockets first, then newest first. `fits` is given number and secret and returns trials made and
+    /// Looks for a secret of this label among those of the processes in `ends`: those derived for its
+    /// sockets first, then the newest first; those derived for another socket that waits, only when that
+    /// has tried them. `fits` is given number and secret and returns trials made and
     /// whether it is the one; then it is taken.
     pub(super) fn search(
         &mut self,
@@ -346,26 +361,29 @@ impl Keyring {
         after: u64,
         mut fits: impl FnMut(u64, &Secret) -> (u32, bool),
     ) -> Option<Secret> {
-        let mut ids: ArrayVec<(bool, u64), MAX_CANDIDATES> = ArrayVec::new();
-        for (tgid, socket) in ends {
-            let all = self.by_process.get(tgid).into_iter().flatten().rev();
-            for id in all.take_while(|id| **id > after).take(4 * MAX_CANDIDATES) {
+        let mut ids: ArrayVec<u64, MAX_CANDIDATES> = ArrayVec::new();
+        let hinted = ends.iter().filter_map(|end| self.by_socket.get(&end.1));
+        let others = ends.iter().filter_map(|end| self.by_process.get(&end.0));
+        let all = hinted
+            .map(|ids| (true, ids))
+            .chain(others.map(|ids| (false, ids)));
+        for (ours, list) in all {
+            let new = list.iter().rev().take_while(|id| **id > after);
+            for id in new.take(4 * MAX_CANDIDATES) {
                 let Some(entry) = self.entries.get(id) else {
                     continue;
                 };
-                // One that came with another connection's random is not tried.
+                // One that came with another connection's random is not tried, nor one that another
+                // waiting connection has the first right to.
                 let other = entry.client_random.as_ref().zip(random);
-                if entry.label != label || other.is_some_and(|(a, b)| a != b) {
-                    continue;
-                }
-                let hinted = *socket != 0 && entry.owners.iter().any(|owner| owner.1 == *socket);
-                if !ids.is_full() {
-                    ids.push((!hinted, *id));
+                let elsewhere = !ours && entry.trials == 0 && self.is_hinted(entry);
+                let fits = entry.label == label && other.is_none_or(|(a, b)| a == b) && !elsewhere;
+                if fits && !ids.is_full() && !ids.contains(id) {
+                    ids.push(*id);
                 }
             }
         }
-        ids.sort_by_key(|(other, id)| (*other, std::cmp::Reverse(*id)));
-        for (_, id) in ids {
+        for id in ids {
             let Some(entry) = self.entries.get_mut(&id) else {
                 continue;
             };
@@ -385,24 +403,28 @@ impl Keyring {
         None
     }
 
-    /// Forgets what is left of the secrets derived for these sockets: their connection has all it needs.
+    /// Whether a socket that it was derived for waits for secrets.
+    fn is_hinted(&self, entry: &Entry) -> bool {
+        let mut sockets = entry.owners.iter().map(|owner| owner.1);
+        sockets.any(|socket| self.waiting_socket.contains_key(&socket))
+    }
+
+    /// Forgets what is left of a connection's secrets: it has all it needs.
     pub(super) fn discard(&mut self, ends: &[End], random: Option<&[u8; 32]>) {
-        let mut ids: ArrayVec<u64, 16> = ArrayVec::new();
+        let mut ids: ArrayVec<u64, MAX_LEFT> = ArrayVec::new();
         let same_random = random.and_then(|random| self.by_random.get(random));
-        ids.extend(same_random.into_iter().flatten().copied().take(8));
-        for (tgid, socket) in ends {
-            let all = self.by_process.get(tgid).into_iter().flatten().rev();
-            for id in all.take(MAX_CANDIDATES) {
-                let hinted = self.entries.get(id).is_some_and(|entry| {
-                    *socket != 0 && entry.owners.iter().all(|owner| owner.1 == *socket)
-                });
-                if hinted && !ids.is_full() {
-                    ids.push(*id);
-                }
+        let same_sockets = ends.iter().filter_map(|end| self.by_socket.get(&end.1));
+        for id in same_random.into_iter().chain(same_sockets).flatten() {
+            let room = !ids.is_full() && !ids.contains(id);
+            if room {
+                ids.push(*id);
             }
         }
         for id in ids {
-            self.join(id);
+            if let Some(entry) = self.remove(id) {
+                self.stats.unneeded += 1;
+                self.remember(entry.mark);
+            }
         }
     }
 

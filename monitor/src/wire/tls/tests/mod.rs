@@ -7,6 +7,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod cuts;
 mod handshakes;
+mod hellos;
+mod keys;
 mod peers;
 mod tape;
+mod traces;

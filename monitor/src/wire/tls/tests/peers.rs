@@ -27,20 +27,24 @@ impl fmt::Debug for Log {
 
 impl KeyLog for Log {
     fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
-        let label = match label {
-            "CLIENT_RANDOM" => Label::Master12,
-            "CLIENT_HANDSHAKE_TRAFFIC_SECRET" => Label::ClientHandshake,
-            "SERVER_HANDSHAKE_TRAFFIC_SECRET" => Label::ServerHandshake,
-            "CLIENT_TRAFFIC_SECRET_0" => Label::ClientTraffic,
-            "SERVER_TRAFFIC_SECRET_0" => Label::ServerTraffic,
-            "CLIENT_EARLY_TRAFFIC_SECRET" => Label::ClientEarly,
-            _ => Label::Exporter,
-        };
         self.0.lock().unwrap().push(Known {
-            label,
+            label: self::label(label),
             random: Some(client_random.try_into().unwrap()),
             value: secret.to_vec(),
         });
+    }
+}
+
+/// By its name in a key log.
+pub(super) fn label(name: &str) -> Label {
+    match name {
+        "CLIENT_RANDOM" => Label::Master12,
+        "CLIENT_HANDSHAKE_TRAFFIC_SECRET" => Label::ClientHandshake,
+        "SERVER_HANDSHAKE_TRAFFIC_SECRET" => Label::ServerHandshake,
+        "CLIENT_TRAFFIC_SECRET_0" => Label::ClientTraffic,
+        "SERVER_TRAFFIC_SECRET_0" => Label::ServerTraffic,
+        "CLIENT_EARLY_TRAFFIC_SECRET" => Label::ClientEarly,
+        _ => Label::Exporter,
     }
 }
 
@@ -181,6 +185,24 @@ impl Talk {
             self.server.writer().write_all(part).unwrap();
             self.run();
         }
+        self.run();
+    }
+
+    /// Head and body in one record, as far as they fit.
+    pub(super) fn ask_at_once(&mut self, path: &str, body: usize) {
+        let mut all =
+            format!("POST {path} HTTP/1.1\r\nHost: api.example\r\nContent-Length: {body}\r\n\r\n")
+                .into_bytes();
+        all.resize(all.len() + body, b'x');
+        self.client.writer().write_all(&all).unwrap();
+        self.run();
+    }
+
+    /// As [`Self::ask_at_once`].
+    pub(super) fn answer_at_once(&mut self, status: u16, body: usize) {
+        let mut all = format!("HTTP/1.1 {status} X\r\nContent-Length: {body}\r\n\r\n").into_bytes();
+        all.resize(all.len() + body, b'y');
+        self.server.writer().write_all(&all).unwrap();
         self.run();
     }
 
