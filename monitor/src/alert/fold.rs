@@ -393,6 +393,7 @@ fn assign(to: &mut Access, from: &Access) {
         role: from.role,
         credential: from.credential.clone(),
         location: from.location,
+        proof: from.proof.clone(),
         identity: from.identity.clone(),
         owner: from.owner.clone(),
         client: from.client.clone(),

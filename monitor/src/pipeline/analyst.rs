@@ -143,6 +143,7 @@ impl Analyst {
             role: ends.role,
             credential: None,
             location: None,
+            proof: None,
             identity: None,
             owner: None,
             client: ends.client.clone(),

@@ -31,6 +31,7 @@ fn access() -> Access {
             default_identity: Fingerprint([0x9f; 16]).to_string().into(),
         })),
         location: Some(Location::Header),
+        proof: None,
         identity: Some("ci-bot".into()),
         owner: Some("team-ci".into()),
         client: Some(Endpoint {
@@ -81,6 +82,7 @@ fn a_request_without_a_credential() {
         role: Role::Both,
         credential: None,
         location: None,
+        proof: None,
         identity: None,
         owner: None,
         client: None,
