@@ -236,6 +236,11 @@ impl Recogniser {
         self
     }
 
+    /// Goes on with the counts of proofs of another, which this one stands in for.
+    pub fn inherit(&mut self, other: &Self) {
+        self.checker.inherit(&other.checker);
+    }
+
     /// Tells the time, in ns of a clock that only goes forward: for that bound.
     pub fn tick(&mut self, now_ns: u64) {
         self.checker.tick(now_ns);

@@ -346,6 +346,11 @@ impl Checker {
         self.budget.tick(now_ns);
     }
 
+    /// Goes on with the counts of another, which this one stands in for.
+    pub fn inherit(&mut self, other: &Self) {
+        self.stats = other.stats;
+    }
+
     /// Counts.
     #[must_use]
     pub fn stats(&self) -> ProofStats {
@@ -479,4 +484,4 @@ fn is_type(typ: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
