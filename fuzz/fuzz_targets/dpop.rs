@@ -65,8 +65,6 @@ fuzz_target!(|input: Input<'_>| {
         let proof = checker.check(&[field], &asked);
         let again = checker.check(&[field], &asked);
         assert_eq!(proof, again);
-        // Nobody signs by chance.
-        assert_ne!(proof.signature, Signature::Valid);
         assert_eq!(proof.id.is_some(), proof.thumbprint.is_some());
         assert_eq!(proof.signature == Signature::Unread, proof.id.is_none());
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use arrayvec::{ArrayString, ArrayVec};
+use arrayvec::ArrayString;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{Context, SHA256};
@@ -85,8 +85,8 @@ pub(super) enum Key {
     P384([u8; 97]),
     Ed25519([u8; 32]),
     Rsa {
-        modulus: ArrayVec<u8, MAX_MODULUS>,
-        exponent: ArrayVec<u8, MAX_EXPONENT>,
+        modulus: Vec<u8>,
+        exponent: Vec<u8>,
     },
     /// Not what its type says.
     Broken,
@@ -114,7 +114,7 @@ fn point<const N: usize>(x: &str, y: &str) -> Option<[u8; N]> {
 }
 
 /// An unsigned number in as few bytes as it takes (RFC 7518 §2). `None`: too long; empty: not that.
-fn number<const N: usize>(text: &str) -> Option<ArrayVec<u8, N>> {
+fn number<const N: usize>(text: &str) -> Option<Vec<u8>> {
     let mut bytes = [0; N];
     let number = match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
         Ok(len) => bytes.get(..len).unwrap_or_default(),
@@ -126,7 +126,7 @@ fn number<const N: usize>(text: &str) -> Option<ArrayVec<u8, N>> {
     } else {
         number
     };
-    number.try_into().ok()
+    Some(number.to_vec())
 }
 
 impl Key {
@@ -142,7 +142,10 @@ impl Key {
                     _ => Self::Broken,
                 }
             }
-            ("RSA", _) => match (number(text(&jwk.n)), number(text(&jwk.e))) {
+            ("RSA", _) => match (
+                number::<MAX_MODULUS>(text(&jwk.n)),
+                number::<MAX_EXPONENT>(text(&jwk.e)),
+            ) {
                 (Some(modulus), Some(exponent)) => {
                     if modulus.len() < MIN_MODULUS || exponent.is_empty() {
                         Self::Broken
@@ -168,12 +171,12 @@ impl Key {
         )
     }
 
-    /// What verifying costs at most, in microseconds, as measured with the library's optimised code and
-    /// rounded up.
+    /// What verifying costs, in microseconds, rounded up: measured were 55 (P-256), 800 (P-384), 45 (Ed25519)
+    /// and 20 (RSA, 2048 bits).
     pub(super) fn cost_us(&self) -> u32 {
         match self {
             Self::P256(_) => 100,
-            Self::P384(_) => 600,
+            Self::P384(_) => 1000,
             Self::Ed25519(_) => 100,
             Self::Rsa { modulus, exponent } => {
                 // Quadratic in the modulus, linear in the exponent's length.
@@ -197,8 +200,8 @@ impl Key {
                 UnparsedPublicKey::new(&ED25519, key).verify(signed, signature)
             }
             (Self::Rsa { modulus, exponent }, Algorithm::Rsa(kind)) => RsaPublicKeyComponents {
-                n: modulus.as_slice(),
-                e: exponent.as_slice(),
+                n: modulus,
+                e: exponent,
             }
             .verify(kind.parameters(), signed, signature),
             _ => return false,

@@ -145,10 +145,8 @@ fn bindings() {
         plain(Some("x5t#S256"))
     );
     let mut proof = Proof::unseen();
-    assert_eq!(
-        bind(CredentialKind::Dpop, None, Some(Box::new(proof.clone())))["proof"],
-        "unseen"
-    );
+    let unseen = bind(CredentialKind::Dpop, None, Some(Box::new(proof.clone())));
+    assert_eq!(unseen.get("proof").unwrap(), "unseen");
     proof.signature = Signature::Valid;
     proof.thumbprint = Some(Thumbprint([0; 32]));
     proof.issued = Some(1_795_460_238 - 17);
