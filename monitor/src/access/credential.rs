@@ -228,24 +228,6 @@ impl Recogniser {
         }
     }
 
-    /// The same with another bound to what verifying signatures of DPoP proofs may cost, in microseconds of
-    /// one processor a second. Proofs beyond it are read, but not verified, and counted.
-    #[must_use]
-    pub fn with_proof_allowance(mut self, allowance_us: u32) -> Self {
-        self.checker.allow(allowance_us);
-        self
-    }
-
-    /// Goes on with the counts of proofs of another, which this one stands in for.
-    pub fn inherit(&mut self, other: &Self) {
-        self.checker.inherit(&other.checker);
-    }
-
-    /// Tells the time, in ns of a clock that only goes forward: for that bound.
-    pub fn tick(&mut self, now_ns: u64) {
-        self.checker.tick(now_ns);
-    }
-
     /// The fingerprint that a secret has on the wire. For policy selectors that name a file, and for scans.
     /// The caller trims what is no part of the secret (a newline at a file's end).
     #[must_use]

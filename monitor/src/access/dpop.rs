@@ -306,7 +306,7 @@ pub struct Checker {
     budget: Budget,
     header: Zeroizing<Vec<u8>>,
     claims: Zeroizing<Vec<u8>>,
-    signature: Vec<u8>,
+    signature: Zeroizing<Vec<u8>>,
     places: Places,
     stats: ProofStats,
 }
@@ -330,7 +330,7 @@ impl Checker {
             budget: Budget::new(allowance_us),
             header: Zeroizing::new(Vec::new()),
             claims: Zeroizing::new(Vec::new()),
-            signature: Vec::new(),
+            signature: Zeroizing::new(Vec::new()),
             places: Places::default(),
             stats: ProofStats::default(),
         }
@@ -364,7 +364,7 @@ impl Checker {
             [field] if field.len() <= MAX_PROOF => self.one(field, asked),
             _ => None,
         };
-        for buffer in [&mut *self.header, &mut *self.claims] {
+        for buffer in [&mut *self.header, &mut *self.claims, &mut *self.signature] {
             buffer.as_mut_slice().zeroize();
             buffer.clear();
         }

@@ -7,11 +7,31 @@ use arrayvec::ArrayVec;
 use super::super::dpop::{Asked, Checker, Proof, Token};
 use super::super::{Confirmation, Credential, CredentialKind};
 use super::target::{Target, TargetForm};
-use super::{Recognised, authorization};
+use super::{Recognised, Recogniser, authorization};
 use crate::wire::RequestHead;
 
 /// Most hosts that proxies said were asked for.
 const MAX_FORWARDED: usize = 4;
+
+impl Recogniser {
+    /// The same with another bound to what verifying signatures of DPoP proofs may cost, in microseconds of
+    /// one processor a second. Proofs beyond it are read, but not verified, and counted.
+    #[must_use]
+    pub fn with_proof_allowance(mut self, allowance_us: u32) -> Self {
+        self.checker.allow(allowance_us);
+        self
+    }
+
+    /// Goes on with the counts of proofs of another, which this one stands in for.
+    pub fn inherit(&mut self, other: &Self) {
+        self.checker.inherit(&other.checker);
+    }
+
+    /// Tells the time, in ns of a clock that only goes forward: for that bound.
+    pub fn tick(&mut self, now_ns: u64) {
+        self.checker.tick(now_ns);
+    }
+}
 
 /// The access token of a request with a proof: its SHA-256 is taken when it is recognised, since what comes
 /// out of that has no secret.

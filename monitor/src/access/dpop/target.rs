@@ -102,6 +102,8 @@ impl Places {
 /// Dot segments taken out, letters of the alphabet decoded, other escapes in capitals; an empty path is `/`.
 fn normalise(path: &[u8], out: &mut Vec<u8>) {
     out.clear();
+    // All that it takes, so that it does not move and leave a copy behind.
+    out.reserve_exact(path.len() + 2);
     let mut segments = path
         .strip_prefix(b"/")
         .unwrap_or(path)
