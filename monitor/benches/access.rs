@@ -120,6 +120,42 @@ fn bench() {
         });
     }
 
+    // RFC 9449 §7.1: a token and its proof, whose signature is verified (ES256), and one that is not for
+    // want of time.
+    let proof = "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6Ik\
+        VDIiwieCI6Imw4dEZyaHgtMzR0VjNoUklDUkRZOXpDa0RscEJoRjQyVVFVZldWQVdCR\
+        nMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JE\
+        QSIsImNydiI6IlAtMjU2In19.eyJqdGkiOiJlMWozVl9iS2ljOC1MQUVCIiwiaHRtIj\
+        oiR0VUIiwiaHR1IjoiaHR0cHM6Ly9yZXNvdXJjZS5leGFtcGxlLm9yZy9wcm90ZWN0Z\
+        WRyZXNvdXJjZSIsImlhdCI6MTU2MjI2MjYxOCwiYXRoIjoiZlVIeU8ycjJaM0RaNTNF\
+        c05yV0JiMHhXWG9hTnk1OUlpS0NBcWtzbVFFbyJ9.2oW9RP35yRqzhrtNP86L-Ey71E\
+        OptxRimPPToA1plemAgR6pxHF8y6-yqyVnmcw6Fy1dqd-jfxSYoMxhAJpLjA";
+    let headers = fields(&[
+        (
+            "Authorization",
+            "DPoP Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU",
+        ),
+        ("DPoP", proof),
+    ]);
+    for (name, allowance) in [
+        ("dpop, proof verified", 1_000_000),
+        ("dpop, proof unverified", 0),
+    ] {
+        let mut recogniser =
+            Recogniser::new(CredentialTable::builtin(), FingerprintKey::new([7; 32]))
+                .with_proof_allowance(allowance);
+        let mut out = Recognised::new();
+        let mut now = 0;
+        measure(name, || {
+            now += 1_000_000_000;
+            recogniser.tick(now);
+            recogniser.recognise(black_box(&head("/protectedresource", &headers)), &mut out);
+            out.found.len()
+        });
+        let verified = recogniser.stats().proofs.verified > 0;
+        assert_eq!(verified, allowance > 0);
+    }
+
     // A path that never comes twice.
     let headers = fields(&[("Authorization", opaque)]);
     let targets: Vec<String> = (0..4096)

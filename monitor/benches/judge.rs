@@ -135,6 +135,7 @@ fn accesses(identities: usize, key: &FingerprintKey) -> Vec<Access> {
             role: Role::Client,
             credential: Some(Arc::new(credential(n))),
             location: Some(Location::Header),
+            proof: None,
             identity: None,
             owner: None,
             client: Some(Endpoint {

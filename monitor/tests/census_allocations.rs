@@ -45,6 +45,7 @@ fn access(n: u8, host: u8) -> Access {
             default_identity: "x".into(),
         })),
         location: None,
+        proof: None,
         identity: Some(format!("identity-{n}").into()),
         owner: Some("team".into()),
         client: Some(Endpoint {

@@ -7,6 +7,7 @@
 //! What carries a credential is said by a table ([`CredentialTable`]); the code knows only the forms.
 
 mod authorization;
+mod binding;
 mod memo;
 mod path;
 mod pattern;
@@ -24,14 +25,17 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 use hashbrown::DefaultHashBuilder;
 
+use self::binding::{Bound, TokenSent};
 use self::path::{By, PathScanner};
 use self::rules::{Compiled, Field, HostMask, Rules};
 use self::seen::SeenPaths;
 use self::store::Store;
 pub use self::table::{CredentialTable, MAX_RULES, Names, Rule, TableError};
 pub use self::target::TargetForm;
-use self::target::{MAX_HOST, Target, normalise_host};
+pub(in crate::access) use self::target::normalise_host;
+use self::target::{MAX_HOST, Target};
 use super::clock::ClockCache;
+use super::dpop::{Checker, DEFAULT_ALLOWANCE_US, Proof, ProofStats};
 use super::intern::Interner;
 use super::route::{Router, RouterStats};
 use super::{Credential, CredentialKind, Fingerprint, FingerprintKey, Location};
@@ -87,6 +91,10 @@ pub struct Recognised {
     pub protocol: &'static str,
     /// Form of the target.
     pub target_form: TargetForm,
+    /// The DPoP proof (RFC 9449).
+    pub proof: Option<Box<Proof>>,
+    /// Which of `found` it goes with: the access token, else the first.
+    pub bound: usize,
 }
 
 impl Recognised {
@@ -103,6 +111,8 @@ impl Recognised {
             route: Arc::from(""),
             protocol: "http/1.1",
             target_form: TargetForm::Origin,
+            proof: None,
+            bound: 0,
         }
     }
 
@@ -151,6 +161,8 @@ pub struct RecogniserStats {
     pub hosts_evicted: u64,
     /// Routes.
     pub routes: RouterStats,
+    /// DPoP proofs.
+    pub proofs: ProofStats,
 }
 
 /// Finds credentials, host, path and route of requests.
@@ -163,6 +175,7 @@ pub struct Recogniser {
     router: Router,
     paths: PathScanner,
     seen: SeenPaths,
+    checker: Checker,
     /// Reused: the host, normalised.
     host: String,
     no_host: Arc<str>,
@@ -187,6 +200,8 @@ struct Fields<'a> {
     proxy: ArrayVec<(&'a [u8], &'a [u16]), 2>,
     other: ArrayVec<(&'a [u8], &'a [u16]), MAX_FIELDS>,
     cookies: ArrayVec<&'a [u8], MAX_FIELDS>,
+    /// Fields `DPoP`: two are as bad as more.
+    proofs: ArrayVec<&'a [u8], 2>,
     beyond: u32,
 }
 
@@ -199,6 +214,7 @@ impl Recogniser {
         let no_host = Arc::from("-");
         Self {
             rules,
+            checker: Checker::new(&key, DEFAULT_ALLOWANCE_US),
             store: Store::new(key),
             hosts: ClockCache::new(MAX_HOSTS),
             hasher: DefaultHashBuilder::default(),
@@ -228,6 +244,7 @@ impl Recogniser {
             hosts: self.hosts.len(),
             hosts_evicted: self.hosts.evicted(),
             routes: self.router.stats(),
+            proofs: self.checker.stats(),
         }
     }
 
@@ -237,6 +254,8 @@ impl Recogniser {
         out.found.clear();
         out.more = 0;
         out.unread = 0;
+        out.proof = None;
+        out.bound = 0;
         out.protocol = if head.minor == 0 {
             "http/1.0"
         } else {
@@ -254,6 +273,7 @@ impl Recogniser {
             router,
             paths,
             seen,
+            checker,
             host,
             ..
         } = self;
@@ -309,6 +329,7 @@ impl Recogniser {
             store,
             mask,
             out,
+            token: TokenSent::new(!fields.proofs.is_empty()),
         };
         for (value, ids) in fields.authorization.iter().chain(&fields.other) {
             pass.header(value, ids);
@@ -318,6 +339,14 @@ impl Recogniser {
         }
         if !target.query.is_empty() {
             pass.query(target.query);
+        }
+        if pass.token.wanted() || head.truncated {
+            let bound = Bound {
+                head,
+                target: &target,
+                proofs: &fields.proofs,
+            };
+            bound.check(checker, &pass.token, pass.out);
         }
         let out = &mut *pass.out;
         let known = seen.get(
@@ -375,6 +404,10 @@ impl<'a> Fields<'a> {
                     false
                 }
                 Field::Cookie => fields.cookies.try_push(value).is_err(),
+                Field::Proof => {
+                    let _ = fields.proofs.try_push(value);
+                    false
+                }
                 Field::Rules(ids) => {
                     let name = header.name.as_bytes();
                     if name.eq_ignore_ascii_case(b"authorization") {
@@ -398,6 +431,7 @@ struct Pass<'a> {
     store: &'a mut Store,
     mask: &'a HostMask,
     out: &'a mut Recognised,
+    token: TokenSent,
 }
 
 impl Pass<'_> {
@@ -456,7 +490,11 @@ impl Pass<'_> {
                 let whole = rule.parameters.is_empty() || authorization::is_bare(value);
                 match named.or(whole.then_some(value)) {
                     Some(text) => match fit(rule, text) {
-                        Some(secret) => Some(self.store.token(rules, kind, secret)),
+                        Some(secret) => {
+                            let credential = self.store.token(rules, kind, secret);
+                            self.token.note(kind, secret, &credential);
+                            Some(credential)
+                        }
                         None => return,
                     },
                     None => None,

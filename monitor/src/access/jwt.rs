@@ -11,7 +11,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use zeroize::Zeroize;
 
-use super::Claims;
+use super::{Claims, Confirmation};
 
 /// Longest header or payload (decoded) that is read. A longer token is still a JWT, but says nothing.
 pub const MAX_PART: usize = 8 * 1024;
@@ -175,7 +175,7 @@ impl<'de> Deserialize<'de> for Payload {
                         Some("exp") => claims.expires = map.next_value::<Date>()?.0,
                         Some("jti") => claims.token_id = map.next_value::<Text>()?.0,
                         Some("amr") => claims.methods = map.next_value::<List>()?.0,
-                        Some("cnf") => claims.confirmation = map.next_value::<Confirmation>()?.0,
+                        Some("cnf") => claims.confirmation = map.next_value::<Binding>()?.0,
                         _ => {
                             map.next_value::<IgnoredAny>()?;
                         }
@@ -351,8 +351,8 @@ lenient! {
 
 lenient! {
     /// `cnf` (RFC 7800): the thumbprint of the key that the token is bound to.
-    Confirmation(Option<Box<str>>) {
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Confirmation, A::Error> {
+    Binding(Option<Confirmation>) {
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Binding, A::Error> {
             let (mut jkt, mut x5t) = (None, None);
             while let Some(Text(key)) = map.next_key()? {
                 let Text(value) = map.next_value()?;
@@ -362,10 +362,11 @@ lenient! {
                     _ => {}
                 }
             }
-            Ok(Confirmation(jkt.or(x5t)))
+            let jkt = jkt.map(Confirmation::Key);
+            Ok(Binding(jkt.or(x5t.map(Confirmation::Certificate))))
         }
-        fn visit_str<E: de::Error>(self, _: &str) -> Result<Confirmation, E> {
-            Ok(Confirmation(None))
+        fn visit_str<E: de::Error>(self, _: &str) -> Result<Binding, E> {
+            Ok(Binding(None))
         }
         ignore!(unit);
         ignore!(number);

@@ -12,6 +12,7 @@
 
 pub mod clock;
 pub mod credential;
+pub mod dpop;
 pub mod fingerprint;
 pub mod intern;
 pub mod jwt;
@@ -101,8 +102,29 @@ pub struct Claims {
     pub token_id: Option<Box<str>>,
     /// JWT `amr`.
     pub methods: Vec<Box<str>>,
-    /// JWT `cnf.jkt` (RFC 9449) or `cnf.x5t#S256` (RFC 8705).
-    pub confirmation: Option<Box<str>>,
+    /// JWT `cnf`.
+    pub confirmation: Option<Confirmation>,
+}
+
+/// What a token says it is bound to (RFC 7800): whoever shows the token has to prove that they hold it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Confirmation {
+    /// A key, by its thumbprint (`cnf.jkt`, RFC 9449 §6.1): the DPoP proof shows it.
+    Key(Box<str>),
+    /// A client certificate, by its hash (`cnf.x5t#S256`, RFC 8705 §3.1): the TLS handshake shows it,
+    /// encrypted since TLS 1.3, so it is not compared here.
+    Certificate(Box<str>),
+}
+
+impl Confirmation {
+    /// Name of the member of `cnf`.
+    #[must_use]
+    pub fn member(&self) -> &'static str {
+        match self {
+            Self::Key(_) => "jkt",
+            Self::Certificate(_) => "x5t#S256",
+        }
+    }
 }
 
 /// Which ends of the connection are on this host.
@@ -148,6 +170,8 @@ pub struct Access {
     pub credential: Option<Arc<Credential>>,
     /// Where it stood.
     pub location: Option<Location>,
+    /// The DPoP proof that came with it.
+    pub proof: Option<Box<dpop::Proof>>,
     /// Named principal: by policy, else the credential's default.
     pub identity: Option<Arc<str>>,
     /// Owner by policy.

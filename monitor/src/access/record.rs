@@ -25,6 +25,9 @@ pub struct AccessRecord {
     pub owner: Option<String>,
     /// Null for a request without a credential.
     pub credential: Option<CredentialRecord>,
+    /// What the credential is bound to and how that was proved; null when there is nothing of the kind.
+    #[serde(default)]
+    pub binding: Option<BindingRecord>,
     /// Client process, when on this host.
     #[serde(default)]
     pub client: Option<EndpointRecord>,
@@ -68,6 +71,26 @@ pub struct CredentialRecord {
     /// Short public prefix.
     #[serde(default)]
     pub hint: Option<String>,
+}
+
+/// Token binding (RFC 9449, RFC 8705).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BindingRecord {
+    /// What the token says it is bound to: the member of `cnf`, `jkt` or `x5t#S256`.
+    #[serde(default)]
+    pub bound_to: Option<String>,
+    /// `absent`, or what became of the proof's signature: `valid`, `invalid`, `unverified`, `unsupported`,
+    /// `malformed`, `unseen`.
+    pub proof: String,
+    /// Thumbprint of the proof's key (RFC 7638).
+    #[serde(default)]
+    pub thumbprint: Option<String>,
+    /// What is wrong with the proof.
+    #[serde(default)]
+    pub flaws: Vec<String>,
+    /// Seconds from the proof's making to the request.
+    #[serde(default)]
+    pub age_s: Option<i64>,
 }
 
 /// A process.
@@ -130,6 +153,7 @@ impl AccessRecord {
                     fingerprint: credential.fingerprint.to_string(),
                     hint: credential.hint.as_deref().map(str::to_owned),
                 }),
+            binding: BindingRecord::from_access(access),
             client: access.client.as_ref().map(EndpointRecord::from_endpoint),
             server: access.server.as_ref().map(EndpointRecord::from_endpoint),
             peer: match &access.peer {
@@ -159,6 +183,37 @@ impl AccessRecord {
                 .map(|kind| kind.name().to_owned())
                 .collect(),
         }
+    }
+}
+
+impl BindingRecord {
+    fn from_access(access: &Access) -> Option<Self> {
+        let credential = access.credential.as_ref();
+        let confirmation =
+            credential.and_then(|credential| credential.claims.confirmation.as_ref());
+        let dpop = credential.is_some_and(|credential| credential.kind == CredentialKind::Dpop);
+        let proof = access.proof.as_deref();
+        if !dpop && confirmation.is_none() && proof.is_none() {
+            return None;
+        }
+        let now = access.time_us.div_euclid(1_000_000);
+        Some(Self {
+            bound_to: confirmation.map(|bound| bound.member().to_owned()),
+            proof: proof
+                .map_or("absent", |proof| proof.signature.name())
+                .to_owned(),
+            thumbprint: proof
+                .and_then(|proof| proof.thumbprint)
+                .map(|thumbprint| thumbprint.to_string()),
+            flaws: proof
+                .into_iter()
+                .flat_map(|proof| proof.flaws.iter())
+                .map(|flaw| flaw.name().to_owned())
+                .collect(),
+            age_s: proof
+                .and_then(|proof| proof.issued)
+                .map(|issued| now.saturating_sub(issued)),
+        })
     }
 }
 

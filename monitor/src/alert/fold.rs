@@ -393,6 +393,7 @@ fn assign(to: &mut Access, from: &Access) {
         role: from.role,
         credential: from.credential.clone(),
         location: from.location,
+        proof: from.proof.clone(),
         identity: from.identity.clone(),
         owner: from.owner.clone(),
         client: from.client.clone(),
@@ -569,7 +570,7 @@ mod tests {
     proptest! {
         #[test]
         fn sums_are_kept_and_the_table_is_bounded(
-            steps in prop::collection::vec((0_u8..7, 0_u16..40, any::<bool>(), 0_u8..20), 0..600),
+            steps in prop::collection::vec((0..FindingKind::ALL.len(), 0_u16..40, any::<bool>(), 0_u8..20), 0..600),
             keys in 1_usize..20,
         ) {
             let mut folder = Folder::new(keys);
@@ -591,7 +592,7 @@ mod tests {
                 assert!(n <= keys + FindingKind::ALL.len());
             };
             for (at, (kind, identity, named, drain)) in steps.into_iter().enumerate() {
-                let kind = FindingKind::ALL[usize::from(kind)];
+                let kind = FindingKind::ALL[kind];
                 let mut access = access(Some(&identity.to_string()), at as i64);
                 if !named { access.owner = None; }
                 folder.observe(&finding(kind, "c"), &access);

@@ -25,6 +25,7 @@ pub(crate) fn access(identity: Option<&str>, time_us: i64) -> Access {
             })
         }),
         location: identity.map(|_| Location::Header),
+        proof: None,
         identity: identity.map(Into::into),
         owner: identity.map(|_| "team-ci".into()),
         client: Some(Endpoint {

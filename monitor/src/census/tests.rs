@@ -25,6 +25,7 @@ fn access(identity: &str) -> Access {
             default_identity: identity.into(),
         })),
         location: None,
+        proof: None,
         identity: Some(identity.into()),
         owner: Some("team".into()),
         client: Some(Endpoint {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::diagnostic::{Diagnostic, Place, position};
 use super::reader::{Refused, Section, Source};
 use super::{
-    Capture, CheckSetting, Checks, Config, DEFAULT_FILE, Log, RawTable, SOCKET_NAME, SecretSource,
-    WebhookConfig,
+    Capture, CheckSetting, Checks, Config, DEFAULT_FILE, Dpop, Log, RawTable, SOCKET_NAME,
+    SecretSource, WebhookConfig,
 };
 use crate::judge::{FindingKind, Severity};
 
@@ -224,6 +224,9 @@ fn apply(config: &mut Config, source: Source<'_>, out: &mut Vec<Diagnostic>) {
     if let Some(checks) = top.section("checks", out) {
         apply_checks(&mut config.checks, checks, out);
     }
+    if let Some(dpop) = top.section("dpop", out) {
+        apply_dpop(&mut config.dpop, dpop, out);
+    }
     for (webhook, span) in top.tables::<WebhookConfig>("webhook", out) {
         if config
             .webhooks
@@ -284,6 +287,23 @@ fn apply_capture(capture: &mut Capture, mut section: Section<'_>, out: &mut Vec<
     }
     if let Some(mib) = section.take_if("max_connection_memory_mib", out, within(1, 4096, "MiB")) {
         capture.max_connection_memory_mib = mib;
+    }
+    section.finish(out);
+}
+
+fn apply_dpop(dpop: &mut Dpop, mut section: Section<'_>, out: &mut Vec<Diagnostic>) {
+    if let Some(seconds) = section.take_if("proof_window_s", out, within(1, 86_400, "seconds")) {
+        dpop.proof_window_s = seconds;
+    }
+    if let Some(seconds) = section.take_if("key_window_s", out, within(1, 604_800, "seconds")) {
+        dpop.key_window_s = seconds;
+    }
+    if let Some(ms) = section.take_if(
+        "verify_ms_per_second",
+        out,
+        within(0, 1000, "milliseconds a second"),
+    ) {
+        dpop.verify_ms_per_second = ms;
     }
     section.finish(out);
 }

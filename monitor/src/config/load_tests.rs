@@ -55,6 +55,7 @@ fn the_shipped_files_comments_are_keys_that_load() {
     let config = one(&text).unwrap();
     assert_eq!(config.capture, Capture::default());
     assert_eq!(config.log, Log::default());
+    assert_eq!(config.dpop, Dpop::default());
     assert_eq!(config.socket_group, Config::default().socket_group);
     assert_eq!(config.cookies, ["session", "__Host-sid"]);
     assert_eq!(config.webhooks.len(), 1);
@@ -91,6 +92,10 @@ fn every_key_is_read() {
         [checks]
         duty = "low"
         canary = "off"
+        [dpop]
+        proof_window_s = 60
+        key_window_s = 7
+        verify_ms_per_second = 0
         [[webhook]]
         name = "a"
         url = "https://a.example/"
@@ -105,6 +110,14 @@ fn every_key_is_read() {
         [Path::new("/p/a.toml"), Path::new("/etc/bailiwick/b")]
     );
     assert_eq!(config.state_dir, Path::new("/s"));
+    assert_eq!(
+        config.dpop,
+        Dpop {
+            proof_window_s: 60,
+            key_window_s: 7,
+            verify_ms_per_second: 0,
+        }
+    );
     assert_eq!(config.socket(), Path::new("/etc/bailiwick/r/control.sock"));
     assert_eq!(config.socket_group, "wheel");
     assert_eq!(
@@ -145,7 +158,7 @@ fn every_key_is_read() {
         config.credentials[0].table["header"].as_str(),
         Some("x-key")
     );
-    assert_eq!(config.credentials[0].place.line, 25);
+    assert_eq!(config.credentials[0].place.line, 29);
 }
 
 #[test]

@@ -53,6 +53,8 @@ pub struct Config {
     pub capture: Capture,
     /// Severities of the checks.
     pub checks: Checks,
+    /// DPoP proofs.
+    pub dpop: Dpop,
     /// Where alerts go.
     pub webhooks: Vec<WebhookConfig>,
     /// Extra rules that recognise credentials, as written, each with its place.
@@ -119,6 +121,17 @@ pub struct Capture {
     pub cgroup_share_mib_s: u32,
     /// Memory of all connections being decoded together, in MiB; the oldest idle ones go first.
     pub max_connection_memory_mib: u32,
+}
+
+/// What DPoP proofs are held to (RFC 9449).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dpop {
+    /// Seconds that a proof may be old, or ahead; how long it is remembered.
+    pub proof_window_s: u32,
+    /// Seconds within which one key proved by two workloads is a finding.
+    pub key_window_s: u32,
+    /// What verifying signatures may cost, in milliseconds of one processor a second. 0: none is verified.
+    pub verify_ms_per_second: u32,
 }
 
 /// What `[checks]` says of one kind of finding.
@@ -190,6 +203,16 @@ impl Default for Capture {
     }
 }
 
+impl Default for Dpop {
+    fn default() -> Self {
+        Self {
+            proof_window_s: 300,
+            key_window_s: 3600,
+            verify_ms_per_second: 100,
+        }
+    }
+}
+
 impl Default for Config {
     /// What `run` uses without a file: no policy, no webhook, the standard directories.
     fn default() -> Self {
@@ -204,6 +227,7 @@ impl Default for Config {
             log: Log::default(),
             capture: Capture::default(),
             checks: Checks::default(),
+            dpop: Dpop::default(),
             webhooks: Vec::new(),
             credentials: Vec::new(),
             cookies: Vec::new(),

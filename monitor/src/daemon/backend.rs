@@ -72,6 +72,9 @@ fn losses(snapshot: &Snapshot) -> Vec<Loss> {
     all.push(loss("undecided", own.undecided, "records"));
     all.push(loss("stray", own.strays, "connections"));
     all.push(loss("evicted", own.evicted, "connections"));
+    let [unverified, forgotten] = snapshot.proofs;
+    all.push(loss("proof_unverified", unverified, "proofs"));
+    all.push(loss("proof_forgotten", forgotten, "proofs"));
     all.push(loss("unseen", snapshot.unseen, "accesses"));
     all.retain(|loss| loss.count > 0);
     all

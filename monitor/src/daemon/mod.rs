@@ -83,7 +83,8 @@ async fn async_run(
     let socket = ControlSocket::bind(&config.socket(), &config.socket_group)?;
 
     let judge = Judge::new(Arc::clone(&policy), setup::settings(&config));
-    let recogniser = Recogniser::new(table, key.clone());
+    let recogniser = Recogniser::new(table, key.clone())
+        .with_proof_allowance(config.dpop.verify_ms_per_second * 1000);
     let mut census = Census::new(census::Limits::default());
     restore(&store, &mut census);
     let limits = Limits {
@@ -252,7 +253,8 @@ async fn take_over(daemon: &Daemon, key: &FingerprintKey, read: Result<Config, S
     };
     let made = read.map_err(DaemonError::Config).and_then(|config| {
         let policy = setup::policy(&config, key, generation)?;
-        let recogniser = Recogniser::new(setup::credential_table(&config)?, key.clone());
+        let recogniser = Recogniser::new(setup::credential_table(&config)?, key.clone())
+            .with_proof_allowance(config.dpop.verify_ms_per_second * 1000);
         let judge = Judge::new(Arc::clone(&policy), setup::settings(&config));
         let endpoints = endpoints(&config)?;
         Ok((config, policy, Box::new((recogniser, judge)), endpoints))

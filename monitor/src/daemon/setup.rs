@@ -99,6 +99,8 @@ pub(super) fn settings(config: &Config) -> Settings {
         environment: config.environment.as_deref().map(Arc::from),
         severities,
         disabled,
+        proof_window_s: config.dpop.proof_window_s,
+        key_window_s: config.dpop.key_window_s,
     }
 }
 

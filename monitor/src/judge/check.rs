@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::proofs::History;
 use super::{Finding, FindingKind, Severity};
 use crate::access::Access;
 use crate::policy::path::Ambiguity;
@@ -40,6 +41,10 @@ pub struct Context<'a> {
     pub granted: bool,
     /// Why the path could not be matched, if so.
     pub ambiguity: Option<Ambiguity>,
+    /// What is remembered of proofs, keys and tokens.
+    pub history: &'a History,
+    /// Seconds that a proof may be old, or ahead.
+    pub proof_window_s: u32,
     /// Severity by kind, in order of the discriminants.
     pub(super) severities: &'a [Severity; FindingKind::ALL.len()],
 }

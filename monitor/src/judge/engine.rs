@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::bound_token_as_bearer::BoundTokenAsBearer;
 use super::cache::{DutyLists, Hosts, Identities};
 use super::canary::Canary;
 use super::check::{Check, Context, Destination};
@@ -11,14 +12,20 @@ use super::credential_in_url::CredentialInUrl;
 use super::duty::Duty;
 use super::environment::Environment;
 use super::expired_token::ExpiredToken;
+use super::key_shared::KeyShared;
+use super::proof_mismatch::ProofMismatch;
+use super::proof_missing::ProofMissing;
+use super::proof_replayed::ProofReplayed;
+use super::proofs::{ProofMemory, Proofs, Sighted};
 use super::workload::WorkloadBinding;
 use super::{Finding, FindingKind, FindingSet, Severity};
+use crate::access::dpop::Proof;
 use crate::access::{Access, Role};
 use crate::policy::path::Reading;
 use crate::policy::{Found, Identity, IdentityId, Policy, Request};
 
 /// All checks, in the order of their findings.
-const CHECKS: [&dyn Check; 7] = [
+const CHECKS: [&dyn Check; 12] = [
     &Duty,
     &Environment,
     &WorkloadBinding,
@@ -26,10 +33,15 @@ const CHECKS: [&dyn Check; 7] = [
     &Cleartext,
     &CredentialInUrl,
     &ExpiredToken,
+    &BoundTokenAsBearer,
+    &ProofMissing,
+    &ProofMismatch,
+    &ProofReplayed,
+    &KeyShared,
 ];
 
 /// What the configuration says about judging.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// What this host is.
     pub environment: Option<Arc<str>>,
@@ -38,6 +50,22 @@ pub struct Settings {
     pub severities: BTreeMap<FindingKind, Severity>,
     /// Checks that are off.
     pub disabled: FindingSet,
+    /// Seconds that a DPoP proof may be old, or ahead; how long it is remembered.
+    pub proof_window_s: u32,
+    /// Seconds within which one key proved by two workloads is a finding.
+    pub key_window_s: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            environment: None,
+            severities: BTreeMap::new(),
+            disabled: FindingSet::default(),
+            proof_window_s: 300,
+            key_window_s: 3600,
+        }
+    }
 }
 
 impl FindingKind {
@@ -48,7 +76,11 @@ impl FindingKind {
             Self::Canary => Severity::Critical,
             Self::Duty | Self::Environment | Self::Workload => Severity::High,
             Self::Cleartext | Self::ExpiredToken => Severity::High,
-            Self::CredentialInUrl => Severity::Medium,
+            Self::CredentialInUrl | Self::ProofMissing => Severity::Medium,
+            Self::BoundTokenAsBearer
+            | Self::ProofMismatch
+            | Self::ProofReplayed
+            | Self::KeyShared => Severity::High,
         }
     }
 }
@@ -62,12 +94,13 @@ pub struct Judge {
     identities: Identities,
     hosts: Hosts,
     duty_lists: DutyLists,
+    proofs: Proofs,
     path: Reading,
     none: Arc<[Arc<str>]>,
 }
 
 impl Judge {
-    /// A judge. Its caches take 1 MiB.
+    /// A judge. Its caches take 1 MiB; what it remembers of DPoP grows with its use, to 16 MiB at most.
     #[must_use]
     pub fn new(policy: Arc<Policy>, settings: Settings) -> Self {
         let severity = |kind: FindingKind| {
@@ -80,6 +113,7 @@ impl Judge {
         Self {
             severities: FindingKind::ALL.map(severity),
             policy,
+            proofs: Proofs::new(settings.proof_window_s, settings.key_window_s),
             settings,
             identities: Identities::new(),
             hosts: Hosts::new(),
@@ -95,6 +129,23 @@ impl Judge {
         self.identities.clear();
         self.hosts.clear();
         self.duty_lists.clear();
+    }
+
+    /// Takes over what another judge remembers, which this one stands in for.
+    pub fn inherit(&mut self, other: &mut Self) {
+        self.proofs.inherit(&mut other.proofs);
+    }
+
+    /// A request with a DPoP proof began. To be told in the order of the requests' first bytes: a proxy
+    /// passes a request on before it answers it, so the order of answers is the wrong one.
+    pub fn sighted(&mut self, proof: &mut Proof, sighted: &Sighted<'_>) {
+        self.proofs.begin(proof, sighted);
+    }
+
+    /// What is remembered of proofs.
+    #[must_use]
+    pub fn proof_memory(&self) -> ProofMemory {
+        self.proofs.memory()
     }
 
     /// The policy judged by.
@@ -114,6 +165,7 @@ impl Judge {
             identities,
             hosts,
             duty_lists,
+            proofs,
             path,
             none,
         } = self;
@@ -154,6 +206,7 @@ impl Judge {
         };
         let duties = duties.unwrap_or_else(|| Arc::clone(none));
         access.duties = duties;
+        let history = proofs.end(access);
         if access.credential.is_none() {
             return;
         }
@@ -164,6 +217,8 @@ impl Judge {
             destination,
             granted: granted != 0,
             ambiguity,
+            history: &history,
+            proof_window_s: settings.proof_window_s,
             severities,
         };
         for check in CHECKS {

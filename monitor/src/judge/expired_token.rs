@@ -39,7 +39,8 @@ impl Check for ExpiredToken {
     }
 }
 
-fn span(seconds: i64) -> String {
+/// A span of time in words.
+pub(super) fn span(seconds: i64) -> String {
     match seconds {
         ..=119 => format!("{seconds} s"),
         120..=7_199 => format!("{} min", seconds / 60),

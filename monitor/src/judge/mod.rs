@@ -19,6 +19,7 @@
     )
 )]
 
+mod bound_token_as_bearer;
 mod cache;
 mod canary;
 mod check;
@@ -28,6 +29,11 @@ mod duty;
 mod engine;
 mod environment;
 mod expired_token;
+mod key_shared;
+mod proof_mismatch;
+mod proof_missing;
+mod proof_replayed;
+mod proofs;
 #[cfg(test)]
 mod testing;
 pub mod words;
@@ -37,6 +43,7 @@ use serde::{Deserialize, Serialize};
 
 pub use check::{Check, Context, Destination};
 pub use engine::{Judge, Settings};
+pub use proofs::{ProofMemory, Sighted};
 
 /// What a check can conclude. The name in JSON and configuration is the kebab-case one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -57,11 +64,21 @@ pub enum FindingKind {
     CredentialInUrl,
     /// The server accepted an expired token.
     ExpiredToken,
+    /// A token that is bound to a key was sent without showing the key.
+    BoundTokenAsBearer,
+    /// A token was sent as DPoP-bound, but no proof with it.
+    ProofMissing,
+    /// A DPoP proof does not fit its request, its token or itself.
+    ProofMismatch,
+    /// A DPoP proof was used twice.
+    ProofReplayed,
+    /// Two workloads hold one key.
+    KeyShared,
 }
 
 impl FindingKind {
     /// All kinds, in order of their discriminants.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 12] = [
         Self::Duty,
         Self::Environment,
         Self::Workload,
@@ -69,6 +86,11 @@ impl FindingKind {
         Self::Cleartext,
         Self::CredentialInUrl,
         Self::ExpiredToken,
+        Self::BoundTokenAsBearer,
+        Self::ProofMissing,
+        Self::ProofMismatch,
+        Self::ProofReplayed,
+        Self::KeyShared,
     ];
 
     /// Name in JSON, configuration and messages.
@@ -82,6 +104,11 @@ impl FindingKind {
             Self::Cleartext => "cleartext",
             Self::CredentialInUrl => "credential-in-url",
             Self::ExpiredToken => "expired-token",
+            Self::BoundTokenAsBearer => "bound-token-as-bearer",
+            Self::ProofMissing => "proof-missing",
+            Self::ProofMismatch => "proof-mismatch",
+            Self::ProofReplayed => "proof-replayed",
+            Self::KeyShared => "key-shared",
         }
     }
 }

@@ -129,6 +129,7 @@ pub(super) fn usual() -> Access {
         role: Role::Client,
         credential: jwt("ci-bot"),
         location: Some(Location::Header),
+        proof: None,
         identity: None,
         owner: None,
         client: workload("/usr/bin/ci", Some("ci.service")),

@@ -10,7 +10,7 @@ use crate::access::Access;
 use crate::access::credential::{Found, Recognised, Recogniser};
 use crate::alert::fold::Folder;
 use crate::census::Census;
-use crate::judge::{Finding, FindingSet, Judge};
+use crate::judge::{Finding, FindingSet, Judge, Sighted};
 use crate::wire::{Anomaly, Exchanges, RequestHead, ResponseHead, Unanswered};
 
 /// Accesses remembered for those who begin to look.
@@ -117,6 +117,34 @@ impl Analyst {
         }
     }
 
+    /// Microseconds since 1970 of CLOCK_MONOTONIC in ns.
+    fn wall_us(&self, stamp: u64) -> i64 {
+        i64::try_from(stamp)
+            .unwrap_or(i64::MAX)
+            .saturating_add(self.wall_offset)
+            / 1000
+    }
+
+    /// A request with a proof began.
+    fn sighted(&mut self, said: &mut Recognised, time: u64, ends: &Ends) {
+        let Some(proof) = said.proof.as_deref_mut() else {
+            return;
+        };
+        let stamp = if time == 0 { self.now } else { time };
+        let sighted = Sighted {
+            time_us: self.wall_us(stamp),
+            token: said
+                .found
+                .get(said.bound)
+                .map(|found| found.credential.fingerprint),
+            role: ends.role,
+            client: ends.client.as_ref(),
+            server: ends.server.as_ref(),
+            peer: &ends.peer,
+        };
+        self.judge.sighted(proof, &sighted);
+    }
+
     /// An exchange is over: says who did what, and judges it.
     pub(super) fn finish(&mut self, exchange: Finished, ends: &Ends) {
         let Finished {
@@ -138,18 +166,18 @@ impl Analyst {
         } else {
             pending.time
         };
-        let time_us = i64::try_from(stamp)
-            .unwrap_or(i64::MAX)
-            .saturating_add(self.wall_offset)
-            / 1000;
+        let time_us = self.wall_us(stamp);
         self.counters.more_credentials += u64::from(pending.said.more);
         let found = std::mem::take(&mut pending.said.found);
+        let mut proof = pending.said.proof.take();
+        let bound = pending.said.bound;
         let path = std::mem::take(&mut pending.said.path);
         let mut access = Access {
             time_us,
             role: ends.role,
             credential: None,
             location: None,
+            proof: None,
             identity: None,
             owner: None,
             client: ends.client.clone(),
@@ -169,16 +197,21 @@ impl Analyst {
             tls: ends.tls.clone(),
             resynchronised: pending.resynchronised,
         };
-        let mut found = found.into_iter();
+        let mut found = found.into_iter().enumerate();
         let first = found.next();
-        for more in found {
+        for (at, more) in found {
             let mut also = access.clone();
             attach(&mut also, more);
+            if at == bound {
+                also.proof = proof.take();
+            }
             self.conclude(also);
         }
-        if let Some(first) = first {
+        if let Some((_, first)) = first {
             attach(&mut access, first);
         }
+        // Where it was not taken before.
+        access.proof = proof;
         if let Some(path) = self.conclude(access) {
             pending.said.path = path;
         }
@@ -285,6 +318,7 @@ impl Exchanges for Receiver<'_> {
     fn request(&mut self, head: &RequestHead<'_>) -> Pending {
         let mut said = self.analyst.spare.pop().unwrap_or_default();
         self.analyst.recogniser.recognise(head, &mut said);
+        self.analyst.sighted(&mut said, head.time, &self.ends);
         Pending {
             said,
             time: head.time,

@@ -167,6 +167,7 @@ impl<S: Source> Pipeline<S> {
         state.pass += 1;
         state.analyst.now = now;
         state.analyst.wall_offset = wall_offset;
+        state.analyst.recogniser.tick(now);
         let events = self
             .source
             .drain(state.limits.events_per_pass, &mut |event| {

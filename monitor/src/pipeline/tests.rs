@@ -251,6 +251,44 @@ fn both_ends_of_a_connection_are_one_access_that_names_both() {
     assert_eq!(losses, PipelineLosses::default());
 }
 
+/// RFC 9449 §7.1, sent twice.
+#[test]
+fn a_proof_is_noted_when_its_request_begins() {
+    let proof = crate::access::dpop::tests::RESOURCE_REQUEST;
+    let token = crate::access::dpop::tests::TOKEN;
+    let request = format!(
+        "GET /protectedresource HTTP/1.1\r\nHost: resource.example.org\r\n\
+         Authorization: DPoP {token}\r\nDPoP: {proof}\r\n\r\n"
+    );
+    let (request, response) = (request.as_bytes(), RESPONSE);
+    let (asked, answered) = (request.len() as u32, response.len() as u32);
+    let (accesses, _) = run(vec![vec![
+        open(CLIENT, 100),
+        open(SERVER, 200),
+        data(CLIENT, 0, TX, 0, request, 1_000),
+        data(SERVER, 0, TX, 0, response, 500_000),
+        data(CLIENT, 1, TX, asked, request, 1_000_000_000),
+        data(SERVER, 1, TX, answered, response, 1_000_500_000),
+    ]]);
+    let found: Vec<Vec<_>> = accesses
+        .iter()
+        .map(|access| access.findings.iter().map(|kind| kind.name()).collect())
+        .collect();
+    // The example is of 2019: it is out of date as well.
+    assert_eq!(
+        found,
+        [
+            vec!["proof-mismatch"],
+            vec!["proof-mismatch", "proof-replayed"]
+        ]
+    );
+    let tickets: Vec<_> = accesses
+        .iter()
+        .map(|access| access.proof.as_ref().unwrap().ticket)
+        .collect();
+    assert_eq!(tickets, [1, 2]);
+}
+
 #[test]
 fn a_response_met_before_its_request_waits_for_it() {
     // Each direction is told of by its sender only, from rings of two processors.

@@ -70,6 +70,9 @@ pub struct Snapshot {
     pub processes: usize,
     /// Identities known.
     pub census: CensusStats,
+    /// DPoP proofs whose signature was not verified for want of time, and that were forgotten before their
+    /// time.
+    pub proofs: [u64; 2],
     /// From a response's first byte to its verdict: median, 99th percentile, longest, in µs.
     pub delay_us: [u64; 3],
 }
@@ -226,7 +229,12 @@ fn report<S: Source>(pipeline: &mut Pipeline<S>, outputs: &mpsc::Sender<Output>)
 fn obey<S: Source>(pipeline: &mut Pipeline<S>, command: Command) {
     let analyst = &mut pipeline.state.analyst;
     match command {
-        Command::Rules(rules) => (analyst.recogniser, analyst.judge) = *rules,
+        Command::Rules(rules) => {
+            let (mut recogniser, mut judge) = *rules;
+            recogniser.inherit(&analyst.recogniser);
+            judge.inherit(&mut analyst.judge);
+            (analyst.recogniser, analyst.judge) = (recogniser, judge);
+        }
         Command::Recent(most, answer) => {
             let skip = analyst.recent.len().saturating_sub(most);
             let _ = answer.send(analyst.recent.iter().skip(skip).cloned().collect());
@@ -265,6 +273,10 @@ impl<S: Source> Pipeline<S> {
             connections: (state.links.len(), state.memory),
             processes: state.host.sizes().0,
             census: state.analyst.census.stats(),
+            proofs: [
+                state.analyst.recogniser.stats().proofs.unverified,
+                state.analyst.judge.proof_memory().proofs_forgotten,
+            ],
             delay_us: delay,
         }
     }

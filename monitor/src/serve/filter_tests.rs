@@ -25,6 +25,7 @@ fn access() -> AccessRecord {
         role: Role::Both,
         identity: Some("ci-bot".to_owned()),
         owner: None,
+        binding: None,
         credential: Some(CredentialRecord {
             kind: CredentialKind::Bearer,
             fingerprint: "bw1:00112233445566778899aabbccddeeff".to_owned(),

@@ -35,6 +35,7 @@ fn access(n: u16) -> Arc<AccessRecord> {
         role: Role::Client,
         identity: Some(format!("id-{n}")),
         owner: None,
+        binding: None,
         credential: None,
         client: None,
         server: None,

@@ -87,12 +87,15 @@ impl NameIndex {
 pub(super) enum Field<'a> {
     Host,
     Cookie,
+    /// `DPoP`, whatever rules name it.
+    Proof,
     /// By these rules, in order.
     Rules(&'a [u16]),
 }
 
 const HOST: u16 = u16::MAX;
 const COOKIE: u16 = u16::MAX - 1;
+const PROOF: u16 = u16::MAX - 2;
 
 /// A rule, compiled.
 #[derive(Debug)]
@@ -205,6 +208,7 @@ impl Rules {
             hosts: Vec::new(),
         };
         rules.headers.add("host", HOST);
+        rules.headers.add("dpop", PROOF);
         for rule in table.rules() {
             rules.add(rule);
         }
@@ -306,6 +310,7 @@ impl Rules {
         self.headers.get(name.as_bytes()).map(|rules| match rules {
             [HOST] => Field::Host,
             [COOKIE] => Field::Cookie,
+            [PROOF, ..] => Field::Proof,
             rules => Field::Rules(rules),
         })
     }

@@ -111,7 +111,7 @@ pub(super) const MAX_HOST: usize = 255;
 
 /// Writes a host as it is compared: lower case, without the root's dot, without the default port. False when
 /// it is none: empty, too long, or with characters that no host has.
-pub(super) fn normalise_host(raw: &[u8], default_port: u16, out: &mut String) -> bool {
+pub(in crate::access) fn normalise_host(raw: &[u8], default_port: u16, out: &mut String) -> bool {
     out.clear();
     let raw = raw.trim_ascii();
     let colon = memchr::memrchr(b':', raw).filter(|at| {

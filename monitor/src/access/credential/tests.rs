@@ -15,6 +15,7 @@ use super::super::Location;
 use super::*;
 
 mod bounds;
+mod proofs;
 mod properties;
 mod targets;
 

@@ -81,7 +81,9 @@ fn all_claims() {
             expires: Some(1_700_000_000),
             token_id: text("j-1"),
             methods: vec!["pwd".into(), "otp".into()],
-            confirmation: text("0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"),
+            confirmation: Some(Confirmation::Key(
+                "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".into()
+            )),
         }
     );
     assert_eq!(
@@ -96,7 +98,12 @@ fn forms_of_claims() {
     assert_eq!(of(r#"{"aud":"one"}"#).audience, ["one".into()]);
     assert_eq!(of(r#"{"scp":["a","b"]}"#).scope, text("a b"));
     assert_eq!(of(r#"{"client_id":"c"}"#).client, text("c"));
-    assert_eq!(of(r#"{"cnf":{"x5t#S256":"t"}}"#).confirmation, text("t"));
+    let both = of(r#"{"cnf":{"x5t#S256":"t","jkt":"k"}}"#).confirmation;
+    assert_eq!(both, Some(Confirmation::Key("k".into())));
+    assert_eq!(
+        of(r#"{"cnf":{"x5t#S256":"t"}}"#).confirmation,
+        Some(Confirmation::Certificate("t".into()))
+    );
     assert_eq!(of(r#"{"sub":17}"#).subject, text("17"));
     assert_eq!(of(r#"{"sub":"a","sub":"b"}"#).subject, text("b"));
     assert_eq!(of(r#"{"sub":"\u0061\n"}"#).subject, text("a\n"));

@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::super::{Claims, Credential, Fingerprint, FingerprintKey, Location, Workload};
+use super::super::dpop::{Flaw, Proof, Signature, Thumbprint};
+use super::super::{
+    Claims, Confirmation, Credential, Fingerprint, FingerprintKey, Location, Workload,
+};
 use super::*;
 use crate::judge::{FindingKind, FindingSet};
 
@@ -31,6 +34,7 @@ fn access() -> Access {
             default_identity: Fingerprint([0x9f; 16]).to_string().into(),
         })),
         location: Some(Location::Header),
+        proof: None,
         identity: Some("ci-bot".into()),
         owner: Some("team-ci".into()),
         client: Some(Endpoint {
@@ -50,6 +54,7 @@ fn access() -> Access {
         environment: Some("dev".into()),
         duties: vec![Arc::from("deploy")].into(),
         findings,
+        tls: None,
         resynchronised: false,
     }
 }
@@ -63,7 +68,7 @@ fn the_json_that_others_build_on() {
         concat!(
             r#"{"type":"access","v":1,"time":"2026-11-23T18:57:18.123456Z","role":"client","#,
             r#""identity":"ci-bot","owner":"team-ci","#,
-            r#""credential":{"kind":"bearer","fingerprint":"bw1:9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f","hint":"ghp_"},"#,
+            r#""credential":{"kind":"bearer","fingerprint":"bw1:9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f","hint":"ghp_"},"binding":null,"#,
             r#""client":{"pid":1,"exe":"/usr/bin/curl","unit":"ci.service","container":null,"user":"root","#,
             r#""lineage":["/usr/bin/bash","/usr/lib/systemd/systemd"]},"server":null,"#,
             r#""peer":"203.0.113.7:443","protocol":"http/1.1","tls":null,"#,
@@ -81,6 +86,7 @@ fn a_request_without_a_credential() {
         role: Role::Both,
         credential: None,
         location: None,
+        proof: None,
         identity: None,
         owner: None,
         client: None,
@@ -111,6 +117,50 @@ fn a_request_without_a_credential() {
     }
     assert_eq!(json.get("role").unwrap(), "both");
     assert_eq!(json.get("duties").unwrap(), &serde_json::json!([]));
+}
+
+#[test]
+fn bindings() {
+    let mut bound = access();
+    let mut bind = |kind, confirmation, proof| {
+        bound.credential = Some(Arc::new(Credential {
+            kind,
+            fingerprint: Fingerprint([0x9f; 16]),
+            hint: None,
+            claims: Claims {
+                confirmation,
+                ..Claims::default()
+            },
+            default_identity: "x".into(),
+        }));
+        bound.proof = proof;
+        serde_json::to_value(AccessRecord::from_access(&bound).binding).unwrap()
+    };
+    let key = || Some(Confirmation::Key("k".into()));
+    let certificate = Some(Confirmation::Certificate("k".into()));
+    assert!(bind(CredentialKind::Jwt, None, None).is_null());
+    let plain = |bound_to: Option<&str>| serde_json::json!({"bound_to":bound_to,"proof":"absent","thumbprint":null,"flaws":[],"age_s":null});
+    assert_eq!(bind(CredentialKind::Dpop, None, None), plain(None));
+    assert_eq!(bind(CredentialKind::Jwt, key(), None), plain(Some("jkt")));
+    assert_eq!(
+        bind(CredentialKind::Jwt, certificate, None),
+        plain(Some("x5t#S256"))
+    );
+    let mut proof = Proof::unseen();
+    let unseen = bind(CredentialKind::Dpop, None, Some(Box::new(proof.clone())));
+    assert_eq!(unseen.get("proof").unwrap(), "unseen");
+    proof.signature = Signature::Valid;
+    proof.thumbprint = Some(Thumbprint([0; 32]));
+    proof.issued = Some(1_795_460_238 - 17);
+    proof.flaws.insert(Flaw::Key);
+    proof.flaws.insert(Flaw::Method);
+    assert_eq!(
+        bind(CredentialKind::Dpop, key(), Some(Box::new(proof))),
+        serde_json::json!({
+            "bound_to": "jkt", "proof": "valid", "flaws": ["htm", "jkt"], "age_s": 17,
+            "thumbprint": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        })
+    );
 }
 
 #[test]
