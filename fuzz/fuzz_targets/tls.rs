@@ -119,6 +119,7 @@ fuzz_target!(|deeds: Vec<Deed>| {
                     outer: unhex(&lines[at][1][..2])[0],
                     data: &data[from..to],
                     time: clock,
+                    passed: None,
                 };
                 session.chunk(&chunk, &mut ring, &mut out);
             }
@@ -132,6 +133,7 @@ fuzz_target!(|deeds: Vec<Deed>| {
                     outer: 19 + outer % 6,
                     data: &data,
                     time: clock,
+                    passed: None,
                 };
                 session.chunk(&chunk, &mut ring, &mut out);
             }

@@ -281,6 +281,7 @@ impl State {
                 let index = self.taps.get(&sock).map(|tap| tap.connection);
                 if let Some(link) = index.and_then(|index| self.links.get_mut(index)) {
                     link.wire.lost_records();
+                    link.doubt_tls(held.data.sock);
                 }
             }
             self.process(&held.data, held.place, &held.bytes);

@@ -34,6 +34,39 @@ pub(super) struct Secure {
     advised: u32,
     /// How much of the handshake accesses repeat so far.
     known: u8,
+    /// Where each direction stands: towards the server, towards the client.
+    told: [Told; 2],
+}
+
+/// The record of a direction that was told of last, and by which socket.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    sock: u64,
+    record: u32,
+    /// Position in the stream behind it.
+    end: u32,
+    /// Something of this socket was lost since.
+    doubt: bool,
+}
+
+impl Told {
+    /// Takes note of a part. Bytes in the stream of the records between this one and the last, if there
+    /// are some and they were left out on purpose.
+    fn passed(&mut self, data: &Data, place: Place) -> Option<u32> {
+        let begin = data.off.wrapping_sub(HEADER + u32::from(place.at));
+        let jumps = place.record.wrapping_sub(self.record);
+        let passed = (self.sock == data.sock && !self.doubt && (2..1 << 31).contains(&jumps))
+            .then(|| begin.wrapping_sub(self.end));
+        if jumps < 1 << 31 || self.sock != data.sock {
+            *self = Self {
+                sock: data.sock,
+                record: place.record,
+                end: begin.wrapping_add(HEADER + u32::from(place.length)),
+                doubt: false,
+            };
+        }
+        passed
+    }
 }
 
 /// Secrets, and the links that wait for some.
@@ -82,6 +115,7 @@ impl Secure {
             socks: [0; 2],
             advised: 0,
             known: 0,
+            told: [Told::default(); 2],
         }
     }
 
@@ -187,6 +221,15 @@ impl Link {
         }
     }
 
+    /// Records of a socket were lost.
+    pub(super) fn doubt_tls(&mut self, sock: u64) {
+        if let Some(secure) = &mut self.tls {
+            for told in &mut secure.told {
+                told.doubt |= told.sock == sock;
+            }
+        }
+    }
+
     /// Heap that TLS holds, in bytes.
     pub(super) fn tls_memory(&self) -> usize {
         self.tls
@@ -223,18 +266,25 @@ impl State {
             link.secure(&mut self.analyst, &mut self.secrets, index);
         }
         let sent = record.header.dir == dir::TX;
+        let dir = if sent == (side == Side::Client) {
+            Dir::ToServer
+        } else {
+            Dir::ToClient
+        };
+        let told = link.tls.as_mut().map(|secure| match dir {
+            Dir::ToServer => &mut secure.told[0],
+            Dir::ToClient => &mut secure.told[1],
+        });
+        let passed = told.and_then(|told| told.passed(record, place));
         let chunk = Chunk {
-            dir: if sent == (side == Side::Client) {
-                Dir::ToServer
-            } else {
-                Dir::ToClient
-            },
+            dir,
             record: place.record,
             at: HEADER + u32::from(place.at),
             length: place.length,
             outer: place.outer,
             data: bytes,
             time: record.time,
+            passed,
         };
         let (tgid, sock) = (record.tgid, record.sock);
         let (ring, advice) = (&mut self.secrets.ring, &mut self.advice);

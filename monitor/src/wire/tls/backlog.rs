@@ -17,6 +17,7 @@ pub(super) struct Held {
     /// The other direction spoke before.
     pub(super) turned: bool,
     pub(super) lost: u32,
+    pub(super) passed: Option<u32>,
     /// The beginning of its body.
     pub(super) data: Vec<u8>,
     /// It is early data that the server took.
@@ -68,6 +69,7 @@ impl Backlog {
                 time: part.time,
                 turned,
                 lost: part.lost,
+                passed: part.passed,
                 data: part.data.to_vec(),
                 early: false,
                 tried: [0; 3],

@@ -14,9 +14,9 @@ use ghash::universal_hash::UniversalHash;
 use poly1305::Poly1305;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::Secret;
 use super::outer;
 use super::suite::Cipher;
+use super::{HEADER, MAX_RECORD, Secret};
 
 /// Bytes of an AEAD's tag.
 const TAG: usize = 16;
@@ -125,6 +125,23 @@ impl Keys {
             Form::Cbc { mac, .. } => BLOCK + mac + 1,
         };
         usize::from(length).checked_sub(around)
+    }
+
+    /// Bytes of plaintext content of so many records that take `bytes` in the stream; `None` when their
+    /// padding is not known, or they cannot be so many.
+    pub(super) fn contents(&self, records: u32, bytes: u32) -> Option<u32> {
+        let around = match self.form {
+            Form::V13 => TAG + 1,
+            Form::V12 => self.prefix() + TAG,
+            Form::Cbc { .. } => return None,
+        };
+        let around = u32::try_from(around).ok()?.checked_add(HEADER)?;
+        // More than the stream's positions can tell.
+        let most = u64::from(records) * u64::from(u32::from(MAX_RECORD) + HEADER);
+        if most > u64::from(u32::MAX) {
+            return None;
+        }
+        bytes.checked_sub(records.checked_mul(around)?)
     }
 
     fn nonce(&self, seq: u64, body: &[u8]) -> Option<[u8; 12]> {

@@ -81,6 +81,10 @@ pub struct Chunk<'a> {
     pub data: &'a [u8],
     /// Nanoseconds (CLOCK_MONOTONIC) of the call.
     pub time: u64,
+    /// When records are missing in front of this one because they were left out on purpose (long ones of
+    /// application data, of which nothing was wanted): how many bytes they take in the stream. `None`:
+    /// what is missing was lost.
+    pub passed: Option<u32>,
 }
 
 /// Receives plaintext.

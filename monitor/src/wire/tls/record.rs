@@ -21,6 +21,8 @@ pub(super) struct Part<'a> {
     pub(super) time: u64,
     /// Whole records missing in front of it.
     pub(super) lost: u32,
+    /// Their bytes in the stream, if they were left out on purpose.
+    pub(super) passed: Option<u32>,
 }
 
 /// An early chunk: its body bytes.
@@ -31,6 +33,7 @@ struct Ahead {
     pos: usize,
     data: Vec<u8>,
     time: u64,
+    passed: Option<u32>,
 }
 
 /// Order of one direction.
@@ -66,7 +69,7 @@ impl Intake {
             chunk.length,
             chunk.outer,
             (pos, data),
-            chunk.time,
+            (chunk.time, chunk.passed),
             false,
         )
     }
@@ -77,7 +80,7 @@ impl Intake {
         length: u16,
         outer: u8,
         (pos, data): (usize, &'a [u8]),
-        time: u64,
+        (time, passed): (u64, Option<u32>),
         force: bool,
     ) -> Place<'a> {
         let data = data
@@ -109,12 +112,14 @@ impl Intake {
                 data: new,
                 time,
                 lost: 0,
+                passed: None,
             });
         }
         // A short record is captured whole: what is not there yet is under way.
         let short = self.begun && self.length <= SHORT && self.got < usize::from(self.length);
         let lost = ahead.saturating_sub(u32::from(self.begun));
-        if !force && (lost > 0 || pos > 0 || short) {
+        let missing = lost > 0 && passed.is_none();
+        if !force && (missing || pos > 0 || short) {
             return Place::Ahead;
         }
         // Without its beginning a record only counts.
@@ -130,6 +135,7 @@ impl Intake {
             data,
             time,
             lost,
+            passed,
         })
     }
 
@@ -152,6 +158,7 @@ impl Intake {
                 pos,
                 data: data.to_vec(),
                 time: chunk.time,
+                passed: chunk.passed,
             },
         );
         true
@@ -162,15 +169,10 @@ impl Intake {
         let Some(early) = self.ahead.first_mut() else {
             return false;
         };
-        let (record, length, outer, pos, time) = (
-            early.record,
-            early.length,
-            early.outer,
-            early.pos,
-            early.time,
-        );
+        let (record, length, outer, pos) = (early.record, early.length, early.outer, early.pos);
+        let when = (early.time, early.passed);
         let data = std::mem::take(&mut early.data);
-        match self.seat(record, length, outer, (pos, &data), time, force) {
+        match self.seat(record, length, outer, (pos, &data), when, force) {
             Place::Ahead => {
                 if let Some(early) = self.ahead.first_mut() {
                     early.data = data;

@@ -369,7 +369,9 @@ impl Session {
     }
 
     fn part(&mut self, dir: Dir, part: Part<'_>, ring: &mut Keyring, out: &mut dyn Plain) {
-        self.counts.lost += u64::from(part.lost);
+        if part.passed.is_none() {
+            self.counts.lost += u64::from(part.lost);
+        }
         if self.half(dir).gather.is_some() && !self.opens(dir, &part, ring) {
             return;
         }
@@ -474,6 +476,7 @@ impl Session {
             data: &held.data,
             time: held.time,
             lost: held.lost.min(ahead),
+            passed: held.passed.filter(|_| held.lost <= ahead),
         };
         self.traffic(held.dir, held.number, &part, held.early, ring, out);
     }

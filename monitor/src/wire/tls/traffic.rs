@@ -114,10 +114,19 @@ impl Session {
     ) -> bool {
         if part.first {
             self.finish(dir, out);
+            // What was left out on purpose is application data of a known length.
+            let passed = part.passed.and_then(|bytes| {
+                let (keys, _) = self.keys(dir, early)?;
+                keys.contents(part.lost, bytes)
+            });
             let reader = &mut self.half(dir).reader;
-            if part.lost > 0 {
-                reader.lost = true;
-                reader.suspect.get_or_insert(number.wrapping_sub(part.lost));
+            match passed {
+                _ if part.lost == 0 => {}
+                Some(bytes) => reader.off = reader.off.wrapping_add(bytes),
+                None => {
+                    reader.lost = true;
+                    reader.suspect.get_or_insert(number.wrapping_sub(part.lost));
+                }
             }
             reader.current = Some(Current {
                 number,

@@ -193,7 +193,7 @@ proptest! {
                 continue;
             }
             let dir = if up { Dir::ToServer } else { Dir::ToClient };
-            play.chunk(&Cut { dir, record, at, length, outer, data });
+            play.chunk(&Cut { dir, record, at, length, outer, data, passed: None });
         }
         play.lines();
     }

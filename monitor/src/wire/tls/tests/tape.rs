@@ -43,6 +43,8 @@ pub(super) struct Cut {
     pub(super) length: u16,
     pub(super) outer: u8,
     pub(super) data: Vec<u8>,
+    /// As [`Chunk::passed`].
+    pub(super) passed: Option<u32>,
 }
 
 impl Cut {
@@ -55,6 +57,7 @@ impl Cut {
             outer: self.outer,
             data: &self.data,
             time,
+            passed: self.passed,
         }
     }
 }
@@ -97,6 +100,7 @@ pub(super) fn steps(events: &[Event], cap: usize) -> Vec<Step> {
                         length,
                         outer: header[0],
                         data: record[..kept].to_vec(),
+                        passed: None,
                     }));
                     numbers[n] += 1;
                 }
