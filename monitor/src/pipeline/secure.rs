@@ -127,7 +127,7 @@ impl Secure {
         if let Some(free) = self.socks.iter_mut().find(|sock| **sock == 0) {
             *free = sock;
         }
-        self.session.end(tgid, sock, ring);
+        self.session.tap(tgid, sock, ring);
     }
 
     /// What to tell the source now: that whole records are wanted, or none any more.

@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
+use aes::cipher::consts::U16;
+use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit};
 use aes::{Aes128Dec, Aes128Enc, Aes256Dec, Aes256Enc, Block};
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit, StreamCipher, StreamCipherSeek};
@@ -14,9 +15,8 @@ use ghash::universal_hash::UniversalHash;
 use poly1305::Poly1305;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::outer;
 use super::suite::Cipher;
-use super::{HEADER, MAX_RECORD, Secret};
+use super::{HEADER, MAX_RECORD, Secret, outer};
 
 /// Bytes of an AEAD's tag.
 const TAG: usize = 16;
@@ -24,6 +24,11 @@ const TAG: usize = 16;
 const BLOCK: usize = 16;
 /// Counter blocks encrypted at a time.
 const BATCH: usize = 8;
+
+/// Room for the plaintext of one record, zeroed in the end. It does not grow, and so leaves no copies.
+pub(super) fn plaintext() -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(Vec::with_capacity(usize::from(MAX_RECORD)))
+}
 
 /// How records are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,31 +59,6 @@ impl fmt::Debug for Keys {
         f.debug_struct("Keys")
             .field("cipher", &self.cipher)
             .finish_non_exhaustive()
-    }
-}
-
-enum Aes {
-    Short(Box<Aes128Enc>),
-    Long(Box<Aes256Enc>),
-}
-
-impl Aes {
-    fn new(key: &[u8]) -> Option<Self> {
-        match key.len() {
-            16 => Aes128Enc::new_from_slice(key)
-                .ok()
-                .map(|aes| Self::Short(Box::new(aes))),
-            _ => Aes256Enc::new_from_slice(key)
-                .ok()
-                .map(|aes| Self::Long(Box::new(aes))),
-        }
-    }
-
-    fn encrypt(&self, blocks: &mut [Block]) {
-        match self {
-            Self::Short(aes) => aes.encrypt_blocks(blocks),
-            Self::Long(aes) => aes.encrypt_blocks(blocks),
-        }
     }
 }
 
@@ -246,31 +226,10 @@ impl Keys {
             chacha.try_seek(64 + from as u64).ok()?;
             return chacha.try_apply_keystream(data).ok();
         }
-        let aes = Aes::new(self.key())?;
-        // The first counter is for the tag (NIST SP 800-38D §7.1).
-        let mut counter = u32::try_from(from / BLOCK).ok()?.checked_add(2)?;
-        let mut skip = from % BLOCK;
-        let mut data = data;
-        while !data.is_empty() {
-            let mut blocks = [Block::default(); BATCH];
-            let need = (skip + data.len()).div_ceil(BLOCK).min(BATCH);
-            let blocks = blocks.get_mut(..need)?;
-            for block in blocks.iter_mut() {
-                *block = counter_block(nonce, counter);
-                counter = counter.wrapping_add(1);
-            }
-            aes.encrypt(blocks);
-            let run = (need * BLOCK - skip).min(data.len());
-            let (now, rest) = data.split_at_mut_checked(run)?;
-            for (byte, key) in now.iter_mut().zip(blocks.iter().flatten().skip(skip)) {
-                *byte ^= key;
-            }
-            blocks
-                .iter_mut()
-                .for_each(|block| block.as_mut_slice().zeroize());
-            (data, skip) = (rest, 0);
+        match self.cipher {
+            Cipher::Aes128Gcm => counter::<Aes128Enc>(self.key(), nonce, from, data),
+            _ => counter::<Aes256Enc>(self.key(), nonce, from, data),
         }
-        Some(())
     }
 
     /// The tag that a record should have.
@@ -286,60 +245,18 @@ impl Keys {
             poly.update_padded(lengths.as_flattened());
             return poly.finalize().as_slice().try_into().ok();
         }
-        let aes = Aes::new(self.key())?;
-        let mut blocks = [Block::default(), counter_block(nonce, 1)];
-        aes.encrypt(&mut blocks);
-        let [mut hash_key, mask] = blocks;
-        let mut ghash = GHash::new_from_slice(&hash_key).ok()?;
-        hash_key.as_mut_slice().zeroize();
-        ghash.update_padded(aad);
-        ghash.update_padded(text);
-        let lengths = [8 * aad.len() as u64, 8 * text.len() as u64].map(u64::to_be_bytes);
-        ghash.update_padded(lengths.as_flattened());
-        let mut tag: [u8; TAG] = ghash.finalize().as_slice().try_into().ok()?;
-        for (byte, key) in tag.iter_mut().zip(&mask) {
-            *byte ^= key;
+        match self.cipher {
+            Cipher::Aes128Gcm => gcm_tag::<Aes128Enc>(self.key(), nonce, aad, text),
+            _ => gcm_tag::<Aes256Enc>(self.key(), nonce, aad, text),
         }
-        Some(tag)
     }
 
-    /// Appends CBC plaintext `from..to`, less what is in a block that is not whole.
+    /// Appends CBC plaintext.
     fn cbc(&self, body: &[u8], from: usize, to: usize, out: &mut Vec<u8>) -> Option<()> {
-        let first = from / BLOCK;
-        let whole = body.len().checked_sub(BLOCK)? / BLOCK;
-        let last = to.div_ceil(BLOCK).min(whole);
-        let begin = out.len();
-        let mut previous = body.get(first * BLOCK..)?.first_chunk::<BLOCK>()?;
-        let decrypt: Box<dyn Fn(&mut Block)> = match self.cipher {
-            Cipher::Aes128Cbc => {
-                let aes = Aes128Dec::new_from_slice(self.key()).ok()?;
-                Box::new(move |block| aes.decrypt_block(block))
-            }
-            _ => {
-                let aes = Aes256Dec::new_from_slice(self.key()).ok()?;
-                Box::new(move |block| aes.decrypt_block(block))
-            }
-        };
-        for text in body
-            .get((first + 1) * BLOCK..(last + 1) * BLOCK)
-            .unwrap_or_default()
-            .chunks_exact(BLOCK)
-        {
-            let text: &[u8; BLOCK] = text.try_into().ok()?;
-            let mut block = Block::from(*text);
-            decrypt(&mut block);
-            for (byte, mask) in block.iter_mut().zip(previous) {
-                *byte ^= mask;
-            }
-            out.extend_from_slice(&block);
-            block.as_mut_slice().zeroize();
-            previous = text;
+        match self.cipher {
+            Cipher::Aes128Cbc => cbc::<Aes128Dec>(self.key(), body, (from, to), out),
+            _ => cbc::<Aes256Dec>(self.key(), body, (from, to), out),
         }
-        // What lies before `from` and behind `to` in its blocks.
-        out.truncate(begin + to.saturating_sub(first * BLOCK));
-        let front = (from - first * BLOCK).min(out.len() - begin);
-        out.drain(begin..begin + front);
-        Some(())
     }
 
     fn open_cbc(
@@ -369,6 +286,94 @@ impl Keys {
         out.truncate(begin + content);
         Some(())
     }
+}
+
+/// Applies AES-CTR as GCM uses it, from byte `from` of the content on.
+fn counter<A: BlockCipherEncrypt + KeyInit + BlockSizeUser<BlockSize = U16>>(
+    key: &[u8],
+    nonce: &[u8; 12],
+    from: usize,
+    mut data: &mut [u8],
+) -> Option<()> {
+    let aes = A::new_from_slice(key).ok()?;
+    // The first counter is for the tag (NIST SP 800-38D §7.1).
+    let mut count = u32::try_from(from / BLOCK).ok()?.checked_add(2)?;
+    let mut skip = from % BLOCK;
+    while !data.is_empty() {
+        let mut blocks = [Block::default(); BATCH];
+        let need = (skip + data.len()).div_ceil(BLOCK).min(BATCH);
+        let blocks = blocks.get_mut(..need)?;
+        for block in blocks.iter_mut() {
+            *block = counter_block(nonce, count);
+            count = count.wrapping_add(1);
+        }
+        aes.encrypt_blocks(blocks);
+        let run = (need * BLOCK - skip).min(data.len());
+        let (now, rest) = data.split_at_mut_checked(run)?;
+        for (byte, key) in now.iter_mut().zip(blocks.iter().flatten().skip(skip)) {
+            *byte ^= key;
+        }
+        for block in blocks {
+            block.as_mut_slice().zeroize();
+        }
+        (data, skip) = (rest, 0);
+    }
+    Some(())
+}
+
+/// The tag of GCM (NIST SP 800-38D §7.1).
+fn gcm_tag<A: BlockCipherEncrypt + KeyInit + BlockSizeUser<BlockSize = U16>>(
+    key: &[u8],
+    nonce: &[u8; 12],
+    aad: &[u8],
+    text: &[u8],
+) -> Option<[u8; TAG]> {
+    let aes = A::new_from_slice(key).ok()?;
+    let mut blocks = [Block::default(), counter_block(nonce, 1)];
+    aes.encrypt_blocks(&mut blocks);
+    let [mut hash_key, mask] = blocks;
+    let mut ghash = GHash::new_from_slice(&hash_key).ok()?;
+    hash_key.as_mut_slice().zeroize();
+    ghash.update_padded(aad);
+    ghash.update_padded(text);
+    let lengths = [8 * aad.len() as u64, 8 * text.len() as u64].map(u64::to_be_bytes);
+    ghash.update_padded(lengths.as_flattened());
+    let mut tag: [u8; TAG] = ghash.finalize().as_slice().try_into().ok()?;
+    for (byte, key) in tag.iter_mut().zip(&mask) {
+        *byte ^= key;
+    }
+    Some(tag)
+}
+
+/// Appends CBC plaintext `from..to` of a body that begins with its IV, less what is in a block that is
+/// not whole.
+fn cbc<A: BlockCipherDecrypt + KeyInit + BlockSizeUser<BlockSize = U16>>(
+    key: &[u8],
+    body: &[u8],
+    (from, to): (usize, usize),
+    out: &mut Vec<u8>,
+) -> Option<()> {
+    let aes = A::new_from_slice(key).ok()?;
+    let first = from / BLOCK;
+    let whole = body.len().checked_sub(BLOCK)? / BLOCK;
+    let last = to.div_ceil(BLOCK).min(whole);
+    let mut previous = body.get(first * BLOCK..)?.first_chunk::<BLOCK>()?;
+    let text = body.get((first + 1) * BLOCK..(last + 1) * BLOCK);
+    for (n, text) in text.unwrap_or_default().chunks_exact(BLOCK).enumerate() {
+        let text: &[u8; BLOCK] = text.try_into().ok()?;
+        let mut block = Block::from(*text);
+        aes.decrypt_block(&mut block);
+        for (byte, mask) in block.iter_mut().zip(previous) {
+            *byte ^= mask;
+        }
+        // Without what lies before `from` and behind `to`.
+        let at = (first + n) * BLOCK;
+        let end = to.saturating_sub(at).min(BLOCK);
+        out.extend_from_slice(block.get(from.saturating_sub(at)..end).unwrap_or_default());
+        block.as_mut_slice().zeroize();
+        previous = text;
+    }
+    Some(())
 }
 
 fn counter_block(nonce: &[u8; 12], counter: u32) -> Block {

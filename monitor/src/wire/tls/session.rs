@@ -81,7 +81,8 @@ impl Half {
     }
 }
 
-/// One TLS connection. Holds at most 128 KiB of heap, and next to none once its keys are there.
+/// One TLS connection. Holds at most 192 KiB of heap (an attacker's; in practice 10 KiB while its keys
+/// are waited for), and next to none once they are there: 4 slots of locked memory.
 pub struct Session {
     id: u64,
     pub(super) ends: ArrayVec<End, MAX_ENDS>,
@@ -158,7 +159,7 @@ impl Session {
 
     /// Says that one end is a process on this host, with the cookie of its socket. Without any end,
     /// secrets join by the client's random alone.
-    pub fn end(&mut self, tgid: u32, socket: u64, ring: &mut Keyring) {
+    pub fn tap(&mut self, tgid: u32, socket: u64, ring: &mut Keyring) {
         let end = (tgid, socket);
         if self.ends.is_full() || self.ends.contains(&end) {
             return;

@@ -1,5 +1,6 @@
 //! Keys of TLS 1.2: one master secret for both directions.
 
+use super::cipher::plaintext;
 use super::keyring::{Keyring, Label};
 use super::schedule;
 use super::session::Session;
@@ -46,7 +47,7 @@ impl Session {
             let Some((up, down)) = derive(master) else {
                 return (0, false);
             };
-            let mut plain = zeroize::Zeroizing::new(Vec::new());
+            let mut plain = plaintext();
             for held in backlog
                 .iter()
                 .filter(|held| held.whole() && held.tried[0] < id)

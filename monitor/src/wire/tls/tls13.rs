@@ -5,10 +5,8 @@
 //! its messages are walked through up to Finished, over the bytes that were not captured. Else the
 //! first record that the traffic secret opens as its number 0 is the first one.
 
-use zeroize::Zeroizing;
-
 use super::backlog::{Backlog, Held};
-use super::cipher::Keys;
+use super::cipher::{Keys, plaintext};
 use super::hello::kind;
 use super::keyring::{Keyring, Label};
 use super::schedule;
@@ -217,7 +215,7 @@ impl Session {
             return;
         }
         let mut found = None;
-        let mut plain = Zeroizing::new(Vec::new());
+        let mut plain = plaintext();
         let secret = ring.search(&self.ends, random.as_ref(), label, after, |id, secret| {
             let Some(keys) = schedule::keys(suite, secret) else {
                 return (0, false);
@@ -304,7 +302,7 @@ impl Session {
             walk.next = walk.base.unwrap_or_default();
         }
         if let (Some(keys), Some(first), None) = (&walk.keys, walk.base, walk.boundary) {
-            let mut plain = Zeroizing::new(Vec::new());
+            let mut plain = plaintext();
             while !walk.messages.broken && !walk.messages.finished {
                 match self.handshake_record(dir, keys, (first, walk.next), &mut plain) {
                     Step::Wait => break,
@@ -334,7 +332,7 @@ impl Session {
     /// The first held record that opens as number 0 under the handshake's key.
     fn first_opened(&mut self, dir: Dir, walk: &Walk) -> Option<u32> {
         let keys = walk.keys.as_ref()?;
-        let mut plain = Zeroizing::new(Vec::new());
+        let mut plain = plaintext();
         let handshake = Epoch::Handshake.index();
         for held in self.backlog.iter_mut() {
             let Some(tried) = held.tried.get_mut(handshake) else {
@@ -405,7 +403,7 @@ impl Session {
         let (Some(keys), Some(base)) = (&early.keys, early.base) else {
             return;
         };
-        let mut plain = Zeroizing::new(Vec::new());
+        let mut plain = plaintext();
         let up = |held: &&Held| held.dir == Dir::ToServer;
         for held in self.backlog.iter().filter(up) {
             if held.number != early.next {
@@ -459,7 +457,7 @@ impl Session {
             base: None,
             trials,
         };
-        let mut plain = Zeroizing::new(Vec::new());
+        let mut plain = plaintext();
         for held in self.backlog.iter() {
             if held.dir == dir && !held.checked && half.base.is_none() {
                 half.base = ground.test(keys, held, &mut plain);

@@ -1,14 +1,14 @@
 //! Records of application data whose key and number are known become plaintext.
 
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
-use super::cipher::Keys;
+use super::cipher::{Keys, plaintext};
 use super::hello::{Reader as Bytes, kind};
 use super::keyring::Keyring;
 use super::record::Part;
 use super::schedule;
 use super::session::Session;
-use super::{Dir, JUMP, Piece, Plain, SHORT, Why, outer};
+use super::{Dir, JUMP, MAX_RECORD, Piece, Plain, SHORT, Why, outer};
 
 /// Wrong tags in a row after which a direction's connection counts as broken.
 const MAX_FAILURES: u32 = 4;
@@ -84,6 +84,8 @@ impl Session {
         out: &mut dyn Plain,
     ) {
         let mut plain = std::mem::take(&mut ring.scratch);
+        // Once: what grows leaves copies behind.
+        plain.reserve_exact(usize::from(MAX_RECORD));
         let good = self.record(dir, number, part, early, &mut plain, out);
         plain.as_mut_slice().zeroize();
         plain.clear();
@@ -293,7 +295,7 @@ impl Session {
         let body = std::mem::take(&mut current.body);
         if current.told == 0 {
             // A short record that did not come whole; application data most likely.
-            let mut plain = Zeroizing::new(Vec::new());
+            let mut plain = plaintext();
             self.stream(dir, &mut current, &body, &mut plain, out);
             if current.ignored {
                 return;

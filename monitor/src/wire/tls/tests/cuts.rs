@@ -126,7 +126,7 @@ proptest! {
         prop_assert_eq!(play.out.losses, 0);
     }
 
-    /// Lost, doubled, damaged, exchanged, with wrong secrets: bounds are kept, and no plaintext is wrong.
+    /// Lost, doubled, damaged, exchanged, with wrong secrets: no panic, and bounds are kept.
     #[test]
     fn hostile(
         version in 0..2_usize,

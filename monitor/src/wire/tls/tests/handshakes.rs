@@ -268,7 +268,7 @@ fn both_ends_bring_the_same() {
     for randoms in [true, false] {
         let events = arrange(talk.events.clone(), When::Then, randoms, |_| true);
         let mut play = Play::new();
-        play.session.end(8, 80, &mut play.ring);
+        play.session.tap(8, 80, &mut play.ring);
         for step in steps(&events, 200) {
             play.step(&step);
             if let Step::Secret(known) = &step {
@@ -465,5 +465,90 @@ fn bulk_is_left_out_on_purpose() {
         );
         assert_eq!(play.out.said.anomalies, []);
         assert_eq!(play.session.counts().lost, 0);
+    }
+}
+
+/// Without the handshake's secrets, and with first records that are not captured whole.
+#[test]
+fn the_first_record_is_long() {
+    let mut pair = tls13();
+    pair.server.send_tls13_tickets = 0;
+    let keep = |label| !matches!(label, Label::ClientHandshake | Label::ServerHandshake);
+    let mut talk = pair.connect();
+    talk.run();
+    talk.ask_at_once("/long", 9_000);
+    talk.answer_at_once(200, 9_000);
+    talk.ask_at_once("/short", 0);
+    talk.answer_at_once(201, 0);
+    for randoms in [true, false] {
+        for when in [When::Then, When::Last] {
+            let events = arrange(talk.events.clone(), when, randoms, keep);
+            let mut play = Play::new().steps(&steps(&events, 200));
+            let context = format!("{randoms} {when:?}");
+            assert_eq!(
+                play.lines(),
+                ["POST /long 200", "POST /short 201"],
+                "{context}"
+            );
+            assert_eq!(play.out.said.anomalies, [], "{context}");
+        }
+    }
+
+    // Bytes that say nothing of where they belong: what follows, with its tag, says it.
+    let mut talk = pair.connect();
+    talk.run();
+    std::io::Write::write_all(&mut talk.client.writer(), &[0xee; 5_000]).unwrap();
+    talk.run();
+    let events = arrange(talk.events.clone(), When::Then, false, keep);
+    let play = Play::new().steps(&steps(&events, 200));
+    assert_eq!(play.out.pieces, [vec![], vec![]]);
+    assert_eq!(play.session.state(), State::Handshake);
+    std::io::Write::write_all(&mut talk.client.writer(), b"short").unwrap();
+    talk.run();
+    for randoms in [true, false] {
+        let events = arrange(talk.events.clone(), When::Then, randoms, keep);
+        let play = Play::new().steps(&steps(&events, 200));
+        let told: Vec<(u32, usize, u32, bool)> = play.out.pieces[0]
+            .iter()
+            .map(|(off, data, hole, start)| (*off, data.len(), *hole, *start))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (0, 200, 0, true),
+                (200, 0, 4_800, false),
+                (5_000, 5, 0, false)
+            ]
+        );
+    }
+}
+
+#[test]
+fn a_turn_of_direction_begins_a_message() {
+    // In TLS 1.2 a record begins with 8 bytes of its nonce.
+    for (pair, body) in [(tls13(), 100), (tls12(), 92)] {
+        let mut talk = pair.connect();
+        talk.run();
+        talk.ask("/a", 2_000);
+        talk.answer(200, 20);
+        talk.ask("/b", 0);
+        for when in [When::Then, When::Last] {
+            let events = arrange(talk.events.clone(), when, true, |_| true);
+            let mut play = Play::new().steps(&steps(&events, 100));
+            assert_eq!(play.lines(), ["POST /a 200", "POST /b Closed"]);
+            let starts = |n: usize| -> Vec<(usize, bool)> {
+                let pieces = play.out.pieces[n].iter();
+                pieces.map(|piece| (piece.1.len(), piece.3)).collect()
+            };
+            let head = starts(0)[0].0;
+            let later = starts(0)[3].0;
+            assert_eq!(
+                starts(0),
+                [(head, true), (body, false), (0, false), (later, true)]
+            );
+            let answer = starts(1)[0].0;
+            assert_eq!(starts(1), [(answer, true), (20, false)]);
+            assert_eq!(play.out.pieces[0][2].2 as usize, 2_000 - body);
+        }
     }
 }

@@ -139,12 +139,15 @@ impl Exchanges for Said {
     }
 }
 
+/// A piece: position, bytes, hole, start.
+pub(super) type Told = (u32, Vec<u8>, u32, bool);
+
 /// Takes plaintext into an HTTP connection, and keeps it.
 pub(super) struct Out {
     pub(super) http: Connection<usize>,
     pub(super) said: Said,
-    /// Per direction: position, bytes, hole, start.
-    pub(super) pieces: [Vec<(u32, Vec<u8>, u32, bool)>; 2],
+    /// Per direction.
+    pub(super) pieces: [Vec<Told>; 2],
     pub(super) losses: usize,
 }
 
@@ -203,7 +206,7 @@ impl Play {
     pub(super) fn new() -> Self {
         let mut ring = Keyring::new();
         let mut session = Session::new(1);
-        session.end(7, 70, &mut ring);
+        session.tap(7, 70, &mut ring);
         Self {
             session,
             ring,
@@ -224,7 +227,7 @@ impl Play {
         self.clock += 1_000;
         let chunk = cut.chunk(self.clock);
         self.session.chunk(&chunk, &mut self.ring, &mut self.out);
-        assert!(self.session.memory() < 128 * 1024);
+        assert!(self.session.memory() < 192 * 1024);
         if self.settles {
             self.session.settle(&mut self.ring, &mut self.out);
         }
