@@ -9,6 +9,9 @@ use super::super::super::elf::ReadAt;
 use super::super::super::elf::testing::Image;
 use super::super::{FileId, LibraryFiles, Mapped, ProgramFile, Root, Version};
 
+/// Inode number of a root directory, and its libraries: path and inode number.
+type FakeRoot = (u64, Vec<(String, u64)>);
+
 /// What is there, and what was done with it.
 #[derive(Default)]
 pub(super) struct State {
@@ -17,8 +20,8 @@ pub(super) struct State {
     /// By process: `maps`.
     pub(super) maps: HashMap<u32, String>,
     pub(super) mounts: HashMap<u32, String>,
-    /// Roots: their identity, libraries by path, and whether a cache lists them.
-    pub(super) roots: HashMap<Option<u32>, (u64, Vec<(String, u64)>)>,
+    /// By process, or the host's own.
+    pub(super) roots: HashMap<Option<u32>, FakeRoot>,
     pub(super) opened: Vec<u64>,
     pub(super) asked_for_maps: usize,
 }
