@@ -8,7 +8,7 @@ pub(crate) const MOST_MAPPED: usize = 4096;
 /// A file that is mapped so that it can be executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapped {
-    /// First and last address, as they stand there in hexadecimal: the name below `map_files`.
+    /// First address and the one after the last, in hexadecimal: its name below `map_files`.
     pub range: String,
     /// Device, as the mapping tells it: of overlay and btrfs files not what `stat` tells.
     pub device: (u32, u32),
@@ -43,15 +43,15 @@ fn line_of_maps(line: &str) -> Option<Mapped> {
     let (device, inode) = (words.next()?, words.next()?.parse().ok()?);
     let path = words.next()?.trim_start();
     let (low, high) = range.split_once('-')?;
-    // The range becomes a file's name: nothing but two numbers.
-    u64::from_str_radix(low, 16).ok()?;
-    u64::from_str_radix(high, 16).ok()?;
+    let low = u64::from_str_radix(low, 16).ok()?;
+    let high = u64::from_str_radix(high, 16).ok()?;
     if rights.as_bytes().get(2) != Some(&b'x') || inode == 0 || !path.starts_with('/') {
         return None;
     }
     let (major, minor) = device.split_once(':')?;
     Some(Mapped {
-        range: canonical(low, high),
+        // `map_files` refuses the zeros that `maps` pads with.
+        range: format!("{low:x}-{high:x}"),
         device: (
             u32::from_str_radix(major, 16).ok()?,
             u32::from_str_radix(minor, 16).ok()?,
@@ -59,15 +59,6 @@ fn line_of_maps(line: &str) -> Option<Mapped> {
         inode,
         path: unescape(path.strip_suffix(" (deleted)").unwrap_or(path)),
     })
-}
-
-/// `map_files` refuses leading zeros, which `maps` pads with.
-fn canonical(low: &str, high: &str) -> String {
-    let bare = |number: &str| -> String {
-        let bare = number.trim_start_matches('0');
-        if bare.is_empty() { "0" } else { bare }.to_owned()
-    };
-    format!("{}-{}", bare(low), bare(high))
 }
 
 /// Devices of file systems that a process of the host answers for (FUSE): opening a file there can
