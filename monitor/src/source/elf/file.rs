@@ -309,7 +309,7 @@ impl Elf {
         // Windows of 64 KiB, cut to whole entries; the rest of each comes again with the next.
         let mut at = table;
         let end = table.saturating_add(dynamic.relasz).min(reader.size());
-        while found.is_none() && at + ENTRY as u64 <= end {
+        while found.is_none() && at.saturating_add(ENTRY as u64) <= end {
             let part = (end - at).min((64 * 1024 / ENTRY * ENTRY) as u64);
             reader.scan(at, part, 0, |_, bytes| {
                 found = bytes.chunks_exact(ENTRY).find_map(|entry| {
