@@ -32,15 +32,15 @@ const HEAD: [u8; 64] = {
     head
 };
 
-fn check(file: &Vec<u8>) {
-    let found = examine(file, "libcrypto.so.3", Emulation::default());
+fn check(file: &[u8]) {
+    let found = examine(&file, "libcrypto.so.3", Emulation::default());
     assert!(found.read <= MOST_READ);
     assert!(found.points.len() <= 64);
     for point in &found.points {
         assert!(point.offset < u64::MAX);
     }
     // With little to spend, little is spent.
-    let mut reader = Reader::new(file, 10_000);
+    let mut reader = Reader::new(&file, 10_000);
     if let Ok(elf) = Elf::read(&mut reader) {
         let _ = symbols(&elf, &mut reader, &[Name::Exact("SSL_read")]);
     }
@@ -48,7 +48,7 @@ fn check(file: &Vec<u8>) {
 }
 
 fuzz_target!(|data: &[u8]| {
-    check(&data.to_vec());
+    check(data);
     let mut file = HEAD.to_vec();
     // Where its sections are and how many is the input's to say.
     if let Some((given, rest)) = data.split_first_chunk::<4>() {

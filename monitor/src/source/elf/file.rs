@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{ElfError, Reader};
+use super::{ElfError, Reader, Symbol};
 
 /// What the instructions are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,6 +240,20 @@ impl Elf {
         code.find_map(|s| Some((s.offset_of(vaddr)?, s.filesz - (vaddr - s.vaddr))))
     }
 
+    /// What is `distance` bytes from a place in the code, if it is code of the same segment.
+    #[must_use]
+    pub fn code_near(&self, offset: u64, distance: i64) -> Option<Symbol> {
+        let target = offset.checked_add_signed(distance)?;
+        self.segments.iter().filter(|s| s.executable).find_map(|s| {
+            s.left(offset)?;
+            let size = s.left(target)?;
+            Some(Symbol {
+                offset: target,
+                size,
+            })
+        })
+    }
+
     /// Name a library gives itself, at most 63 bytes.
     ///
     /// # Errors
@@ -295,7 +309,7 @@ impl Elf {
         // Windows of 64 KiB, cut to whole entries; the rest of each comes again with the next.
         let mut at = table;
         let end = table.saturating_add(dynamic.relasz).min(reader.size());
-        while found.is_none() && at + ENTRY as u64 <= end {
+        while found.is_none() && at.saturating_add(ENTRY as u64) <= end {
             let part = (end - at).min((64 * 1024 / ENTRY * ENTRY) as u64);
             reader.scan(at, part, 0, |_, bytes| {
                 found = bytes.chunks_exact(ENTRY).find_map(|entry| {
@@ -313,6 +327,12 @@ impl Elf {
 }
 
 impl Segment {
+    /// Bytes of the segment from this place of the file on.
+    fn left(&self, offset: u64) -> Option<u64> {
+        let into = offset.checked_sub(self.offset)?;
+        self.filesz.checked_sub(into).filter(|left| *left > 0)
+    }
+
     fn offset_of(&self, vaddr: u64) -> Option<u64> {
         let into = vaddr.checked_sub(self.vaddr)?;
         (into < self.filesz).then(|| self.offset.checked_add(into))?

@@ -152,7 +152,7 @@ fn table(elf: &Elf, reader: &mut Reader<'_>) -> Result<Option<Table>, ElfError> 
             for hit in finder.find_iter(window) {
                 let magic = hit.checked_sub(1).and_then(|i| window.get(i));
                 let into = (at + hit as u64).wrapping_sub(1 + segment.offset);
-                if matches!(magic, Some(0xf0 | 0xf1)) && into % 8 == 0 {
+                if matches!(magic, Some(0xf0 | 0xf1)) && into.is_multiple_of(8) {
                     found = Some(Table {
                         offset: segment.offset + into,
                         size: segment.filesz - into,

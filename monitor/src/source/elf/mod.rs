@@ -23,7 +23,7 @@ mod tests;
 
 pub use file::{Elf, Machine};
 pub use gopclntab::{GoError, GoFunction, function as go_function, is_go};
-pub use prologue::{Arguments, Emulation, ProbePoint, choose, length as instruction_length};
+pub use prologue::{Arguments, Emulation, ProbePoint, choose, inner, length as instruction_length};
 pub use reader::{ReadAt, Reader};
 pub use symbols::{MOST_PER_NAME, Name, Symbol, symbols};
 

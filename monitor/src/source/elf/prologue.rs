@@ -121,6 +121,32 @@ fn x86_64(code: &[u8], arguments: Arguments, emulation: Emulation) -> ProbePoint
     ENTRY
 }
 
+/// Where the first thing is that a function calls, or ends by jumping to, with its own arguments: the
+/// distance in bytes from the function's entry. A library may do its work in such an inner function,
+/// that has no name outside, and use that one itself. x86-64 only.
+#[must_use]
+pub fn inner(machine: Machine, code: &[u8], arguments: Arguments) -> Option<i64> {
+    if machine != Machine::X86_64 {
+        return None;
+    }
+    let code = code.get(..MOST_BYTES.min(code.len()))?;
+    let kept = arguments.registers() & !RSP;
+    let mut at = 0;
+    loop {
+        let rest = code.get(at..)?;
+        let instruction = decode(rest)?;
+        at += instruction.length;
+        if let [0xe8 | 0xe9, a, b, c, d, ..] = *rest {
+            let after = i64::try_from(at).ok()?;
+            return Some(after + i64::from(i32::from_le_bytes([a, b, c, d])));
+        }
+        let goes_on = matches!(instruction.kind, Kind::Plain | Kind::Push | Kind::Nop);
+        if !goes_on || instruction.writes & kept != 0 {
+            return None;
+        }
+    }
+}
+
 /// arch/arm64/kernel/probes/decode-insn.c: branches are simulated; others are stepped. Only the entry
 /// is considered.
 fn aarch64(code: &[u8]) -> ProbePoint {

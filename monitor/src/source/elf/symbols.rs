@@ -120,9 +120,10 @@ fn exported(
     for index in start..start.saturating_add(MOST_STEPS) {
         let chain = reader.u32(chains + u64::from(index - first) * 4)?;
         if chain | 1 == hash | 1 {
-            let entry: [u8; ENTRY] = reader.array(symtab + u64::from(index) * ENTRY as u64)?;
+            let entry: [u8; ENTRY] =
+                reader.array(symtab.saturating_add(u64::from(index) * ENTRY as u64))?;
             let named = name_of(&entry);
-            let text = reader.up_to(strtab + u64::from(named), name.len() + 1)?;
+            let text = reader.up_to(strtab.saturating_add(u64::from(named)), name.len() + 1)?;
             if text.split_last() == Some((&0, name.as_bytes()))
                 && let Some(symbol) = function(elf, &entry)
             {
@@ -173,7 +174,7 @@ fn search(
     let (mut at, len) = table.symbols;
     let end = at.saturating_add(len).min(reader.size());
     reader.walk(|reader| {
-        while at + ENTRY as u64 <= end {
+        while at.saturating_add(ENTRY as u64) <= end {
             let entry: [u8; ENTRY] = reader.array(at)?;
             at += ENTRY as u64;
             let Some(which) = places.get(&name_of(&entry)) else {

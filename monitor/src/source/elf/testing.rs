@@ -1,4 +1,11 @@
 //! Small program files for tests, made byte by byte.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 /// Address of the file's first byte.
 pub(crate) const BASE: u64 = 0x40_0000;

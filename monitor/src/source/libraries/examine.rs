@@ -1,8 +1,8 @@
 //! One file: where its probes go.
 
 use super::super::elf::{
-    Elf, ElfError, Emulation, GoError, GoFunction, Machine, Name, ReadAt, Reader, Symbol, choose,
-    go_function, symbols,
+    Elf, ElfError, Emulation, GoError, GoFunction, Name, ReadAt, Reader, Symbol, choose,
+    go_function, inner, symbols,
 };
 use super::table::{self, ProbeKind, WANTED};
 
@@ -91,7 +91,7 @@ fn look(
     let all = symbols(&elf, reader, &names)?;
     for ((kind, _), list) in WANTED.iter().zip(all) {
         for symbol in list {
-            add(elf.machine, reader, emulation, found, *kind, symbol)?;
+            add(&elf, reader, emulation, found, *kind, symbol)?;
         }
     }
     Ok(())
@@ -106,7 +106,7 @@ fn go(
     let kind = ProbeKind::GoWriteKeyLog;
     let why = match go_function(elf, reader, table::GO_FUNCTION, table::GO_PACKAGE) {
         Ok(Some(GoFunction::At(symbol))) => {
-            return add(elf.machine, reader, emulation, found, kind, symbol);
+            return add(elf, reader, emulation, found, kind, symbol);
         }
         Ok(Some(GoFunction::Absent)) => {
             "the program has crypto/tls, but not this function".to_owned()
@@ -121,7 +121,7 @@ fn go(
 }
 
 fn add(
-    machine: Machine,
+    elf: &Elf,
     reader: &mut Reader<'_>,
     emulation: Emulation,
     found: &mut Examination,
@@ -129,7 +129,11 @@ fn add(
     symbol: Symbol,
 ) -> Result<(), ElfError> {
     let code = reader.code(symbol)?;
-    let at = choose(machine, code, kind.arguments(), emulation);
+    let at = choose(elf.machine, code, kind.arguments(), emulation);
+    let inner = kind
+        .has_inner()
+        .then(|| inner(elf.machine, code, kind.arguments()))
+        .flatten();
     let point = Point {
         kind,
         offset: symbol.offset.saturating_add(u64::from(at.delta)),
@@ -137,6 +141,15 @@ fn add(
     };
     if !found.points.contains(&point) {
         found.points.push(point);
+    }
+    if let Some(symbol) = inner.and_then(|distance| elf.code_near(symbol.offset, distance)) {
+        let code = reader.code(symbol)?;
+        let at = choose(elf.machine, code, kind.arguments(), emulation);
+        found.points.push(Point {
+            kind,
+            offset: symbol.offset.saturating_add(u64::from(at.delta)),
+            emulated: at.emulated,
+        });
     }
     Ok(())
 }

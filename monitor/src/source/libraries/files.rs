@@ -7,7 +7,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2};
+use rustix::fs::{
+    CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, fstatfs, openat, openat2,
+};
 
 use super::super::elf::ReadAt;
 use super::cache::LARGEST_CACHE;
@@ -24,7 +26,7 @@ pub struct FileId {
 
 /// What changes when a file's contents do, or when its inode number is given to another. Nobody can
 /// set the time of change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Version {
     /// Size in bytes.
     pub size: u64,
@@ -49,6 +51,8 @@ pub trait ProgramFile: ReadAt + Send {
     fn id(&self) -> FileId;
     /// As it was when it was opened.
     fn version(&self) -> Version;
+    /// It is seen through an overlay: other overlays may show the same file as another.
+    fn layered(&self) -> bool;
     /// A path that leads to exactly this file as long as it is open, whatever becomes of processes and
     /// names: for attaching.
     fn path(&self) -> PathBuf;
@@ -64,7 +68,7 @@ pub trait LibraryFiles: Send {
     fn maps(&self, pid: u32) -> Option<String>;
     /// `/proc/PID/mountinfo`.
     fn mounts(&self, pid: u32) -> Option<String>;
-    /// Opens a file that a process has mapped.
+    /// Opens a file that a process has mapped; never called for one that [`super::Silent`] has.
     ///
     /// # Errors
     /// It is gone, or no regular file.
@@ -86,6 +90,8 @@ pub struct RealLibraryFiles {
     proc: PathBuf,
 }
 
+/// `OVERLAYFS_SUPER_MAGIC` (include/uapi/linux/magic.h).
+const OVERLAY: i64 = 0x794c_7630;
 /// Longest file of /proc that is read, in bytes: 65,530 mappings, Linux's default bound.
 const LONGEST_TABLE: u64 = 16 * 1024 * 1024;
 
@@ -122,15 +128,30 @@ impl RealLibraryFiles {
         Ok(openat(CWD, path, flags, Mode::empty())?)
     }
 
-    /// Below another's root no mount is entered either: what is mounted there may never answer.
-    fn below_root(&self, root: Root, path: &str) -> io::Result<OwnedFd> {
+    /// Looks a path up; symbolic links do not lead out of the root.
+    fn below_root(&self, root: Root, path: &str, more: ResolveFlags) -> io::Result<OwnedFd> {
         let directory = self.root_directory(root)?;
-        let mut resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        if root != Root::Host {
-            resolve |= ResolveFlags::NO_XDEV;
-        }
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | more;
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         Ok(openat2(directory, path, flags, Mode::empty(), resolve)?)
+    }
+
+    /// A mapped file by its name, if what has the name is still the same.
+    pub(super) fn named(&self, pid: u32, mapped: &Mapped) -> io::Result<OwnedFd> {
+        let found = self.below_root(Root::Of(pid), &mapped.path, ResolveFlags::empty())?;
+        if fstat(&found)?.st_ino == mapped.inode {
+            Ok(found)
+        } else {
+            Err(io::Error::from(io::ErrorKind::NotFound))
+        }
+    }
+}
+
+/// Below another's root no mount is entered: what is mounted there may never answer.
+fn within(root: Root) -> ResolveFlags {
+    match root {
+        Root::Host => ResolveFlags::empty(),
+        Root::Of(_) => ResolveFlags::NO_XDEV,
     }
 }
 
@@ -172,11 +193,7 @@ impl LibraryFiles for RealLibraryFiles {
             // What is mapped may only be opened with CAP_CHECKPOINT_RESTORE (Linux 5.9) or
             // CAP_SYS_ADMIN; without it the same inode is looked for by its name.
             Err(rustix::io::Errno::PERM | rustix::io::Errno::ACCESS) => {
-                let found = self.below_root(Root::Of(pid), &mapped.path)?;
-                if fstat(&found)?.st_ino != mapped.inode {
-                    return Err(io::Error::from(io::ErrorKind::NotFound));
-                }
-                open(found.as_fd())
+                open(self.named(pid, mapped)?.as_fd())
             }
             Err(error) => Err(error.into()),
         }
@@ -188,7 +205,9 @@ impl LibraryFiles for RealLibraryFiles {
     }
 
     fn cache(&self, root: Root) -> Option<Vec<u8>> {
-        let found = self.below_root(root, "etc/ld.so.cache").ok()?;
+        let found = self
+            .below_root(root, "etc/ld.so.cache", within(root))
+            .ok()?;
         let file = reopen(found.as_fd()).ok()?;
         let mut bytes = Vec::new();
         let limit = LARGEST_CACHE as u64;
@@ -197,7 +216,7 @@ impl LibraryFiles for RealLibraryFiles {
     }
 
     fn below(&self, root: Root, path: &str) -> io::Result<Box<dyn ProgramFile>> {
-        open(self.below_root(root, path)?.as_fd())
+        open(self.below_root(root, path, within(root))?.as_fd())
     }
 }
 
@@ -232,13 +251,20 @@ fn open(found: BorrowedFd<'_>) -> io::Result<Box<dyn ProgramFile>> {
         changed: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
     };
     let id = identity(&stat);
-    Ok(Box::new(OpenFile { file, id, version }))
+    let layered = fstatfs(&file)?.f_type == OVERLAY;
+    Ok(Box::new(OpenFile {
+        file,
+        id,
+        version,
+        layered,
+    }))
 }
 
 struct OpenFile {
     file: File,
     id: FileId,
     version: Version,
+    layered: bool,
 }
 
 impl ReadAt for OpenFile {
@@ -263,6 +289,10 @@ impl ProgramFile for OpenFile {
 
     fn version(&self) -> Version {
         self.version
+    }
+
+    fn layered(&self) -> bool {
+        self.layered
     }
 
     fn path(&self) -> PathBuf {

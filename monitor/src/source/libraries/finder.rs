@@ -7,7 +7,7 @@ use super::super::elf::Emulation;
 use super::bounds::{Memory, Rate};
 use super::examine::{Missing, Point, examine};
 use super::files::{FileId, LibraryFiles, ProgramFile, Root, Version};
-use super::maps::{Mapped, answered_by_processes, mapped};
+use super::maps::{Mapped, Silent, mapped};
 use super::{cache, table};
 
 /// Files whose examination is remembered.
@@ -40,6 +40,9 @@ pub struct Plan {
     pub id: FileId,
     /// Its path as the process that led to it sees it, for people.
     pub path: String,
+    /// An earlier plan is for the very same file, seen through another overlay: its probes serve this
+    /// one too. Do not attach these as well, or everything is told twice.
+    pub same_as: Option<FileId>,
     /// Where to; may be empty, if only something missing is to be told.
     pub points: Vec<Point>,
     /// What could not be found, and why.
@@ -60,6 +63,7 @@ impl std::fmt::Debug for Plan {
         f.debug_struct("Plan")
             .field("id", &self.id)
             .field("path", &self.path)
+            .field("same_as", &self.same_as)
             .field("points", &self.points)
             .field("missing", &self.missing)
             .finish_non_exhaustive()
@@ -94,6 +98,7 @@ pub struct Finder {
     examined: Memory<FileId, Version>,
     recent: Memory<(u32, u32, u64), Duration>,
     roots: Memory<FileId, ()>,
+    planned: Memory<(u64, Version), Planned>,
     file_rate: Rate,
     byte_rate: Rate,
     process_rate: Rate,
@@ -118,6 +123,7 @@ impl Finder {
             examined: Memory::new(FILES),
             recent: Memory::new(RECENT),
             roots: Memory::new(ROOTS),
+            planned: Memory::new(FILES),
             file_rate: Rate::new(16_384, 200),
             byte_rate: Rate::new(4 << 30, 64 << 20),
             process_rate: Rate::new(4096, 1000),
@@ -176,10 +182,9 @@ impl Finder {
         if fresh.is_empty() {
             return;
         }
-        let mounts = self.files.mounts(pid).unwrap_or_default();
-        let silent = answered_by_processes(&mounts);
+        let silent = Silent::of(&self.files.mounts(pid).unwrap_or_default());
         for mapped in fresh {
-            if silent.contains(&mapped.device) {
+            if silent.has(&mapped) {
                 self.counters.fuse += 1;
                 self.recent.put(key(&mapped), now);
                 continue;
@@ -195,7 +200,7 @@ impl Finder {
                 self.recent.put(key(&mapped), now);
             }
         }
-        if root_answers(&mounts) {
+        if silent.root_answers() {
             self.libraries(Root::Of(pid), now, plans);
         }
     }
@@ -248,8 +253,10 @@ impl Finder {
         self.counters.malformed += u64::from(found.malformed);
         self.examined.put(id, version);
         if !found.points.is_empty() || !found.missing.is_empty() {
+            let layered = file.layered();
             plans.push(Plan {
                 id,
+                same_as: self.earlier(id, version, layered),
                 path: path.to_owned(),
                 points: found.points,
                 missing: found.missing,
@@ -260,20 +267,30 @@ impl Finder {
     }
 }
 
+impl Finder {
+    /// Overlays give a file of a shared layer a device of their own each; number and times are those of
+    /// the file below. Without an overlay the same would be a snapshot's file: another one.
+    fn earlier(&mut self, id: FileId, version: Version, layered: bool) -> Option<FileId> {
+        let key = (id.ino, version);
+        match self.planned.get(key) {
+            Some(first) if first.id == id => None,
+            Some(first) if layered || first.layered => Some(first.id),
+            _ => {
+                self.planned.put(key, Planned { id, layered });
+                None
+            }
+        }
+    }
+}
+
+/// A file that a plan was made for.
+#[derive(Clone, Copy)]
+struct Planned {
+    id: FileId,
+    layered: bool,
+}
+
 fn key(mapped: &Mapped) -> (u32, u32, u64) {
     let (major, minor) = mapped.device;
     (major, minor, mapped.inode)
-}
-
-/// Whether a process' root is a mount whose file system the kernel itself answers for.
-fn root_answers(mounts: &str) -> bool {
-    let silent = answered_by_processes(mounts);
-    let mut roots = mounts
-        .lines()
-        .filter(|line| line.split(' ').nth(4) == Some("/"));
-    roots.next_back().is_some_and(|line| {
-        let device = line.split(' ').nth(2).and_then(|d| d.split_once(':'));
-        let device = device.and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-        device.is_some_and(|device| !silent.contains(&device))
-    })
 }

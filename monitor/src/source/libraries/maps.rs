@@ -8,7 +8,7 @@ pub(crate) const MOST_MAPPED: usize = 4096;
 /// A file that is mapped so that it can be executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapped {
-    /// First and last address, as they stand there in hexadecimal: the name below `map_files`.
+    /// First address and the one after the last, in hexadecimal: its name below `map_files`.
     pub range: String,
     /// Device, as the mapping tells it: of overlay and btrfs files not what `stat` tells.
     pub device: (u32, u32),
@@ -43,15 +43,15 @@ fn line_of_maps(line: &str) -> Option<Mapped> {
     let (device, inode) = (words.next()?, words.next()?.parse().ok()?);
     let path = words.next()?.trim_start();
     let (low, high) = range.split_once('-')?;
-    // The range becomes a file's name: nothing but two numbers.
-    u64::from_str_radix(low, 16).ok()?;
-    u64::from_str_radix(high, 16).ok()?;
+    let low = u64::from_str_radix(low, 16).ok()?;
+    let high = u64::from_str_radix(high, 16).ok()?;
     if rights.as_bytes().get(2) != Some(&b'x') || inode == 0 || !path.starts_with('/') {
         return None;
     }
     let (major, minor) = device.split_once(':')?;
     Some(Mapped {
-        range: canonical(low, high),
+        // `map_files` refuses the zeros that `maps` pads with.
+        range: format!("{low:x}-{high:x}"),
         device: (
             u32::from_str_radix(major, 16).ok()?,
             u32::from_str_radix(minor, 16).ok()?,
@@ -61,30 +61,62 @@ fn line_of_maps(line: &str) -> Option<Mapped> {
     })
 }
 
-/// `map_files` refuses leading zeros, which `maps` pads with.
-fn canonical(low: &str, high: &str) -> String {
-    let bare = |number: &str| -> String {
-        let bare = number.trim_start_matches('0');
-        if bare.is_empty() { "0" } else { bare }.to_owned()
-    };
-    format!("{}-{}", bare(low), bare(high))
+/// File systems that a process of the host answers for (FUSE), as one process sees them: opening a
+/// file there can wait for ever.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Silent {
+    devices: HashSet<(u32, u32)>,
+    points: Vec<String>,
+    root: Option<(u32, u32)>,
 }
 
-/// Devices of file systems that a process of the host answers for (FUSE): opening a file there can
-/// wait for ever.
-#[must_use]
-pub fn answered_by_processes(mountinfo: &str) -> HashSet<(u32, u32)> {
-    mountinfo
-        .lines()
-        .filter_map(|line| {
-            let device = line.split(' ').nth(2)?;
-            let kind = line.split_once(" - ")?.1.split(' ').next()?;
-            let (major, minor) = device.split_once(':')?;
+impl Silent {
+    /// From `mountinfo`.
+    #[must_use]
+    pub fn of(mountinfo: &str) -> Self {
+        let mut silent = Self::default();
+        for line in mountinfo.lines() {
+            let Some((device, point, kind)) = mount(line) else {
+                continue;
+            };
+            // The last one at a place is the one that is seen.
+            if point == "/" {
+                silent.root = Some(device);
+            }
             let fuse = kind == "fuse" || kind == "fuseblk" || kind.starts_with("fuse.");
-            fuse.then_some((major.parse().ok()?, minor.parse().ok()?))
-        })
-        .take(MOST_MAPPED)
-        .collect()
+            if fuse && silent.points.len() < MOST_MAPPED {
+                silent.devices.insert(device);
+                silent.points.push(point.replace("\\040", " "));
+            }
+        }
+        silent
+    }
+
+    /// Whether to leave a file alone: it is on such a file system, or its path leads through one.
+    #[must_use]
+    pub fn has(&self, mapped: &Mapped) -> bool {
+        let through = |point: &String| {
+            let rest = mapped.path.strip_prefix(point.trim_end_matches('/'));
+            rest.is_some_and(|rest| rest.starts_with('/'))
+        };
+        self.devices.contains(&mapped.device) || self.points.iter().any(through)
+    }
+
+    /// Whether the root directory is a mount that the kernel itself answers for.
+    #[must_use]
+    pub fn root_answers(&self) -> bool {
+        self.root
+            .is_some_and(|device| !self.devices.contains(&device))
+    }
+}
+
+/// Device, mount point and kind of a line of `mountinfo`.
+fn mount(line: &str) -> Option<((u32, u32), &str, &str)> {
+    let kind = line.split_once(" - ")?.1.split(' ').next()?;
+    let mut words = line.split(' ').skip(2);
+    let (major, minor) = words.next()?.split_once(':')?;
+    let point = words.nth(1)?;
+    Some(((major.parse().ok()?, minor.parse().ok()?), point, kind))
 }
 
 /// A newline in a path stands as `\012`.

@@ -30,6 +30,6 @@ pub use cache::libraries;
 pub use examine::{Examination, MOST_READ, Missing, Point, examine};
 pub use files::{FileId, LibraryFiles, ProgramFile, RealLibraryFiles, Root, Version};
 pub use finder::{Finder, FinderCounters, Plan};
-pub use maps::{Mapped, answered_by_processes, mapped};
+pub use maps::{Mapped, Silent, mapped};
 pub use scout::{Requests, Scout};
 pub use table::ProbeKind;

@@ -13,7 +13,8 @@ pub enum ProbeKind {
     /// on, the arguments are on the stack.
     GnutlsPrfRaw,
     /// GnuTLS, TLS 1.3: `int gnutls_hkdf_expand(mac, const gnutls_datum_t *key,
-    /// const gnutls_datum_t *info, void *output, size_t length)`.
+    /// const gnutls_datum_t *info, void *output, size_t length)`. Since 3.7 the library itself uses an
+    /// inner function with the same arguments, which is found through this one: both are told of.
     GnutlsHkdfExpand,
     /// Go: `func (c *Config) writeKeyLog(label string, clientRandom, secret []byte) error`:
     /// rax c; rbx, rcx label; rdi, rsi, r8 client random; r9, r10, r11 secret. Can be hit twice for one
@@ -67,6 +68,11 @@ impl ProbeKind {
             self,
             Self::SslRead | Self::SslReadEx | Self::SslWrite | Self::SslWriteEx
         )
+    }
+
+    /// The library uses an inner function, which this one calls first and with its own arguments.
+    pub(super) fn has_inner(self) -> bool {
+        self == Self::GnutlsHkdfExpand
     }
 
     /// Where its arguments are.

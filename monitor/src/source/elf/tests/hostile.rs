@@ -101,6 +101,22 @@ fn two_gigabytes_cost_no_more_than_the_limit() {
     assert!(spent <= LIMIT);
 }
 
+#[test]
+fn huge_numbers_everywhere() {
+    for text in [GoText::Relocated, GoText::Module] {
+        let whole = full(text);
+        let end = whole.len() - 8;
+        for at in (0..0x800).chain(0x2000..end).step_by(4) {
+            for number in [u64::MAX, u64::MAX - 23, u64::MAX - 0x50_0000, 1 << 63] {
+                let mut data = whole.clone();
+                data[at..at + 8].copy_from_slice(&number.to_le_bytes());
+                let (_, spent) = everything(&data, LIMIT);
+                assert!(spent <= LIMIT);
+            }
+        }
+    }
+}
+
 /// A file that fails, or ends, while it is read.
 struct Failing(Vec<u8>, Option<io::ErrorKind>);
 

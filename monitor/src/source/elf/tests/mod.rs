@@ -1,3 +1,12 @@
+//! Tests of reading program files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 mod go;
 mod hostile;
 mod prologue;
@@ -8,11 +17,11 @@ use super::{Elf, ElfError, Reader, Symbol};
 
 /// Reads the headers, then does something.
 fn with<T>(
-    data: &Vec<u8>,
+    data: &[u8],
     limit: u64,
     of: impl FnOnce(&Elf, &mut Reader<'_>) -> T,
 ) -> Result<T, ElfError> {
-    let mut reader = Reader::new(data, limit);
+    let mut reader = Reader::new(&data, limit);
     let elf = Elf::read(&mut reader)?;
     Ok(of(&elf, &mut reader))
 }

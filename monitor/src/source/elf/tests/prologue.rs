@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::{Arguments, Emulation, Machine, ProbePoint, choose, instruction_length};
+use super::super::{Arguments, Emulation, Machine, ProbePoint, choose, inner, instruction_length};
 
 const OLD: Emulation = Emulation { long_nops: false };
 const NEW: Emulation = Emulation { long_nops: true };
@@ -137,6 +137,24 @@ fn arguments_on_the_stack_keep_the_stack_pointer() {
     // push %rbp in 16 bits is not emulated, and moves it.
     assert_eq!(stack(&[0x66, 0x55, 0x53]), ENTRY);
     assert_eq!(sysv(&[0x66, 0x55, 0x53]), at(2));
+}
+
+#[test]
+fn inner_functions() {
+    let inner = |code: &[u8]| inner(Machine::X86_64, code, Arguments::Registers);
+    // push %rbx; call -0x36 (GnuTLS 3.7.9)
+    assert_eq!(inner(&[0x53, 0xe8, 0xca, 0xff, 0xff, 0xff]), Some(6 - 0x36));
+    // endbr64; sub $0x18,%rsp; call -0x5d (GnuTLS 3.8.13)
+    let code = [
+        0xf3, 0x0f, 0x1e, 0xfa, 0x48, 0x83, 0xec, 0x18, 0xe8, 0xa3, 0xff, 0xff, 0xff,
+    ];
+    assert_eq!(inner(&code), Some(13 - 0x5d));
+    assert_eq!(inner(&[0xe9, 1, 0, 0, 0]), Some(6));
+    // Not with other arguments, nor behind a branch, nor cut short.
+    assert_eq!(inner(&[0x31, 0xff, 0xe8, 0, 0, 0, 0]), None);
+    assert_eq!(inner(&[0x74, 0x01, 0xe8, 0, 0, 0, 0]), None);
+    assert_eq!(inner(&[0x53, 0xe8, 0, 0, 0]), None);
+    assert_eq!(inner(&[0xff, 0xe0]), None);
 }
 
 #[test]

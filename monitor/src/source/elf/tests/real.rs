@@ -218,8 +218,8 @@ fn build(dir: &Path, name: &str, arguments: &[&str]) -> Vec<u8> {
 }
 
 /// Bytes from the function's entry, and the offset of the function.
-fn go_entry(data: &Vec<u8>) -> Symbol {
-    let mut reader = Reader::new(data, PLENTY);
+fn go_entry(data: &[u8]) -> Symbol {
+    let mut reader = Reader::new(&data, PLENTY);
     let elf = Elf::read(&mut reader).unwrap();
     let found = go_function(&elf, &mut reader, FUNCTION, "crypto/tls.(*Conn).");
     match found.unwrap() {

@@ -1,5 +1,5 @@
 use super::super::super::elf::Emulation;
-use super::super::super::elf::testing::{CODE, GoText, Image, STEP};
+use super::super::super::elf::testing::{CODE, CODE_VADDR, GoText, Image, STEP};
 use super::super::{Examination, Point, ProbeKind, examine};
 
 fn look(image: &Image, called: &str) -> Examination {
@@ -60,6 +60,40 @@ fn what_a_library_lacks_is_told() {
     assert_eq!(missing(&other, "libssl3.so"), ["nss:secret"]);
     assert_eq!(missing(&other, "libssl3something.so"), [""; 0]);
     assert_eq!(missing(&other, "cat"), [""; 0]);
+}
+
+#[test]
+fn gnutls_uses_an_inner_function() {
+    let image = Image {
+        exported: vec!["inner", "gnutls_hkdf_expand", "_gnutls_prf_raw"],
+        ..Image::default()
+    };
+    let mut data = image.build();
+    let at = (CODE + STEP) as usize;
+    // sub $0x18,%rsp; call inner
+    data[at..at + 4].copy_from_slice(&[0x48, 0x83, 0xec, 0x18]);
+    let found = examine(&data, "libgnutls.so.30", Emulation::default());
+    let prf = point(ProbeKind::GnutlsPrfRaw, 2);
+    let mut outer = point(ProbeKind::GnutlsHkdfExpand, 1);
+    outer.emulated = false;
+    assert_eq!(found.points, [prf, outer]);
+    // The function's length is 4 bytes: with 9 the call belongs to it.
+    let symbols: Vec<usize> = (0..data.len() - 8)
+        .filter(|i| data[*i..i + 8] == (CODE_VADDR + STEP).to_le_bytes())
+        .collect();
+    for symbol in symbols {
+        data[symbol + 8] = 9;
+    }
+    let distance = -(STEP as i32) - 9;
+    data[at + 4] = 0xe8;
+    data[at + 5..at + 9].copy_from_slice(&distance.to_le_bytes());
+    let found = examine(&data, "libgnutls.so.30", Emulation::default());
+    let inner = point(ProbeKind::GnutlsHkdfExpand, 0);
+    assert_eq!(found.points, [prf, outer, inner]);
+    // Out of the code it leads nowhere.
+    data[at + 8] = 0x40;
+    let found = examine(&data, "libgnutls.so.30", Emulation::default());
+    assert_eq!(found.points, [prf, outer]);
 }
 
 #[test]

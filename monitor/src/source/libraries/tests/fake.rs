@@ -9,6 +9,12 @@ use super::super::super::elf::ReadAt;
 use super::super::super::elf::testing::Image;
 use super::super::{FileId, LibraryFiles, Mapped, ProgramFile, Root, Version};
 
+/// Devices from here on are overlays.
+pub(super) const OVERLAYS: u64 = 0x60;
+
+/// Inode number of a root directory, and its libraries: path and inode number.
+type FakeRoot = (u64, Vec<(String, u64)>);
+
 /// What is there, and what was done with it.
 #[derive(Default)]
 pub(super) struct State {
@@ -17,8 +23,8 @@ pub(super) struct State {
     /// By process: `maps`.
     pub(super) maps: HashMap<u32, String>,
     pub(super) mounts: HashMap<u32, String>,
-    /// Roots: their identity, libraries by path, and whether a cache lists them.
-    pub(super) roots: HashMap<Option<u32>, (u64, Vec<(String, u64)>)>,
+    /// By process, or the host's own.
+    pub(super) roots: HashMap<Option<u32>, FakeRoot>,
     pub(super) opened: Vec<u64>,
     pub(super) asked_for_maps: usize,
 }
@@ -58,16 +64,22 @@ impl Fake {
         std::mem::take(&mut self.0.lock().unwrap().opened)
     }
 
-    fn open(&self, ino: u64) -> io::Result<Box<dyn ProgramFile>> {
+    fn open(&self, dev: u64, ino: u64) -> io::Result<Box<dyn ProgramFile>> {
         let mut state = self.0.lock().unwrap();
         state.opened.push(ino);
         let found = state.files.get(&ino);
         let (data, changed) = found.cloned().ok_or(io::ErrorKind::NotFound)?;
-        Ok(Box::new(FakeFile { ino, data, changed }))
+        Ok(Box::new(FakeFile {
+            dev,
+            ino,
+            data,
+            changed,
+        }))
     }
 }
 
 struct FakeFile {
+    dev: u64,
     ino: u64,
     data: Vec<u8>,
     changed: i128,
@@ -86,7 +98,7 @@ impl ReadAt for FakeFile {
 impl ProgramFile for FakeFile {
     fn id(&self) -> FileId {
         FileId {
-            dev: 1,
+            dev: self.dev,
             ino: self.ino,
         }
     }
@@ -97,6 +109,10 @@ impl ProgramFile for FakeFile {
             modified: 0,
             changed: self.changed,
         }
+    }
+
+    fn layered(&self) -> bool {
+        self.dev >= OVERLAYS
     }
 
     fn path(&self) -> PathBuf {
@@ -131,7 +147,8 @@ impl LibraryFiles for Fake {
     }
 
     fn mapped(&self, _: u32, mapped: &Mapped) -> io::Result<Box<dyn ProgramFile>> {
-        self.open(mapped.inode)
+        let (_, minor) = mapped.device;
+        self.open(minor.into(), mapped.inode)
     }
 
     fn root(&self, root: Root) -> Option<FileId> {
@@ -151,6 +168,6 @@ impl LibraryFiles for Fake {
         let libraries = libraries.ok_or(io::ErrorKind::NotFound)?;
         let found = libraries.iter().find(|(known, _)| known == path);
         let (_, ino) = found.ok_or(io::ErrorKind::NotFound)?;
-        self.open(*ino)
+        self.open(1, *ino)
     }
 }

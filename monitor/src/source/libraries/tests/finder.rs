@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::super::bounds::{Memory, Rate};
-use super::super::{Finder, Plan, ProbeKind, Scout};
+use super::super::{FileId, Finder, Plan, ProbeKind, Scout};
 use super::fake::Fake;
 
 const NOW: Duration = Duration::ZERO;
@@ -75,6 +75,26 @@ fn libraries_of_each_root_before_anything_loads_them() {
     assert!(finder.process(201, NOW).is_empty());
     assert!(finder.process(300, NOW).is_empty());
     assert_eq!(host.opened(), [71, 72]);
+}
+
+#[test]
+fn one_file_through_two_overlays_is_one_file() {
+    let host = Fake::default();
+    host.file(5, "EVP_KDF_derive");
+    let mut finder = Finder::new(Box::new(host.clone()));
+    let mut seen = |pid, device: &str| {
+        host.process(pid, &[(device, 5)]);
+        let plans = finder.process(pid, NOW);
+        let short = plans.iter().map(|plan| (plan.id.dev, plan.same_as));
+        short.collect::<Vec<_>>()
+    };
+    let first = FileId { dev: 0x60, ino: 5 };
+    assert_eq!(seen(100, "00:60"), [(0x60, None)]);
+    assert_eq!(seen(200, "00:61"), [(0x61, Some(first))]);
+    // The same number and times without an overlay: a snapshot, and its file another.
+    host.file(5, "EVP_KDF_derive");
+    assert_eq!(seen(300, "00:20"), [(0x20, None)]);
+    assert_eq!(seen(400, "00:21"), [(0x21, None)]);
 }
 
 #[test]

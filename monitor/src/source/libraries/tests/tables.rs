@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::{answered_by_processes, libraries, mapped};
+use super::super::{Mapped, Silent, libraries, mapped};
 
 /// A cache in the new format.
 fn new_format(entries: &[(&str, &str)]) -> Vec<u8> {
@@ -97,7 +97,7 @@ proptest! {
         for mapped in mapped(&text) {
             prop_assert!(mapped.range.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit()));
         }
-        let _ = answered_by_processes(&text);
+        let _ = Silent::of(&text);
     }
 }
 
@@ -140,13 +140,32 @@ fn mappings_are_bounded() {
 fn file_systems_that_processes_answer_for() {
     let mounts = "\
 22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
-30 22 0:45 / /mnt/far rw,nosuid shared:5 master:1 - fuse.sshfs user@host: rw
+30 22 0:45 / /mnt/far\\040away rw,nosuid shared:5 master:1 - fuse.sshfs user@host: rw
 31 22 0:46 / /mnt/fuse rw - fuse /dev/fuse rw
 32 22 0:47 / /mnt/control rw - fusectl none rw
 33 22 0:48 / /mnt/ntfs rw - fuseblk /dev/sdb1 rw
 broken
 ";
-    let mut found: Vec<_> = answered_by_processes(mounts).into_iter().collect();
-    found.sort_unstable();
-    assert_eq!(found, [(0, 45), (0, 46), (0, 48)]);
+    let silent = Silent::of(mounts);
+    assert!(silent.root_answers());
+    let file = |minor, path: &str| Mapped {
+        range: "1-2".to_owned(),
+        device: (if minor == 0 { 254 } else { 0 }, minor),
+        inode: 5,
+        path: path.to_owned(),
+    };
+    for minor in [45, 46, 48] {
+        assert!(silent.has(&file(minor, "/lib/x")));
+    }
+    for minor in [0, 47] {
+        assert!(!silent.has(&file(minor, "/lib/x")));
+    }
+    // Its path would lead through one.
+    assert!(silent.has(&file(0, "/mnt/far away/lib/x")));
+    assert!(!silent.has(&file(0, "/mnt/far away2/lib/x")));
+    assert!(!silent.has(&file(0, "/mnt/far")));
+    let over = format!("{mounts}40 22 0:45 / / rw - fuse.overlayfs x rw\n");
+    assert!(!Silent::of(&over).root_answers());
+    assert!(Silent::of(&over).has(&file(0, "/lib/x")));
+    assert!(!Silent::of("").root_answers());
 }
