@@ -252,6 +252,18 @@ fn a_proxy_of_many_processes() {
 }
 
 #[test]
+fn a_proxy_that_answers_first_and_asks_later() {
+    for (seconds, want) in [(5, none()), (20, vec!["proof-replayed"])] {
+        let (mut outer, mut inner) = hop();
+        inner.client = process(2, "/usr/bin/renamed");
+        inner.time_us = outer.time_us + seconds * 1_000_000;
+        let mut judge = judge();
+        assert_eq!(whole(&mut judge, &mut outer), none());
+        assert_eq!(whole(&mut judge, &mut inner), want, "{seconds} s later");
+    }
+}
+
+#[test]
 fn a_chain_of_proxies() {
     let (mut first, mut second) = hop();
     let mut third = second.clone();
