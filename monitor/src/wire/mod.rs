@@ -22,6 +22,7 @@ mod exchange;
 mod framing;
 mod half;
 mod head;
+pub mod hpack;
 mod pairing;
 mod reading;
 mod startline;
