@@ -155,6 +155,8 @@ fn accesses(identities: usize, key: &FingerprintKey) -> Vec<Access> {
             duties: Arc::from([]),
             findings: FindingSet::default(),
             resynchronised: false,
+            unknown_fields: 0,
+            grpc_status: None,
         })
         .collect()
 }

@@ -68,6 +68,8 @@ fn access(n: u8, host: u8) -> Access {
         duties: Arc::from([]),
         findings: FindingSet::default(),
         resynchronised: false,
+        unknown_fields: 0,
+        grpc_status: None,
     }
 }
 

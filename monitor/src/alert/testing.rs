@@ -51,6 +51,8 @@ pub(crate) fn access(identity: Option<&str>, time_us: i64) -> Access {
         duties: [].into(),
         findings: FindingSet::default(),
         resynchronised: false,
+        unknown_fields: 0,
+        grpc_status: None,
     }
 }
 

@@ -49,6 +49,8 @@ fn access(identity: &str) -> Access {
         duties: Arc::from([]),
         findings: FindingSet::default(),
         resynchronised: false,
+        unknown_fields: 0,
+        grpc_status: None,
     }
 }
 

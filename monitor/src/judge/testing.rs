@@ -146,6 +146,8 @@ pub(super) fn usual() -> Access {
         duties: Arc::from([]),
         findings: FindingSet::default(),
         resynchronised: false,
+        unknown_fields: 0,
+        grpc_status: None,
     }
 }
 

@@ -51,7 +51,7 @@ pub struct Counters {
 }
 
 /// Anomalies and their names, in the order of [`Counters::anomalies`].
-pub const ANOMALIES: [(Anomaly, &str); 11] = [
+pub const ANOMALIES: [(Anomaly, &str); 15] = [
     (Anomaly::Gap, "gap"),
     (Anomaly::HeadTooLong, "head_too_long"),
     (Anomaly::BadRequest, "bad_request"),
@@ -63,6 +63,10 @@ pub const ANOMALIES: [(Anomaly, &str); 11] = [
     (Anomaly::Pipeline, "pipeline"),
     (Anomaly::Resynchronised, "resynchronised"),
     (Anomaly::LeftHttp, "left_http"),
+    (Anomaly::BadFrame, "bad_frame"),
+    (Anomaly::BadFields, "bad_fields"),
+    (Anomaly::UnknownFields, "unknown_fields"),
+    (Anomaly::Push, "push"),
 ];
 
 /// Everything behind the decoder, owned by the hot thread.
@@ -117,7 +121,9 @@ impl Analyst {
         }
     }
 
-    fn finish(&mut self, mut pending: Pending, status: Option<u16>, answered: u64, ends: &Ends) {
+    fn finish(&mut self, mut pending: Pending, answer: Option<Answer>, ends: &Ends) {
+        let status = answer.map(|answer| answer.status);
+        let answered = answer.map_or(0, |answer| answer.time);
         let duration_us = status
             .filter(|_| answered != 0 && pending.time != 0)
             .map(|_| answered.saturating_sub(pending.time) / 1000);
@@ -155,11 +161,13 @@ impl Analyst {
             path,
             route: Arc::clone(&pending.said.route),
             status,
+            grpc_status: answer.and_then(|answer| answer.grpc_status),
             duration_us,
             environment: None,
             duties: Arc::clone(&self.no_duties),
             findings: FindingSet::default(),
             resynchronised: pending.resynchronised,
+            unknown_fields: pending.said.unknown_fields,
         };
         let mut found = found.into_iter();
         let first = found.next();
@@ -211,6 +219,15 @@ impl Analyst {
 fn attach(access: &mut Access, found: Found) {
     access.location = Some(found.location);
     access.credential = Some(found.credential);
+}
+
+/// What is kept of a response.
+#[derive(Clone, Copy)]
+struct Answer {
+    status: u16,
+    grpc_status: Option<u32>,
+    /// Of its first byte, ns.
+    time: u64,
 }
 
 /// The ends of a link, as an access names them.
@@ -269,8 +286,12 @@ impl Exchanges for Receiver<'_> {
     }
 
     fn response(&mut self, pending: Pending, head: &ResponseHead<'_>) {
-        self.analyst
-            .finish(pending, Some(head.status), head.time, &self.ends);
+        let answer = Answer {
+            status: head.status,
+            grpc_status: head.grpc_status,
+            time: head.time,
+        };
+        self.analyst.finish(pending, Some(answer), &self.ends);
     }
 
     fn unanswered(&mut self, pending: Pending, why: Unanswered) {
@@ -282,7 +303,7 @@ impl Exchanges for Receiver<'_> {
         if let Some(slot) = self.analyst.counters.unanswered.get_mut(index) {
             *slot += 1;
         }
-        self.analyst.finish(pending, None, 0, &self.ends);
+        self.analyst.finish(pending, None, &self.ends);
     }
 
     fn anomaly(&mut self, cause: Anomaly) {

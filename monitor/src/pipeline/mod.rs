@@ -21,6 +21,7 @@ pub use analyst::{ANOMALIES, Counters, Numbered};
 use analyst::{Analyst, Receiver};
 use links::{Link, Links};
 use taps::{Side, Tap, Turn, side_of};
+use turns::Waits;
 
 use crate::access::Endpoint;
 use crate::access::credential::Recogniser;
@@ -171,7 +172,7 @@ impl<S: Source> Pipeline<S> {
 
 /// Feeds what has its turn, and what has waited since before `limit` (ns).
 fn pump(link: &mut Link, receiver: &mut Receiver<'_>, limit: u64) {
-    while let Some(kept) = link.turns.next(link.wire.in_flight(), limit) {
+    while let Some(kept) = link.turns.next(Waits::of(&link.wire), limit) {
         link.wire.feed(kept.piece(), receiver);
     }
 }
@@ -327,9 +328,9 @@ impl State {
         let index = tap.connection;
         let mut receiver = Receiver::new(&mut self.analyst, link);
         let both = link.taps > 1 && link.sequenced && !link.wire.left_http();
-        if both && link.turns.must_wait(&piece, link.wire.in_flight()) {
+        if both && link.turns.must_wait(&piece, Waits::of(&link.wire)) {
             if link.turns.full()
-                && let Some(oldest) = link.turns.next(link.wire.in_flight(), u64::MAX)
+                && let Some(oldest) = link.turns.next(Waits::of(&link.wire), u64::MAX)
             {
                 link.wire.feed(oldest.piece(), &mut receiver);
             }

@@ -1,6 +1,7 @@
 //! The table in the form that the hot path asks.
 
 use super::super::CredentialKind;
+use super::super::jwt;
 use super::super::shape;
 use super::pattern::{HostPattern, PathPattern, glob};
 use super::table::{CredentialTable, Names, Rule};
@@ -87,12 +88,18 @@ impl NameIndex {
 pub(super) enum Field<'a> {
     Host,
     Cookie,
+    ContentType,
+    McpMethod,
+    McpName,
     /// By these rules, in order.
     Rules(&'a [u16]),
 }
 
 const HOST: u16 = u16::MAX;
 const COOKIE: u16 = u16::MAX - 1;
+const CONTENT_TYPE: u16 = u16::MAX - 2;
+const MCP_METHOD: u16 = u16::MAX - 3;
+const MCP_NAME: u16 = u16::MAX - 4;
 
 /// A rule, compiled.
 #[derive(Debug)]
@@ -205,6 +212,9 @@ impl Rules {
             hosts: Vec::new(),
         };
         rules.headers.add("host", HOST);
+        rules.headers.add("content-type", CONTENT_TYPE);
+        rules.headers.add("mcp-method", MCP_METHOD);
+        rules.headers.add("mcp-name", MCP_NAME);
         for rule in table.rules() {
             rules.add(rule);
         }
@@ -306,8 +316,16 @@ impl Rules {
         self.headers.get(name.as_bytes()).map(|rules| match rules {
             [HOST] => Field::Host,
             [COOKIE] => Field::Cookie,
+            [CONTENT_TYPE] => Field::ContentType,
+            [MCP_METHOD] => Field::McpMethod,
+            [MCP_NAME] => Field::McpName,
             rules => Field::Rules(rules),
         })
+    }
+
+    /// Whether a value is a secret by its looks.
+    pub(super) fn is_secret(&self, value: &[u8]) -> bool {
+        jwt::looks_like(value) || self.secret_in(value).is_some()
     }
 
     /// Rules for a query parameter, whose name may be percent-encoded.

@@ -51,6 +51,8 @@ fn access() -> Access {
         duties: vec![Arc::from("deploy")].into(),
         findings,
         resynchronised: false,
+        unknown_fields: 0,
+        grpc_status: None,
     }
 }
 

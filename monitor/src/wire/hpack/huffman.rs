@@ -100,7 +100,12 @@ fn symbol(window: u32) -> (u16, u32) {
     if let Some(&(symbol, length @ 1..)) = CODE.short.get(at) {
         return (u16::from(symbol), u32::from(length));
     }
-    let lengths = CODE.limit.iter().zip(CODE.first).zip(CODE.before).zip(0_u32..);
+    let lengths = CODE
+        .limit
+        .iter()
+        .zip(CODE.first)
+        .zip(CODE.before)
+        .zip(0_u32..);
     for (((limit, first), before), length) in lengths.skip(SHORT as usize + 1) {
         if u64::from(window) < *limit {
             let rank = window.wrapping_sub(first) >> (32 - length);
@@ -132,7 +137,10 @@ pub(super) fn decode(coded: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         if bits == 0 {
             return Ok(());
         }
-        #[allow(clippy::cast_possible_truncation, reason = "the bits above were taken before")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "the bits above were taken before"
+        )]
         let window = match bits.checked_sub(32) {
             Some(below) => (held >> below) as u32,
             None => (held << (32 - bits)) as u32 | u32::MAX >> bits,
@@ -164,7 +172,11 @@ pub(super) mod tests {
     pub(in crate::wire) fn encode(text: &[u8], out: &mut Vec<u8>) {
         let (mut held, mut bits) = (0_u64, 0);
         for byte in text {
-            let rank = CODE.symbols.iter().position(|s| *s == u16::from(*byte)).unwrap();
+            let rank = CODE
+                .symbols
+                .iter()
+                .position(|s| *s == u16::from(*byte))
+                .unwrap();
             let length = usize::from(LENGTHS[usize::from(*byte)]);
             let ahead = (rank - usize::from(CODE.before[length])) as u64;
             let code = u64::from(CODE.first[length] >> (32 - length)) + ahead;
@@ -204,7 +216,11 @@ pub(super) mod tests {
             (22, 0x3fff_fffe, 30),
         ] {
             let window = code << (32 - length);
-            assert_eq!(super::symbol(window), (u16::from(symbol), length), "{symbol}");
+            assert_eq!(
+                super::symbol(window),
+                (u16::from(symbol), length),
+                "{symbol}"
+            );
             let last = window | u32::MAX >> length;
             assert_eq!(super::symbol(last), (u16::from(symbol), length), "{symbol}");
         }

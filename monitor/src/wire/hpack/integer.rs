@@ -61,9 +61,18 @@ mod tests {
         assert_eq!(whole(&[0x7f, 0x80], 7), Err(Error::Truncated));
         assert_eq!(whole(&[0x7f, 0], 7), Ok(127));
         assert_eq!(whole(&[0x7f, 0x80, 0x80, 0x80, 0x80, 0], 7), Ok(127));
-        assert_eq!(whole(&[0x7f, 0x80, 0x80, 0x80, 0x80, 0x80, 0], 7), Err(Error::Integer));
-        assert_eq!(whole(&[0x7f, 0xff, 0xff, 0xff, 0xff, 0x7f], 7), Err(Error::Integer));
+        assert_eq!(
+            whole(&[0x7f, 0x80, 0x80, 0x80, 0x80, 0x80, 0], 7),
+            Err(Error::Integer)
+        );
+        assert_eq!(
+            whole(&[0x7f, 0xff, 0xff, 0xff, 0xff, 0x7f], 7),
+            Err(Error::Integer)
+        );
         assert_eq!(whole(&[0x7f, 0x80, 0xff, 0xff, 0x7f], 7), Ok((1 << 28) - 1));
-        assert_eq!(whole(&[0x7f, 0x81, 0xff, 0xff, 0x7f], 7), Err(Error::Integer));
+        assert_eq!(
+            whole(&[0x7f, 0x81, 0xff, 0xff, 0x7f], 7),
+            Err(Error::Integer)
+        );
     }
 }

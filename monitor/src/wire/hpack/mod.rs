@@ -186,7 +186,11 @@ impl Run<'_> {
         let length = integer::read(&mut self.rest, 7)?;
         let (string, rest) = self.rest.split_at_checked(length).ok_or(Error::Truncated)?;
         self.rest = rest;
-        let most = if coded { huffman::longest(length) } else { length };
+        let most = if coded {
+            huffman::longest(length)
+        } else {
+            length
+        };
         self.work = self.work.checked_sub(most).ok_or(Error::Bomb)?;
         if coded {
             huffman::decode(string, self.out.room(most))

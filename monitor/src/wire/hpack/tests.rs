@@ -20,7 +20,10 @@ fn unhex(text: &str) -> Vec<u8> {
 }
 
 fn owned(fields: &Fields) -> Vec<Field> {
-    fields.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
+    fields
+        .iter()
+        .map(|(name, value)| (name.to_vec(), value.to_vec()))
+        .collect()
 }
 
 fn decode(decoder: &mut Decoder, block: &[u8]) -> Result<(Vec<Field>, u16), Error> {
@@ -30,7 +33,10 @@ fn decode(decoder: &mut Decoder, block: &[u8]) -> Result<(Vec<Field>, u16), Erro
 }
 
 /// Blocks in hexadecimal, the table's size behind each, and the fields in it.
-type Example = (usize, &'static [(&'static str, usize, &'static [(&'static str, &'static str)])]);
+type Example = (
+    usize,
+    &'static [(&'static str, usize, &'static [(&'static str, &'static str)])],
+);
 
 /// RFC 7541 appendix C.2 to C.6. The first number is the table's largest size.
 #[rustfmt::skip]
@@ -160,7 +166,9 @@ fn examples_of_the_rfc() {
         decoder.table.resize(*max);
         for (block, size, fields) in *blocks {
             let (decoded, unknown) = decode(&mut decoder, &unhex(block)).unwrap();
-            let want = fields.iter().map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec()));
+            let want = fields
+                .iter()
+                .map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec()));
             assert_eq!(decoded, want.collect::<Vec<_>>(), "{block}");
             assert_eq!((decoder.table.size(), unknown), (*size, 0), "{block}");
         }
@@ -171,11 +179,17 @@ fn examples_of_the_rfc() {
 #[test]
 fn joined_midway() {
     let names = |fields: &[Field]| {
-        fields.iter().map(|(name, _)| String::from_utf8(name.clone()).unwrap()).collect::<Vec<_>>()
+        fields
+            .iter()
+            .map(|(name, _)| String::from_utf8(name.clone()).unwrap())
+            .collect::<Vec<_>>()
     };
     let mut decoder = Decoder::midway(4096);
     let (fields, unknown) = decode(&mut decoder, &unhex("828684be5886a8eb10649cbf")).unwrap();
-    assert_eq!(names(&fields), [":method", ":scheme", ":path", "cache-control"]);
+    assert_eq!(
+        names(&fields),
+        [":method", ":scheme", ":path", "cache-control"]
+    );
     assert_eq!(unknown, 1);
     // `be` is now what was inserted, `bf` still what is not known.
     let (fields, unknown) = decode(&mut decoder, &unhex("82be84bf")).unwrap();
@@ -183,7 +197,10 @@ fn joined_midway() {
     assert_eq!(unknown, 1);
     // A value whose name is not known takes its place in the table.
     let (fields, unknown) = decode(&mut decoder, &unhex("7f000161be82bf")).unwrap();
-    assert_eq!((names(&fields), unknown), (vec![":method".into(), "cache-control".into()], 2));
+    assert_eq!(
+        (names(&fields), unknown),
+        (vec![":method".into(), "cache-control".into()], 2)
+    );
     decoder.lose();
     let (fields, unknown) = decode(&mut decoder, &unhex("82bf")).unwrap();
     assert_eq!((names(&fields), unknown), (vec![":method".into()], 1));
@@ -217,12 +234,19 @@ fn refusals() {
         let mut decoder = Decoder::new(4096);
         assert_eq!(decode(&mut decoder, &unhex(block)), Err(error), "{block}");
         // Whatever is in the table then is not known.
-        assert_eq!(decode(&mut decoder, &unhex("be")), Ok((vec![], 1)), "{block}");
+        assert_eq!(
+            decode(&mut decoder, &unhex("be")),
+            Ok((vec![], 1)),
+            "{block}"
+        );
     }
     // What stood in front of an error counts.
     let mut fields = Fields::default();
     let mut decoder = Decoder::new(4096);
-    assert_eq!(decoder.decode(&unhex("828400036162"), &mut fields), Err(Error::Truncated));
+    assert_eq!(
+        decoder.decode(&unhex("828400036162"), &mut fields),
+        Err(Error::Truncated)
+    );
     let want = [(&b":method"[..], &b"GET"[..]), (b":path", b"/")];
     assert!(fields.iter().eq(want));
     // Two changes of size in front of the first field are the usual thing (RFC 7541 §4.2).
@@ -273,7 +297,10 @@ pub(in crate::wire) struct Encoder {
 
 impl Encoder {
     fn size(&self) -> usize {
-        self.table.iter().map(|(name, value)| name.len() + value.len() + 32).sum()
+        self.table
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 32)
+            .sum()
     }
 
     fn evict(&mut self) {
@@ -290,7 +317,13 @@ impl Encoder {
 
     /// Writes a field; `choice` decides how. Bit 0: by index, if it is there. Bit 1: the name by index.
     /// Bit 2: insert. Bit 3: Huffman. Bit 4: never to be indexed.
-    pub(in crate::wire) fn field(&mut self, name: &[u8], value: &[u8], choice: u8, out: &mut Vec<u8>) {
+    pub(in crate::wire) fn field(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        choice: u8,
+        out: &mut Vec<u8>,
+    ) {
         let fixed = (1..=61).filter_map(|at| match Table::new(0, true).get(at) {
             Ok(Lookup::Field(name, value)) => Some((name.to_vec(), value.to_vec())),
             _ => None,
@@ -300,7 +333,10 @@ impl Encoder {
         if let Some(at) = whole.filter(|_| choice & 1 != 0) {
             return integer(out, 0x80, 7, at + 1);
         }
-        let named = all.iter().position(|(n, _)| n == name).filter(|_| choice & 2 != 0);
+        let named = all
+            .iter()
+            .position(|(n, _)| n == name)
+            .filter(|_| choice & 2 != 0);
         let index = named.map_or(0, |at| at + 1);
         match choice {
             _ if choice & 4 != 0 => integer(out, 0x40, 6, index),
@@ -350,7 +386,14 @@ struct Block {
 }
 
 const NAMES: [&str; 8] = [
-    ":path", ":status", "authorization", "x-a", "x-b", "cookie", "set-cookie", "x-\u{e9}",
+    ":path",
+    ":status",
+    "authorization",
+    "x-a",
+    "x-b",
+    "cookie",
+    "set-cookie",
+    "x-\u{e9}",
 ];
 
 fn blocks() -> impl Strategy<Value = Vec<Block>> {

@@ -2,7 +2,7 @@
 
 use super::recorder::{OK, Talk, get};
 use crate::wire::Dir::{ToClient, ToServer};
-use crate::wire::{Anomaly, Connection, Piece};
+use crate::wire::{Anomaly, Connection, Piece, Version};
 
 #[test]
 fn a_request_and_its_response() {
@@ -15,7 +15,10 @@ fn a_request_and_its_response() {
         Some(&b"Bearer abc"[..])
     );
     let exchange = &talk.said.exchanges[0];
-    assert_eq!((exchange.off, exchange.time, exchange.minor), (1000, 10, 1));
+    assert_eq!(
+        (exchange.off, exchange.time, exchange.version),
+        (1000, 10, Version::Http11)
+    );
     assert_eq!(talk.peak, 0, "the fast path keeps nothing");
 }
 
@@ -141,7 +144,7 @@ fn close_delimited() {
         .down("more");
     talk.end(ToClient).end(ToServer).close();
     talk.expect(&["GET / 200"], &[]);
-    assert_eq!(talk.said.exchanges[0].minor, 0);
+    assert_eq!(talk.said.exchanges[0].version, Version::Http10);
 }
 
 #[test]
