@@ -16,6 +16,7 @@ use super::*;
 use crate::wire::Version;
 
 mod bounds;
+mod operations;
 mod properties;
 mod targets;
 

@@ -68,7 +68,8 @@ impl Frame {
             PING => self.stream == 0 && self.len == 8,
             GOAWAY => self.stream == 0 && self.len >= 8,
             WINDOW_UPDATE => self.len == 4,
-            _ => true,
+            // RFC 9113 §5.5. Extensions have small ones; a long one is text or the like.
+            _ => self.len <= USUAL,
         }
     }
 
@@ -211,6 +212,7 @@ mod tests {
             (7, GOAWAY, 0, 0, ToServer, false, false),
             (4, WINDOW_UPDATE, 0, 0, ToServer, true, true),
             (4, 10, 0, 0, ToServer, true, false),
+            (16_385, 10, 0, 0, ToServer, false, false),
             (8, PING, 0, 1 << 31, ToServer, true, false),
         ] {
             let frame = Frame::parse(&header(len, kind, flags, stream));

@@ -345,6 +345,7 @@ impl<P> Http2<P> {
             && let Some(open) = &mut side.open
         {
             open.cut = true;
+            sink.anomaly(Anomaly::HeadTooLong);
         }
         side.state = State::Block(frame, left);
         if left == 0 {

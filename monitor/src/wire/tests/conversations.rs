@@ -280,17 +280,14 @@ fn a_bad_request_after_a_good_one() {
 }
 
 #[test]
-fn http2_preface() {
+fn http1_behind_the_http2_preface() {
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let mut talk = Talk::new();
-    talk.up(format!("{preface}\0\0\0\x04"))
-        .down(b"\0\0\0\x04")
-        .up(get("/"))
-        .down(OK);
-    talk.expect(&[], &[Anomaly::LeftHttp]);
+    talk.up(preface).up(get("/")).down(OK);
+    talk.expect(&[], &[Anomaly::BadFrame]);
     let mut talk = Talk::new();
-    talk.bytewise(ToServer, preface).up(get("/"));
-    talk.expect(&[], &[Anomaly::LeftHttp]);
+    talk.up(get("/1")).bytewise(ToServer, preface).up(get("/"));
+    talk.expect(&["GET /1 Lost"], &[Anomaly::BadFrame]);
 }
 
 #[test]

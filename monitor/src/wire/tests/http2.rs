@@ -461,12 +461,13 @@ fn what_http2_does_not_allow() {
 fn a_block_beyond_the_bound() {
     let mut h2 = H2::new();
     let long = "v".repeat(30_000);
-    h2.choice = 0b0110;
+    h2.choice = 0b0100;
     let fields = [
         (":method", "GET"),
         (":path", "/a"),
         ("x-long", &*long),
         ("x-last", "1"),
+        ("x-end", "1"),
     ];
     let block = h2.block(ToServer, &fields);
     let (first, rest) = block.split_at(15_000);
@@ -482,20 +483,28 @@ fn a_block_beyond_the_bound() {
         &[(":method", "GET"), (":path", "/b"), ("x-last", "1")],
     );
     h2.talk.up(next);
-    h2.talk.expect(&["…GET /a ?", "GET /b ?"], &[]);
+    h2.talk
+        .expect(&["…GET /a ?", "GET /b ?"], &[Anomaly::HeadTooLong]);
     h2.choice = 0b1111;
     let last = h2.headers(
         ToServer,
         5,
         0,
-        &[(":method", "GET"), (":path", "/a"), ("x-last", "1")],
+        &[
+            (":method", "GET"),
+            (":path", "/b"),
+            ("x-last", "1"),
+            ("x-end", "1"),
+        ],
     );
     h2.talk.up(last);
-    // `/a` was inserted in the block that was cut.
     h2.talk.expect(
-        &["…GET /a ?", "GET /b ?", "GET  ?"],
-        &[Anomaly::UnknownFields],
+        &["…GET /a ?", "GET /b ?", "GET /b ?"],
+        &[Anomaly::HeadTooLong, Anomaly::UnknownFields],
     );
+    // Inserted in the part that was cut, and behind it.
+    assert_eq!(h2.talk.said.header(2, "x-end"), None);
+    assert_eq!(h2.talk.said.header(2, "x-last"), Some(&b"1"[..]));
     assert!(h2.talk.peak < 64 * 1024);
 }
 
