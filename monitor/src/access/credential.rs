@@ -7,6 +7,7 @@
 //! What carries a credential is said by a table ([`CredentialTable`]); the code knows only the forms.
 
 mod authorization;
+mod fields;
 mod memo;
 mod operation;
 mod path;
@@ -25,9 +26,10 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 use hashbrown::DefaultHashBuilder;
 
-use self::operation::{Said, grpc_route, mcp_route};
+use self::fields::Fields;
+use self::operation::{grpc_route, mcp_route};
 use self::path::{By, PathScanner};
-use self::rules::{Compiled, Field, HostMask, Rules};
+use self::rules::{Compiled, HostMask, Rules};
 use self::seen::SeenPaths;
 use self::store::Store;
 pub use self::table::{CredentialTable, MAX_RULES, Names, Rule, TableError};
@@ -53,8 +55,6 @@ const UNKNOWN: &str = "?";
 const MAX_METHOD: usize = 32;
 /// Nodes of routes over all hosts.
 const MAX_ROUTE_NODES: usize = 32_768;
-/// Header fields of one request that may carry a credential.
-const MAX_FIELDS: usize = 16;
 /// Parameters and cookies of one request that are looked at.
 const MAX_PAIRS: usize = 256;
 
@@ -186,19 +186,6 @@ impl fmt::Debug for Recogniser {
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }
-}
-
-/// Fields of interest, by index; in order.
-#[derive(Default)]
-struct Fields<'a> {
-    host: Option<&'a [u8]>,
-    hosts_differ: bool,
-    authorization: ArrayVec<(&'a [u8], &'a [u16]), 2>,
-    proxy: ArrayVec<(&'a [u8], &'a [u16]), 2>,
-    other: ArrayVec<(&'a [u8], &'a [u16]), MAX_FIELDS>,
-    cookies: ArrayVec<&'a [u8], MAX_FIELDS>,
-    beyond: u32,
-    said: Said<'a>,
 }
 
 impl Recogniser {
@@ -391,53 +378,6 @@ impl Recogniser {
         for (value, ids) in &fields.proxy {
             pass.header(value, ids);
         }
-    }
-}
-
-impl<'a> Fields<'a> {
-    fn new(rules: &'a Rules, head: &RequestHead<'a>) -> Self {
-        let mut fields = Self::default();
-        for header in head.headers {
-            let Some(field) = rules.header(header.name) else {
-                continue;
-            };
-            let value = header.value.trim_ascii();
-            let full = match field {
-                Field::Host => {
-                    match fields.host {
-                        None => fields.host = Some(value),
-                        // Which of them a server goes by is its own affair.
-                        Some(first) => fields.hosts_differ |= !first.eq_ignore_ascii_case(value),
-                    }
-                    false
-                }
-                Field::Cookie => fields.cookies.try_push(value).is_err(),
-                Field::ContentType => {
-                    fields.said.grpc |= value.starts_with(b"application/grpc");
-                    false
-                }
-                Field::McpMethod => {
-                    fields.said.method.add(value);
-                    false
-                }
-                Field::McpName => {
-                    fields.said.name.add(value);
-                    false
-                }
-                Field::Rules(ids) => {
-                    let name = header.name.as_bytes();
-                    if name.eq_ignore_ascii_case(b"authorization") {
-                        fields.authorization.try_push((value, ids)).is_err()
-                    } else if name.eq_ignore_ascii_case(b"proxy-authorization") {
-                        fields.proxy.try_push((value, ids)).is_err()
-                    } else {
-                        fields.other.try_push((value, ids)).is_err()
-                    }
-                }
-            };
-            fields.beyond = fields.beyond.saturating_add(u32::from(full));
-        }
-        fields
     }
 }
 

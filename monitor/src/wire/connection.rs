@@ -13,7 +13,7 @@ use super::{Anomaly, Dir, Exchanges, Piece, Unanswered};
 /// Most heap for early pieces of both directions, in bytes.
 const MAX_EARLY: usize = 17 * 1024;
 /// The same for HTTP/2, which needs memory elsewhere.
-const MAX_EARLY_HTTP2: usize = 10 * 1024;
+const MAX_EARLY_HTTP2: usize = 8 * 1024;
 /// Length of `HTTP/1.1 100 Continue` and its empty line, which no other message has.
 const CONTINUE: u32 = 25;
 

@@ -96,6 +96,17 @@ impl Version {
     }
 }
 
+/// Which way the frames of HTTP/2 at the beginning of some bytes travel, if a block of fields among them
+/// says so. For connections of which it is not known who is the client.
+#[must_use]
+pub fn http2_direction(bytes: &[u8]) -> Option<Dir> {
+    // The length of a frame is almost always below 64 KiB.
+    match bytes.first() {
+        Some(0) => http2::direction(bytes),
+        _ => None,
+    }
+}
+
 /// A request head. Borrowed from the connection's buffer: valid for one call.
 #[derive(Clone, Copy)]
 pub struct RequestHead<'a> {

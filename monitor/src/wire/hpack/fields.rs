@@ -8,8 +8,8 @@ use zeroize::Zeroize;
 pub const MAX_FIELDS: usize = 256;
 /// Most bytes of names and values of one block that are kept.
 pub const MAX_OUTPUT: usize = 64 * 1024;
-/// Room that is kept from block to block.
-const SPARE: usize = 4096;
+/// Room that is kept from block to block, in bytes, for texts and for spans each.
+const SPARE: usize = 2048;
 
 /// Where a field lies: its name begins, its value begins, it ends.
 #[derive(Clone, Copy)]

@@ -166,6 +166,33 @@ pub(in crate::wire) fn recognise(bytes: &[u8], hole: u32, dir: Dir) -> bool {
         }
 }
 
+/// Which way the frames at the beginning of some bytes travel, if a block of fields among them says so: it
+/// is a request's or a response's.
+pub(in crate::wire) fn direction(bytes: &[u8]) -> Option<Dir> {
+    let mut rest = bytes;
+    for _ in 0..8 {
+        let frame = Frame::parse(rest.first_chunk::<HEADER>()?);
+        // What a server sends may be sent by a client, but for promises and streams of its own.
+        if !frame.plausible(Dir::ToClient) {
+            return None;
+        }
+        let end = HEADER.saturating_add(usize::try_from(frame.len).ok()?);
+        if frame.kind == HEADERS && frame.has(END_HEADERS) {
+            let payload = rest.get(HEADER..end)?;
+            let fields = payload.get(super::side::fragment(&frame, payload)?)?;
+            let mut decoded = Fields::default();
+            Decoder::midway(0).decode(fields, &mut decoded).ok()?;
+            return decoded.iter().find_map(|(name, _)| match name {
+                b":method" | b":scheme" | b":path" | b":authority" => Some(Dir::ToServer),
+                b":status" => Some(Dir::ToClient),
+                _ => None,
+            });
+        }
+        rest = rest.get(end..)?;
+    }
+    None
+}
+
 /// Whether a server's first bytes are its preface: a SETTINGS frame (RFC 9113 §3.4).
 pub(in crate::wire) fn is_server_preface(bytes: &[u8]) -> bool {
     let frame = bytes.first_chunk::<HEADER>().map(Frame::parse);
@@ -244,6 +271,27 @@ mod tests {
         );
         assert!(recognise(&bytes, 0, Dir::ToServer));
         assert!(!recognise(&one, 0, Dir::ToServer));
+    }
+
+    #[test]
+    fn directions() {
+        let block = |fields: &[u8]| {
+            let len = u32::try_from(fields.len()).unwrap_or_default();
+            [&header(len, HEADERS, 4, 9)[..], fields].concat()
+        };
+        let behind = |with: Vec<u8>| [&header(0, SETTINGS, ACK, 0)[..], &with].concat();
+        for (bytes, want) in [
+            (block(&[0x82]), Some(Dir::ToServer)),
+            (block(&[0xc0, 0xbe, 0x84]), Some(Dir::ToServer)),
+            (behind(block(&[0x86])), Some(Dir::ToServer)),
+            (block(&[0x88]), Some(Dir::ToClient)),
+            (block(&[0xbe]), None),
+            (block(&[0x80]), None),
+            (behind(Vec::new()), None),
+            (b"GET / HTTP/1.1\r\n\r\n".to_vec(), None),
+        ] {
+            assert_eq!(direction(&bytes), want, "{bytes:?}");
+        }
     }
 
     #[test]

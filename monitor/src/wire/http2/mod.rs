@@ -14,7 +14,7 @@ use frame::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADER, HEADERS, PREFACE,
     PUSH_PROMISE, RST_STREAM,
 };
-pub(super) use frame::{is_server_preface, recognise};
+pub(super) use frame::{direction, is_server_preface, recognise};
 use side::{MAX_BLOCK, Open, Side, State, fragment, preface_goes_on, skipping};
 use streams::Streams;
 
