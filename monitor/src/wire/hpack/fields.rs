@@ -23,6 +23,8 @@ struct Span {
 #[derive(Default)]
 pub struct Fields {
     bytes: Vec<u8>,
+    /// How far `bytes` was ever filled since it was wiped.
+    filled: usize,
     spans: Vec<Span>,
     unknown: u16,
     overfull: bool,
@@ -70,7 +72,12 @@ impl Fields {
 
     /// Wipes everything, and frees what an ordinary block does not need.
     pub fn clear(&mut self) {
-        self.bytes.zeroize();
+        // No more than was used: wiping costs as much as decoding.
+        self.mark();
+        self.bytes.resize(self.filled, 0);
+        self.bytes.as_mut_slice().zeroize();
+        self.bytes.clear();
+        self.filled = 0;
         if self.bytes.capacity() > SPARE {
             self.bytes = Vec::new();
         }
@@ -93,7 +100,12 @@ impl Fields {
 
     /// Takes back what was appended since `begin`.
     pub(super) fn undo(&mut self, begin: usize) {
+        self.mark();
         self.bytes.truncate(begin);
+    }
+
+    fn mark(&mut self) {
+        self.filled = self.filled.max(self.bytes.len());
     }
 
     /// Makes room for so many bytes.
@@ -105,6 +117,7 @@ impl Fields {
             grown.extend_from_slice(&self.bytes);
             self.bytes.zeroize();
             self.bytes = grown;
+            self.filled = 0;
         }
         &mut self.bytes
     }
@@ -138,6 +151,12 @@ impl Fields {
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(value);
         self.keep(begin, name.len());
+    }
+
+    /// Bytes that are to be wiped.
+    #[cfg(test)]
+    pub(super) fn used(&self) -> usize {
+        self.filled.max(self.bytes.len())
     }
 
     /// Counts a field that is not known.

@@ -288,6 +288,30 @@ fn one_byte_for_much() {
     assert!(small.memory() <= 1024);
 }
 
+#[test]
+fn what_was_taken_back_is_wiped_too() {
+    let mut fields = Fields::default();
+    let mut decoder = Decoder::midway(4096);
+    // A field, one whose name is not known, and one that is not complete.
+    let block = [
+        &unhex("0401")[..],
+        b"p",
+        &unhex("7f0006"),
+        b"secret",
+        &unhex("0f0807"),
+        b"secret",
+    ];
+    assert_eq!(
+        decoder.decode(&block.concat(), &mut fields),
+        Err(Error::Truncated)
+    );
+    assert_eq!((fields.iter().count(), fields.unknown_fields()), (1, 1));
+    // What was taken back counts: `:path`, `p`, and behind it first `secret`, then `authorization`.
+    assert_eq!(fields.used(), 6 + 13);
+    fields.clear();
+    assert_eq!(fields.used(), 0);
+}
+
 /// An encoder, as simple as can be: for tests only.
 #[derive(Default)]
 pub(in crate::wire) struct Encoder {
