@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use bailiwick::access::FingerprintKey;
 use bailiwick::access::credential::{CredentialTable, Recognised, Recogniser};
-use bailiwick::wire::RequestHead;
+use bailiwick::wire::{RequestHead, Version};
 use httparse::Header;
 use libfuzzer_sys::fuzz_target;
 
@@ -31,8 +31,12 @@ fn head<'a>(method: &'a str, target: &'a [u8], headers: &'a [Header<'a>]) -> Req
     RequestHead {
         method,
         target,
-        minor: 1,
+        version: Version::Http11,
         headers,
+        unknown_fields: 0,
+        unknown_method: false,
+        unknown_target: false,
+        secure: false,
         off: 0,
         time: 0,
         resynchronised: false,

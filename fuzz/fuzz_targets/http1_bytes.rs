@@ -34,14 +34,14 @@ impl Exchanges for Said {
         let RequestHead {
             method,
             target,
-            minor,
+            version,
             headers,
             off,
             truncated,
             ..
         } = *head;
         self.say(format!(
-            "{method} {target:?} {minor} {} {off} {truncated}",
+            "{method} {target:?} {version:?} {} {off} {truncated}",
             fields(headers)
         ));
         // Behind it comes HTTP or a tunnel.

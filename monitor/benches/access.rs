@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bailiwick::access::FingerprintKey;
 use bailiwick::access::credential::{CredentialTable, Recognised, Recogniser};
 use bailiwick::access::workload::Cgroup;
-use bailiwick::wire::RequestHead;
+use bailiwick::wire::{RequestHead, Version};
 use httparse::Header;
 
 /// Counts allocations: the steady state has none.
@@ -63,8 +63,12 @@ fn head<'a>(target: &'a str, headers: &'a [Header<'a>]) -> RequestHead<'a> {
     RequestHead {
         method: "GET",
         target: target.as_bytes(),
-        minor: 1,
+        version: Version::Http11,
         headers,
+        unknown_fields: 0,
+        unknown_method: false,
+        unknown_target: false,
+        secure: false,
         off: 0,
         time: 0,
         resynchronised: false,

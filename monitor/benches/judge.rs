@@ -157,6 +157,8 @@ fn accesses(identities: usize, key: &FingerprintKey) -> Vec<Access> {
             findings: FindingSet::default(),
             tls: None,
             resynchronised: false,
+            unknown_fields: 0,
+            grpc_status: None,
         })
         .collect()
 }

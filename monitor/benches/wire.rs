@@ -101,6 +101,75 @@ fn round(step: usize, taps: usize) -> Duration {
     took
 }
 
+/// A HEADERS frame that ends its stream.
+fn headers(stream: u32, block: &[u8], frame: &mut Vec<u8>) {
+    frame.clear();
+    frame.extend(&(block.len() as u32).to_be_bytes()[1..]);
+    frame.extend([1, 5]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(block);
+}
+
+/// The fields of a head of HTTP/1 as blocks of HTTP/2: one that inserts them, one that refers to them.
+fn blocks(head: &str, first: &[u8]) -> [Vec<u8>; 2] {
+    let fields: Vec<_> = head
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_once(": "))
+        .filter(|(name, _)| *name != "Connection")
+        .collect();
+    let mut inserting = first.to_vec();
+    let mut referring = first.to_vec();
+    for (at, (name, value)) in fields.iter().enumerate() {
+        inserting.push(0x40);
+        for text in [name.to_ascii_lowercase().as_str(), value] {
+            inserting.push(u8::try_from(text.len()).unwrap_or(126));
+            inserting.extend(text.as_bytes());
+        }
+        // The newest is 62.
+        referring.push(0x80 | u8::try_from(62 + fields.len() - 1 - at).unwrap_or(62));
+    }
+    [inserting, referring]
+}
+
+/// The same messages in HTTP/2: all fields but the path stand in the tables.
+fn round_http2() -> Duration {
+    let path = b"/v1/projects/1747/pipelines?per_page=20&status=success";
+    let asked = [&[0x82, 0x86, 0x04, path.len() as u8], &path[..]].concat();
+    let (asked, answered) = (blocks(REQUEST, &asked), blocks(RESPONSE, &[0x88]));
+    let mut connection = Connection::new(Some((0, 0)));
+    let mut sink = Sink::default();
+    let mut offs = [0_u32; 2];
+    let mut frame = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    let mut feed = |dir, data: &[u8], time, base: &mut u32| {
+        connection.feed(
+            Piece {
+                dir,
+                off: *base,
+                data,
+                hole: 0,
+                time,
+                start: true,
+            },
+            &mut sink,
+        );
+        connection.settle(&mut sink);
+        *base = base.wrapping_add(data.len() as u32);
+    };
+    feed(Dir::ToServer, &frame, 1, &mut offs[0]);
+    let begun = Instant::now();
+    for pair in 0..PAIRS {
+        let block = usize::from(pair > 0);
+        for (dir, blocks) in [(Dir::ToServer, &asked), (Dir::ToClient, &answered)] {
+            headers(pair * 2 + 1, &blocks[block], &mut frame);
+            feed(dir, &frame, u64::from(pair), &mut offs[dir as usize]);
+        }
+    }
+    let took = begun.elapsed();
+    assert_eq!((sink.answered, sink.other), (u64::from(PAIRS), 0));
+    took
+}
+
 fn main() {
     println!(
         "request {} B, response head {} B",
@@ -122,4 +191,9 @@ fn main() {
             best.as_nanos() as f64 / f64::from(PAIRS)
         );
     }
+    let best = (0..ROUNDS).map(|_| round_http2()).min().unwrap_or_default();
+    println!(
+        "HTTP/2: {:.0} ns per pair",
+        best.as_nanos() as f64 / f64::from(PAIRS)
+    );
 }

@@ -70,6 +70,8 @@ fn access(n: u8, host: u8) -> Access {
         findings: FindingSet::default(),
         tls: None,
         resynchronised: false,
+        unknown_fields: 0,
+        grpc_status: None,
     }
 }
 

@@ -8,7 +8,9 @@
 
 mod authorization;
 mod binding;
+mod fields;
 mod memo;
+mod operation;
 mod path;
 mod pattern;
 pub(crate) mod percent;
@@ -26,8 +28,10 @@ use arrayvec::ArrayVec;
 use hashbrown::DefaultHashBuilder;
 
 use self::binding::{Bound, TokenSent};
+use self::fields::Fields;
+use self::operation::{grpc_route, mcp_route};
 use self::path::{By, PathScanner};
-use self::rules::{Compiled, Field, HostMask, Rules};
+use self::rules::{Compiled, HostMask, Rules};
 use self::seen::SeenPaths;
 use self::store::Store;
 pub use self::table::{CredentialTable, MAX_RULES, Names, Rule, TableError};
@@ -47,12 +51,14 @@ pub const MAX_FOUND: usize = 4;
 const MAX_HOSTS: usize = 8192;
 /// Methods remembered. There are few; these bytes come from the wire.
 const MAX_METHODS: usize = 256;
+/// gRPC methods, and MCP methods and tools, remembered.
+const MAX_OPERATIONS: usize = 4096;
+/// What stands for a method, path or route that is not known.
+const UNKNOWN: &str = "?";
 /// Longest method that is kept; the rest is cut.
 const MAX_METHOD: usize = 32;
 /// Nodes of routes over all hosts.
 const MAX_ROUTE_NODES: usize = 32_768;
-/// Header fields of one request that may carry a credential.
-const MAX_FIELDS: usize = 16;
 /// Parameters and cookies of one request that are looked at.
 const MAX_PAIRS: usize = 256;
 
@@ -74,20 +80,22 @@ pub struct Recognised {
     /// Credentials beyond [`MAX_FOUND`].
     pub more: u32,
     /// Credentials that could not be told from another: a negotiation (Kerberos, NTLM), a signature
-    /// without a key id, broken base64.
+    /// without a key id, broken base64. One more if there may be some among fields that are not known.
     pub unread: u32,
-    /// Method, at most 32 bytes.
+    /// Header fields that could not be known ([`RequestHead::unknown_fields`]).
+    pub unknown_fields: u16,
+    /// Method, at most 32 bytes; `?` when it is not known.
     pub method: Arc<str>,
     /// Host of the target, else of the Host field: lower case, without the default port and the root's
     /// dot; `-` when there is none, none that is valid, or two that differ.
     pub host: Arc<str>,
     /// Path without query and fragment, secrets replaced by `{secret}`, bytes that are no UTF-8 by U+FFFD,
     /// at most 2 KiB: a longer one is cut behind a segment and ends with `/…`. `*` in asterisk form, `/` in
-    /// authority form.
+    /// authority form, `?` when it is not known.
     pub path: String,
-    /// Path with object ids lifted out.
+    /// Path with object ids lifted out. Of gRPC the path as it is; `MCP tools/call:delete_issue` of MCP.
     pub route: Arc<str>,
-    /// `http/1.0` or `http/1.1`.
+    /// `http/1.0`, `http/1.1` or `h2`.
     pub protocol: &'static str,
     /// Form of the target.
     pub target_form: TargetForm,
@@ -105,6 +113,7 @@ impl Recognised {
             found: ArrayVec::new(),
             more: 0,
             unread: 0,
+            unknown_fields: 0,
             method: Arc::from("-"),
             host: Arc::from("-"),
             path: String::new(),
@@ -172,6 +181,7 @@ pub struct Recogniser {
     hosts: ClockCache<Arc<str>, HostMask>,
     hasher: DefaultHashBuilder,
     methods: Interner,
+    operations: Interner,
     router: Router,
     paths: PathScanner,
     seen: SeenPaths,
@@ -191,20 +201,6 @@ impl fmt::Debug for Recogniser {
     }
 }
 
-/// Fields of interest, by index; in order.
-#[derive(Default)]
-struct Fields<'a> {
-    host: Option<&'a [u8]>,
-    hosts_differ: bool,
-    authorization: ArrayVec<(&'a [u8], &'a [u16]), 2>,
-    proxy: ArrayVec<(&'a [u8], &'a [u16]), 2>,
-    other: ArrayVec<(&'a [u8], &'a [u16]), MAX_FIELDS>,
-    cookies: ArrayVec<&'a [u8], MAX_FIELDS>,
-    /// Fields `DPoP`: two are as bad as more.
-    proofs: ArrayVec<&'a [u8], 2>,
-    beyond: u32,
-}
-
 impl Recogniser {
     /// A recogniser of what `table` says, fingerprinting with `key`.
     #[must_use]
@@ -219,6 +215,7 @@ impl Recogniser {
             hosts: ClockCache::new(MAX_HOSTS),
             hasher: DefaultHashBuilder::default(),
             methods: Interner::new(MAX_METHODS),
+            operations: Interner::new(MAX_OPERATIONS),
             router: Router::new(MAX_ROUTE_NODES),
             paths: PathScanner::default(),
             host: String::with_capacity(MAX_HOST),
@@ -253,14 +250,11 @@ impl Recogniser {
     pub fn recognise(&mut self, head: &RequestHead<'_>, out: &mut Recognised) {
         out.found.clear();
         out.more = 0;
-        out.unread = 0;
+        out.unread = u32::from(head.unknown_fields > 0);
         out.proof = None;
         out.bound = 0;
-        out.protocol = if head.minor == 0 {
-            "http/1.0"
-        } else {
-            "http/1.1"
-        };
+        out.unknown_fields = head.unknown_fields;
+        out.protocol = head.version.name();
         let target = Target::parse(head.method, head.target);
         out.target_form = target.form;
 
@@ -270,6 +264,7 @@ impl Recogniser {
             hosts,
             hasher,
             methods,
+            operations,
             router,
             paths,
             seen,
@@ -280,7 +275,11 @@ impl Recogniser {
         let fields = Fields::new(rules, head);
         out.more = fields.beyond;
 
-        let mut method = head.method;
+        let mut method = if head.unknown_method {
+            UNKNOWN
+        } else {
+            head.method
+        };
         if method.len() > MAX_METHOD {
             let mut end = MAX_METHOD;
             while !method.is_char_boundary(end) {
@@ -302,7 +301,10 @@ impl Recogniser {
                 };
                 normalise_host(authority, port, host)
             }
-            (None, Some(field)) => !fields.hosts_differ && normalise_host(field, 80, host),
+            (None, Some(field)) => {
+                let port = if head.secure { 443 } else { 80 };
+                !fields.hosts_differ && normalise_host(field, port, host)
+            }
             (None, None) => false,
         };
         let mask: &HostMask = if named {
@@ -349,13 +351,26 @@ impl Recogniser {
             bound.check(checker, &pass.token, pass.out);
         }
         let out = &mut *pass.out;
-        let known = seen.get(
-            &out.host,
-            target.path,
-            router,
-            &mut out.path,
-            &mut out.route,
-        );
+        let grpc = match fields.said.grpc {
+            true if method == "POST" => grpc_route(target.path),
+            _ => None,
+        };
+        let known = head.unknown_target || grpc.is_some();
+        if known {
+            // Nothing is lifted out, and no route is guessed.
+            let path = grpc.unwrap_or(UNKNOWN);
+            out.path.clear();
+            out.path.push_str(path);
+            out.route = operations.intern(path);
+        }
+        let known = known
+            || seen.get(
+                &out.host,
+                target.path,
+                router,
+                &mut out.path,
+                &mut out.route,
+            );
         if !known {
             let mut path = std::mem::take(&mut pass.out.path);
             let plain = paths.clean(target.path, rules, mask, &mut path, |by| match by {
@@ -377,51 +392,19 @@ impl Recogniser {
             }
             out.path = path;
         }
+        // Claimed by the client, as is everything; but only where MCP has it.
+        if method == "POST"
+            && !head.unknown_target
+            && mcp_route(&fields.said, |name| rules.is_secret(name), host)
+        {
+            pass.out.route = operations.intern(host);
+        }
         for cookies in &fields.cookies {
             pass.cookies(cookies);
         }
         for (value, ids) in &fields.proxy {
             pass.header(value, ids);
         }
-    }
-}
-
-impl<'a> Fields<'a> {
-    fn new(rules: &'a Rules, head: &RequestHead<'a>) -> Self {
-        let mut fields = Self::default();
-        for header in head.headers {
-            let Some(field) = rules.header(header.name) else {
-                continue;
-            };
-            let value = header.value.trim_ascii();
-            let full = match field {
-                Field::Host => {
-                    match fields.host {
-                        None => fields.host = Some(value),
-                        // Which of them a server goes by is its own affair.
-                        Some(first) => fields.hosts_differ |= !first.eq_ignore_ascii_case(value),
-                    }
-                    false
-                }
-                Field::Cookie => fields.cookies.try_push(value).is_err(),
-                Field::Proof => {
-                    let _ = fields.proofs.try_push(value);
-                    false
-                }
-                Field::Rules(ids) => {
-                    let name = header.name.as_bytes();
-                    if name.eq_ignore_ascii_case(b"authorization") {
-                        fields.authorization.try_push((value, ids)).is_err()
-                    } else if name.eq_ignore_ascii_case(b"proxy-authorization") {
-                        fields.proxy.try_push((value, ids)).is_err()
-                    } else {
-                        fields.other.try_push((value, ids)).is_err()
-                    }
-                }
-            };
-            fields.beyond = fields.beyond.saturating_add(u32::from(full));
-        }
-        fields
     }
 }
 

@@ -186,17 +186,20 @@ pub struct Access {
     pub local: bool,
     /// `http/1.0`, `http/1.1` or `h2`.
     pub protocol: &'static str,
-    /// Method.
+    /// Method; `?` when it is not known.
     pub method: Arc<str>,
     /// Host of the target or the Host field, lower case, port kept when not the default;
     /// `-` when the request named none.
     pub host: Arc<str>,
-    /// Path without query, secrets replaced, at most 2 KiB.
+    /// Path without query, secrets replaced, at most 2 KiB; `?` when it is not known.
     pub path: String,
-    /// Path with object ids lifted out.
+    /// Path with object ids lifted out. A gRPC method as it is; an MCP request's is
+    /// `MCP tools/call:delete_issue`, as its header fields claim.
     pub route: Arc<str>,
     /// Status code; `None` when no response was seen.
     pub status: Option<u16>,
+    /// Outcome of a gRPC call; `None` when it was none, or no outcome was seen.
+    pub grpc_status: Option<u32>,
     /// From the request's to the response's first byte.
     pub duration_us: Option<u64>,
     /// Environment the request went to (by destination), else that of this host.
@@ -209,6 +212,9 @@ pub struct Access {
     pub tls: Option<Arc<Tls>>,
     /// First message after a gap.
     pub resynchronised: bool,
+    /// Header fields that could not be known (HTTP/2, joined midway or after losses): a credential may be
+    /// among them.
+    pub unknown_fields: u16,
 }
 
 /// What is known of the TLS that carried an access. Shared by all accesses of a connection.
@@ -234,6 +240,7 @@ impl Access {
     /// identity itself behaves, since nobody verified the credential.
     #[must_use]
     pub fn refused(&self) -> bool {
-        matches!(self.status, Some(401 | 403))
+        // gRPC's PERMISSION_DENIED and UNAUTHENTICATED.
+        matches!(self.status, Some(401 | 403)) || matches!(self.grpc_status, Some(7 | 16))
     }
 }

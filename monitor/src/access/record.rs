@@ -37,7 +37,7 @@ pub struct AccessRecord {
     /// `203.0.113.7:443`, `[2001:db8::1]:443` or `unix:/run/docker.sock`.
     #[serde(default)]
     pub peer: Option<String>,
-    /// `http/1.1`.
+    /// `http/1.0`, `http/1.1` or `h2`.
     pub protocol: String,
     /// Null for clear text.
     #[serde(default)]
@@ -124,6 +124,9 @@ pub struct RequestRecord {
     pub path: String,
     /// Path with object ids lifted out.
     pub route: String,
+    /// Header fields that could not be known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_fields: Option<u16>,
 }
 
 /// Response part.
@@ -131,6 +134,9 @@ pub struct RequestRecord {
 pub struct ResponseRecord {
     /// Status code.
     pub status: u16,
+    /// Outcome of a gRPC call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grpc_status: Option<u32>,
 }
 
 impl AccessRecord {
@@ -168,8 +174,12 @@ impl AccessRecord {
                 host: (*access.host).to_owned(),
                 path: access.path.clone(),
                 route: (*access.route).to_owned(),
+                unknown_fields: Some(access.unknown_fields).filter(|fields| *fields > 0),
             },
-            response: access.status.map(|status| ResponseRecord { status }),
+            response: access.status.map(|status| ResponseRecord {
+                status,
+                grpc_status: access.grpc_status,
+            }),
             duration_us: access.duration_us,
             environment: text(&access.environment),
             duties: access

@@ -99,6 +99,7 @@ pub struct Router {
     /// Routes of paths that have no segments.
     empty: Arc<str>,
     asterisk: Arc<str>,
+    unknown: Arc<str>,
     rest: Arc<str>,
 }
 
@@ -122,6 +123,7 @@ impl Router {
             stack: Vec::new(),
             empty: Arc::from(""),
             asterisk: Arc::from("*"),
+            unknown: Arc::from("?"),
             rest: Arc::from("{rest}"),
         }
     }
@@ -138,7 +140,7 @@ impl Router {
 
     /// The route of `path` (without query, secrets already replaced) on `host`.
     ///
-    /// Idempotent: a route is its own route. `*` and the empty path stay; anything else that does not begin
+    /// Idempotent: a route is its own route. `*`, `?` (not known) and the empty path stay; anything else that does not begin
     /// with `/` is `{rest}`. Allocates only for what was not seen before.
     pub fn route(&mut self, host: &Arc<str>, path: &str) -> Arc<str> {
         self.route_for(host, path, 1)
@@ -155,6 +157,7 @@ impl Router {
             return Arc::clone(match path {
                 "" => &self.empty,
                 "*" => &self.asterisk,
+                "?" => &self.unknown,
                 _ => &self.rest,
             });
         };

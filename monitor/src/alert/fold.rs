@@ -376,10 +376,13 @@ fn class_of(kind: FindingKind, named: bool) -> usize {
 /// `METHOD host/route`.
 fn operation(access: &Access) -> String {
     let mut text =
-        String::with_capacity(access.method.len() + 1 + access.host.len() + access.route.len());
+        String::with_capacity(access.method.len() + 2 + access.host.len() + access.route.len());
     text.push_str(&access.method);
     text.push(' ');
     text.push_str(&access.host);
+    if !access.route.starts_with('/') {
+        text.push(' ');
+    }
     text.push_str(&access.route);
     text
 }
@@ -406,12 +409,14 @@ fn assign(to: &mut Access, from: &Access) {
         path,
         route: Arc::clone(&from.route),
         status: from.status,
+        grpc_status: from.grpc_status,
         duration_us: from.duration_us,
         environment: from.environment.clone(),
         duties: Arc::clone(&from.duties),
         findings: from.findings,
         tls: from.tls.clone(),
         resynchronised: from.resynchronised,
+        unknown_fields: from.unknown_fields,
     };
 }
 

@@ -53,6 +53,8 @@ pub(crate) fn access(identity: Option<&str>, time_us: i64) -> Access {
         findings: FindingSet::default(),
         tls: None,
         resynchronised: false,
+        unknown_fields: 0,
+        grpc_status: None,
     }
 }
 

@@ -51,6 +51,8 @@ fn access(identity: &str) -> Access {
         findings: FindingSet::default(),
         tls: None,
         resynchronised: false,
+        unknown_fields: 0,
+        grpc_status: None,
     }
 }
 

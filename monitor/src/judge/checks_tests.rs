@@ -211,6 +211,39 @@ fn expired_token() {
 }
 
 #[test]
+fn grpc_outcomes() {
+    let late = |a: &mut Access| a.time_us = 90_000 * 1_000_000;
+    for (outcome, accepted) in [
+        (None, true),
+        (Some(0), true),
+        (Some(5), false),
+        (Some(16), false),
+    ] {
+        let found = kinds(|a| {
+            late(a);
+            (a.status, a.grpc_status) = (Some(200), outcome);
+        });
+        assert_eq!(found.contains(&"expired-token"), accepted, "{outcome:?}");
+    }
+    let mut judge = judge_with(Settings::default());
+    let mut access = usual();
+    access.method = "DELETE".into();
+    (access.status, access.grpc_status) = (Some(200), Some(7));
+    let findings = judged(&mut judge, &mut access);
+    let duty = findings
+        .iter()
+        .find(|f| f.kind == FindingKind::Duty)
+        .unwrap();
+    assert!(
+        duty.title
+            .ends_with("(refused by the server with gRPC status 7)"),
+        "{}",
+        duty.title
+    );
+    assert_eq!(duty.severity, Severity::Medium);
+}
+
+#[test]
 fn findings_read_well() {
     let mut judge = judge_with(here("prod"));
     let mut access = usual();

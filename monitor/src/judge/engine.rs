@@ -85,6 +85,9 @@ impl FindingKind {
     }
 }
 
+/// How the route of an MCP request begins.
+const MCP: &str = "MCP ";
+
 /// Judges accesses, one after the other.
 #[derive(Debug)]
 pub struct Judge {
@@ -96,6 +99,7 @@ pub struct Judge {
     duty_lists: DutyLists,
     proofs: Proofs,
     path: Reading,
+    mcp: Reading,
     none: Arc<[Arc<str>]>,
 }
 
@@ -119,6 +123,7 @@ impl Judge {
             hosts: Hosts::new(),
             duty_lists: DutyLists::default(),
             path: Reading::new(),
+            mcp: Reading::new(),
             none: Arc::from([]),
         }
     }
@@ -167,6 +172,7 @@ impl Judge {
             duty_lists,
             proofs,
             path,
+            mcp,
             none,
         } = self;
         let policy: &Policy = policy;
@@ -196,7 +202,11 @@ impl Judge {
         if let Some(identity) = identity.filter(|identity| !identity.is_canary()) {
             path.read(&access.path);
             ambiguity = path.ambiguity();
-            granted = grants(policy, identity, access, path);
+            let operation = access.route.strip_prefix(MCP);
+            if let Some(operation) = operation {
+                mcp.read_operation(operation);
+            }
+            granted = grants(policy, identity, access, path, operation.map(|_| &*mcp));
         }
         let duties = match (id, identity) {
             (Some(id), Some(identity)) if granted != 0 => {
@@ -286,18 +296,26 @@ fn resolve<'a>(
 }
 
 /// Which of the identity's duties grant the operation, as bits.
-fn grants(policy: &Policy, identity: &Identity, access: &Access, path: &Reading) -> u128 {
+fn grants(
+    policy: &Policy,
+    identity: &Identity,
+    access: &Access,
+    path: &Reading,
+    mcp: Option<&Reading>,
+) -> u128 {
     let request = Request::new(&access.method, &access.host, &access.peer, path);
+    let mcp = mcp.map(|operation| request.as_mcp(operation));
     let mut bits = 0;
     for (at, id) in identity.duties.iter().enumerate() {
         let Some(duty) = policy.duty(*id) else {
             continue;
         };
-        if duty
-            .operations
-            .iter()
-            .any(|operation| operation.matches(&request))
-        {
+        if duty.operations.iter().any(|operation| {
+            operation.matches(&request)
+                || mcp
+                    .as_ref()
+                    .is_some_and(|request| operation.matches(request))
+        }) {
             bits |= u32::try_from(at)
                 .ok()
                 .and_then(|at| 1_u128.checked_shl(at))

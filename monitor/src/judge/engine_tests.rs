@@ -326,3 +326,41 @@ fn another_policy_takes_effect_at_once() {
     );
     assert!(access.duties.is_empty());
 }
+
+#[test]
+fn mcp_operations_are_granted_by_their_claim() {
+    let text = r#"
+version = 1
+[duties]
+read = ["MCP mcp.example/tools/call:read_issue", "MCP mcp.example/tools/list"]
+write = ["POST other.example/mcp"]
+[identities.bot]
+owner = "team"
+credentials = ["basic:user=bot"]
+duties = ["read", "write"]
+"#;
+    let mut judge = Judge::new(policy(text), Settings::default());
+    for (host, route, granted) in [
+        ("mcp.example", "MCP tools/call:read_issue", "read"),
+        ("mcp.example", "MCP tools/list", "read"),
+        ("mcp.example", "MCP tools/call:delete_issue", ""),
+        ("mcp.example", "/mcp", ""),
+        ("other.example", "MCP tools/call:delete_issue", "write"),
+    ] {
+        let mut access = usual();
+        access.credential = basic("bot");
+        (access.host, access.path, access.route) = (host.into(), "/mcp".into(), route.into());
+        let findings = judged(&mut judge, &mut access);
+        let duties: Vec<_> = access.duties.iter().map(|duty| &**duty).collect();
+        assert_eq!(duties.join(","), granted, "{host} {route}");
+        let duty = findings.iter().find(|f| f.kind == FindingKind::Duty);
+        assert_eq!(duty.is_none(), !granted.is_empty(), "{host} {route}");
+        if let Some(duty) = duty {
+            let said = format!(
+                "POST {host}{}{route}",
+                if route.starts_with('/') { "" } else { " " }
+            );
+            assert!(duty.title.contains(&said), "{}", duty.title);
+        }
+    }
+}

@@ -18,7 +18,9 @@ impl Check for ExpiredToken {
         let expires = access.credential.as_ref()?.claims.expires?;
         let now = access.time_us.div_euclid(1_000_000);
         let late = now.saturating_sub(expires);
-        if late <= LEEWAY || !matches!(access.status, Some(200..=299)) {
+        let accepted = matches!(access.status, Some(200..=299))
+            && matches!(access.grpc_status, None | Some(0));
+        if late <= LEEWAY || !accepted {
             return None;
         }
         Some(Finding {

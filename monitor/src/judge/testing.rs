@@ -148,6 +148,8 @@ pub(super) fn usual() -> Access {
         findings: FindingSet::default(),
         tls: None,
         resynchronised: false,
+        unknown_fields: 0,
+        grpc_status: None,
     }
 }
 

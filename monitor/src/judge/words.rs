@@ -118,7 +118,7 @@ pub(super) struct Scene<'a>(pub(super) &'a Context<'a>, pub(super) &'a Access);
 impl fmt::Display for Scene<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(context, access) = self;
-        // Routes begin with a slash, but `*` and authorities do not.
+        // Routes begin with a slash, but `*`, authorities and MCP's operations do not.
         let gap = if access.route.starts_with('/') {
             ""
         } else {
@@ -138,7 +138,12 @@ impl fmt::Display for Scene<'_> {
         write!(f, " by {}", Workload(access))?;
         match access.status {
             Some(status @ (401 | 403)) => write!(f, " (refused by the server with {status})"),
-            _ => Ok(()),
+            _ => match access.grpc_status {
+                Some(status @ (7 | 16)) => {
+                    write!(f, " (refused by the server with gRPC status {status})")
+                }
+                _ => Ok(()),
+            },
         }
     }
 }

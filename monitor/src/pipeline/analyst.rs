@@ -51,7 +51,7 @@ pub struct Counters {
 }
 
 /// Anomalies and their names, in the order of [`Counters::anomalies`].
-pub const ANOMALIES: [(Anomaly, &str); 11] = [
+pub const ANOMALIES: [(Anomaly, &str); 15] = [
     (Anomaly::Gap, "gap"),
     (Anomaly::HeadTooLong, "head_too_long"),
     (Anomaly::BadRequest, "bad_request"),
@@ -63,6 +63,10 @@ pub const ANOMALIES: [(Anomaly, &str); 11] = [
     (Anomaly::Pipeline, "pipeline"),
     (Anomaly::Resynchronised, "resynchronised"),
     (Anomaly::LeftHttp, "left_http"),
+    (Anomaly::BadFrame, "bad_frame"),
+    (Anomaly::BadFields, "bad_fields"),
+    (Anomaly::UnknownFields, "unknown_fields"),
+    (Anomaly::Push, "push"),
 ];
 
 /// Everything behind the decoder, owned by the hot thread.
@@ -149,10 +153,11 @@ impl Analyst {
     pub(super) fn finish(&mut self, exchange: Finished, ends: &Ends) {
         let Finished {
             mut pending,
-            status,
-            answered,
+            answer,
             ..
         } = exchange;
+        let status = answer.map(|answer| answer.status);
+        let answered = answer.map_or(0, |answer| answer.time);
         let duration_us = status
             .filter(|_| answered != 0 && pending.time != 0)
             .map(|_| answered.saturating_sub(pending.time) / 1000);
@@ -190,12 +195,14 @@ impl Analyst {
             path,
             route: Arc::clone(&pending.said.route),
             status,
+            grpc_status: answer.and_then(|answer| answer.grpc_status),
             duration_us,
             environment: None,
             duties: Arc::clone(&self.no_duties),
             findings: FindingSet::default(),
             tls: ends.tls.clone(),
             resynchronised: pending.resynchronised,
+            unknown_fields: pending.said.unknown_fields,
         };
         let mut found = found.into_iter().enumerate();
         let first = found.next();
@@ -254,13 +261,20 @@ fn attach(access: &mut Access, found: Found) {
     access.credential = Some(found.credential);
 }
 
+/// What is kept of a response.
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    status: u16,
+    grpc_status: Option<u32>,
+    /// Of its first byte, ns.
+    time: u64,
+}
+
 /// An exchange that is over.
 #[derive(Debug)]
 pub(super) struct Finished {
     pending: Pending,
-    status: Option<u16>,
-    /// When the response began, ns; 0 when there was none.
-    answered: u64,
+    answer: Option<Answer>,
     /// When it was over for the monitor, ns.
     pub(super) since: u64,
 }
@@ -329,8 +343,11 @@ impl Exchanges for Receiver<'_> {
     fn response(&mut self, pending: Pending, head: &ResponseHead<'_>) {
         self.over(Finished {
             pending,
-            status: Some(head.status),
-            answered: head.time,
+            answer: Some(Answer {
+                status: head.status,
+                grpc_status: head.grpc_status,
+                time: head.time,
+            }),
             since: self.analyst.now,
         });
     }
@@ -346,8 +363,7 @@ impl Exchanges for Receiver<'_> {
         }
         self.over(Finished {
             pending,
-            status: None,
-            answered: 0,
+            answer: None,
             since: self.analyst.now,
         });
     }

@@ -13,7 +13,7 @@ use super::analyst::{Analyst, Pending, Receiver, Unnamed};
 use super::ends::Ends;
 use super::secure::Secure;
 use super::taps::Side;
-use super::turns::Turns;
+use super::turns::{Turns, Waits};
 use crate::wire::tls::Keyring;
 use crate::wire::{Connection, Piece};
 
@@ -95,7 +95,7 @@ impl Link {
     /// Feeds the decoder what has its turn, and what has waited since before `limit` (ns).
     pub(super) fn pump(&mut self, analyst: &mut Analyst, limit: u64) {
         let (wire, turns, mut receiver) = self.parts(analyst);
-        while let Some(kept) = turns.next(wire.in_flight(), limit) {
+        while let Some(kept) = turns.next(Waits::of(wire), limit) {
             wire.feed(kept.piece(), &mut receiver);
         }
     }
@@ -106,9 +106,9 @@ impl Link {
         let now = analyst.now;
         let (wire, turns, mut receiver) = self.parts(analyst);
         let mut first = false;
-        if both && turns.must_wait(piece, wire.in_flight()) {
+        if both && turns.must_wait(piece, Waits::of(wire)) {
             if turns.full()
-                && let Some(oldest) = turns.next(wire.in_flight(), u64::MAX)
+                && let Some(oldest) = turns.next(Waits::of(wire), u64::MAX)
             {
                 wire.feed(oldest.piece(), &mut receiver);
             }
@@ -117,7 +117,7 @@ impl Link {
         } else {
             wire.feed(*piece, &mut receiver);
         }
-        while let Some(kept) = turns.next(wire.in_flight(), 0) {
+        while let Some(kept) = turns.next(Waits::of(wire), 0) {
             wire.feed(kept.piece(), &mut receiver);
         }
         first

@@ -173,7 +173,7 @@ impl Link {
     /// The link begins to carry TLS. What was clear text before (STARTTLS, CONNECT) is over.
     fn secure(&mut self, analyst: &mut Analyst, secrets: &mut Secrets, index: u32) {
         self.close(analyst);
-        self.wire = Connection::new(Some((0, 0)));
+        self.wire = Connection::inside_tls(Some((0, 0)), false);
         self.turns = Turns::default();
         self.tls = Some(Box::new(Secure::new(secrets.enrol(index))));
     }
@@ -202,6 +202,14 @@ impl Link {
         let early = sink.early;
         self.tls = Some(secure);
         early
+    }
+
+    /// Says to the source what is wanted of the link's sockets from now on.
+    fn advise(&mut self, list: &mut Vec<(u64, u32)>) {
+        let multiplexed = self.wire.multiplexes();
+        if let Some(secure) = &mut self.tls {
+            secure.advice(multiplexed, list);
+        }
     }
 
     /// The connection closes: what TLS still holds is read.
@@ -287,14 +295,14 @@ impl State {
             passed,
         };
         let (tgid, sock) = (record.tgid, record.sock);
-        let (ring, advice) = (&mut self.secrets.ring, &mut self.advice);
+        let ring = &mut self.secrets.ring;
         if link.with_tls(&mut self.analyst, |secure, sink| {
             secure.end(tgid, sock, ring);
             secure.session.chunk(&chunk, ring, sink);
-            secure.advice(false, advice);
         }) {
             self.early.push(index);
         }
+        link.advise(&mut self.advice);
     }
 
     /// A process has derived a secret.
@@ -333,13 +341,13 @@ impl State {
             let Some(link) = self.links.get_mut(index) else {
                 continue;
             };
-            let (ring, advice) = (&mut self.secrets.ring, &mut self.advice);
+            let ring = &mut self.secrets.ring;
             if link.with_tls(&mut self.analyst, |secure, sink| {
                 secure.session.offer(ring, sink);
-                secure.advice(false, advice);
             }) {
                 self.early.push(index);
             }
+            link.advise(&mut self.advice);
             link.list_unnamed(index, &mut self.unnamed);
         }
     }
@@ -356,7 +364,7 @@ impl State {
                 && let Some(secure) = &mut link.tls
             {
                 secure.session.expire(now, &mut self.secrets.ring);
-                secure.advice(false, &mut self.advice);
+                link.advise(&mut self.advice);
             }
         }
     }

@@ -7,6 +7,7 @@
 use monitor_ebpf::{Data, TlsData, data_flag, dir};
 
 use crate::access::Endpoint;
+use crate::wire::{Dir, http2_direction};
 
 /// Most bytes held back per socket.
 const MOST_HELD_BYTES: usize = 64 << 10;
@@ -164,13 +165,15 @@ pub(super) fn side_of(data: &Data, bytes: &[u8]) -> Option<Side> {
     if data.header.flags & data_flag::START == 0 {
         return None;
     }
-    let response = bytes.starts_with(b"HTTP/");
+    let framed = http2_direction(bytes);
+    let response = framed == Some(Dir::ToClient) || bytes.starts_with(b"HTTP/");
     let request = !response
-        && bytes.len() >= 3
-        && bytes
-            .iter()
-            .take(3)
-            .all(|c| c.is_ascii_uppercase() || *c == b'-');
+        && (framed.is_some()
+            || bytes.len() >= 3
+                && bytes
+                    .iter()
+                    .take(3)
+                    .all(|c| c.is_ascii_uppercase() || *c == b'-'));
     let sent = data.header.dir == dir::TX;
     match (request, response, sent) {
         (true, _, true) | (_, true, false) => Some(Side::Client),
@@ -247,5 +250,11 @@ mod tests {
         assert_eq!(side_of(&data(dir::RX), b"HTTP/1.1 200"), Some(Side::Client));
         assert_eq!(side_of(&data(dir::TX), b"HTTP/1.1 200"), Some(Side::Server));
         assert_eq!(side_of(&data(dir::TX), b"\x16\x03\x01"), None);
+        // Frames of HTTP/2: `:method: GET`, and `:status: 200` behind a PING.
+        let asked = b"\0\0\x01\x01\x05\0\0\0\x07\x82";
+        let answered = b"\0\0\x08\x06\0\0\0\0\0PINGPING\0\0\x01\x01\x05\0\0\0\x07\x88";
+        assert_eq!(side_of(&data(dir::RX), asked), Some(Side::Server));
+        assert_eq!(side_of(&data(dir::TX), asked), Some(Side::Client));
+        assert_eq!(side_of(&data(dir::RX), answered), Some(Side::Client));
     }
 }

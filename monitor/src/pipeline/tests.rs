@@ -304,6 +304,71 @@ fn a_response_met_before_its_request_waits_for_it() {
     assert_eq!(accesses[0].status, Some(200));
 }
 
+/// A HEADERS frame (RFC 9113 §6.2).
+fn headers(stream: u8, flags: u8, block: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0, 0, u8::try_from(block.len()).unwrap(), 1, 4 | flags];
+    frame.extend([0, 0, 0, stream]);
+    frame.extend(block);
+    frame
+}
+
+/// A literal field that is not indexed (RFC 7541 §6.2.2).
+fn field(name: &str, value: &str) -> Vec<u8> {
+    let mut field = vec![0];
+    for text in [name, value] {
+        field.push(u8::try_from(text.len()).unwrap());
+        field.extend(text.as_bytes());
+    }
+    field
+}
+
+#[test]
+fn requests_of_http2_wait_for_nothing() {
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let preface = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &settings].concat();
+    let call = [
+        field(":method", "POST"),
+        field(":path", "/pay.Ledger/Transfer"),
+        field(":authority", "pay.example"),
+        field("content-type", "application/grpc"),
+        field("authorization", "Bearer planted-token"),
+    ]
+    .concat();
+    let get = [field(":method", "GET"), field(":path", "/v1/x/17")].concat();
+    let (one, two) = (headers(1, 0, &call), headers(3, 1, &get));
+    let refused = [field(":status", "200"), field("grpc-status", "7")].concat();
+    let ok = headers(3, 1, &field(":status", "204"));
+    let end = headers(1, 1, &refused);
+    let (p, o) = (preface.len() as u32, one.len() as u32);
+    let (accesses, losses) = run(vec![vec![
+        open(CLIENT, 100),
+        open(SERVER, 200),
+        // All that the server sent is met first.
+        data(SERVER, 0, TX, 0, &settings, 500),
+        data(SERVER, 1, TX, 9, &ok, 5_000),
+        data(SERVER, 2, TX, 9 + ok.len() as u32, &end, 6_000),
+        data(CLIENT, 0, TX, 0, &preface, 1_000),
+        data(CLIENT, 1, TX, p, &one, 2_000),
+        data(CLIENT, 2, TX, p + o, &two, 3_000),
+    ]]);
+    let said = |access: &Access| {
+        let route = access.route.to_string();
+        (access.protocol, route, access.status, access.grpc_status)
+    };
+    let call = "/pay.Ledger/Transfer".to_owned();
+    let got: Vec<_> = accesses.iter().map(said).collect();
+    assert_eq!(
+        got,
+        [
+            ("h2", call, Some(200), Some(7)),
+            ("h2", "/v1/x/{id}".to_owned(), Some(204), None),
+        ]
+    );
+    assert!(accesses[0].refused() && accesses[0].credential.is_some());
+    assert_eq!(accesses[0].duration_us, Some(4));
+    assert_eq!(losses, PipelineLosses::default());
+}
+
 #[test]
 fn records_of_one_socket_from_two_rings_are_put_in_order() {
     let (head, rest) = REQUEST.split_at(20);

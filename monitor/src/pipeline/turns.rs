@@ -2,12 +2,12 @@
 //!
 //! Each direction is told of by its sender, and the two may write into rings of different processors:
 //! a response can be met before its request, and the next request before the response that the client
-//! had read before it sent it. A message that turns the direction waits for its turn: a request until
+//! had read before it sent it. In HTTP/1 a message that turns the direction waits for its turn: a request until
 //! no other is in flight, a response until one is. Pieces that do not turn it follow their own.
 
 use std::collections::VecDeque;
 
-use crate::wire::{Dir, Piece};
+use crate::wire::{Connection, Dir, Piece};
 
 /// Most pieces kept per connection.
 const MOST: usize = 512;
@@ -46,8 +46,30 @@ pub(super) struct Turns {
     bytes: usize,
 }
 
-fn may(dir: Dir, start: bool, in_flight: usize) -> bool {
-    !start || (dir == Dir::ToServer) == (in_flight == 0)
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Waits {
+    /// For nothing: each message says to which request it belongs (HTTP/2).
+    No,
+    /// For the response to so many requests.
+    For(usize),
+}
+
+impl Waits {
+    pub(super) fn of<P>(wire: &Connection<P>) -> Self {
+        if wire.multiplexes() {
+            Self::No
+        } else {
+            Self::For(wire.in_flight())
+        }
+    }
+}
+
+fn may(dir: Dir, start: bool, waits: Waits) -> bool {
+    match waits {
+        Waits::No => true,
+        Waits::For(in_flight) => !start || (dir == Dir::ToServer) == (in_flight == 0),
+    }
 }
 
 impl Turns {
@@ -56,13 +78,13 @@ impl Turns {
     }
 
     /// Whether a piece must wait.
-    pub(super) fn must_wait(&self, piece: &Piece<'_>, in_flight: usize) -> bool {
+    pub(super) fn must_wait(&self, piece: &Piece<'_>, waits: Waits) -> bool {
         let own = if piece.dir == Dir::ToServer {
             &self.up
         } else {
             &self.down
         };
-        !own.is_empty() || !may(piece.dir, piece.start, in_flight)
+        !own.is_empty() || !may(piece.dir, piece.start, waits)
     }
 
     /// Whether there is no room for more.
@@ -91,13 +113,13 @@ impl Turns {
     }
 
     /// A piece whose turn has come, or that has waited since before `limit` (ns).
-    pub(super) fn next(&mut self, in_flight: usize, limit: u64) -> Option<Kept> {
+    pub(super) fn next(&mut self, waits: Waits, limit: u64) -> Option<Kept> {
         let ready = |queue: &VecDeque<Kept>, late: bool| {
             queue.front().is_some_and(|kept| {
                 if late {
                     kept.since < limit
                 } else {
-                    may(kept.dir, kept.start, in_flight)
+                    may(kept.dir, kept.start, waits)
                 }
             })
         };

@@ -12,6 +12,9 @@ pub(crate) const LONGEST: usize = 2044;
 /// How `access` ends a path that it cut, at whatever length.
 const CUT: &str = "/\u{2026}";
 
+/// What `access` writes for a path that is not known.
+const UNKNOWN: &str = "?";
+
 /// Rounds of decoding that are followed when looking for hidden dots and slashes.
 const ROUNDS: usize = 3;
 
@@ -27,6 +30,8 @@ pub enum Ambiguity {
     Encoding,
     /// May have been cut off.
     TooLong,
+    /// It was not seen, or refers to what was not.
+    Unknown,
 }
 
 impl Ambiguity {
@@ -38,6 +43,7 @@ impl Ambiguity {
             Self::DotSegment => "holds a dot segment",
             Self::Encoding => "is encoded so that servers may read it differently",
             Self::TooLong => "is too long to be judged",
+            Self::Unknown => "is not known",
         }
     }
 }
@@ -83,13 +89,15 @@ impl Reading {
 
     /// Reads a path without query.
     pub fn read(&mut self, path: &str) {
-        self.decoded.clear();
-        self.spans.clear();
-        self.ambiguity = None;
+        self.clear();
         let rest = match path.strip_prefix('/') {
             Some(rest) => rest,
             // RFC 9110 §4.2.3: an empty path is `/`.
             None if path.is_empty() => path,
+            None if path == UNKNOWN => {
+                self.ambiguity = Some(Ambiguity::Unknown);
+                return;
+            }
             None => {
                 self.ambiguity = Some(Ambiguity::NotAPath);
                 return;
@@ -99,6 +107,26 @@ impl Reading {
             self.ambiguity = Some(Ambiguity::TooLong);
             return;
         }
+        self.segments_of(rest);
+    }
+
+    /// Reads an operation that is written like a path without its first slash: `tools/call:NAME`.
+    pub(crate) fn read_operation(&mut self, text: &str) {
+        self.clear();
+        if text == UNKNOWN || text.len() > LONGEST {
+            self.ambiguity = Some(Ambiguity::Unknown);
+            return;
+        }
+        self.segments_of(text);
+    }
+
+    fn clear(&mut self) {
+        self.decoded.clear();
+        self.spans.clear();
+        self.ambiguity = None;
+    }
+
+    fn segments_of(&mut self, rest: &str) {
         for segment in rest.split('/') {
             if let Err(why) = self.segment(segment.as_bytes()) {
                 self.ambiguity = Some(why);
@@ -291,7 +319,7 @@ mod tests {
 
     #[test]
     fn refuses_what_servers_read_differently() {
-        use Ambiguity::{DotSegment, Encoding, NotAPath, TooLong};
+        use Ambiguity::{DotSegment, Encoding, NotAPath, TooLong, Unknown};
         for (path, why) in [
             ("/v1/../admin", DotSegment),
             ("/v1/./x", DotSegment),
@@ -322,6 +350,7 @@ mod tests {
             ("/\u{2026}", TooLong),
             ("*", NotAPath),
             ("host:443", NotAPath),
+            ("?", Unknown),
         ] {
             assert_eq!(read(path), Err(why), "{path}");
         }

@@ -1,4 +1,5 @@
-//! Operations as a duty names them: `METHOD[,METHOD] HOST[:PORT]/ROUTE`.
+//! Operations as a duty names them: `METHOD[,METHOD] HOST[:PORT]/ROUTE`. `MCP` stands in the place of a
+//! method for operations of the Model Context Protocol, whose route is `/METHOD` or `/METHOD:NAME`.
 
 use std::sync::Arc;
 
@@ -13,10 +14,14 @@ const KNOWN: [&str; 9] = [
     "GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "CONNECT", "TRACE",
 ];
 
+/// What an operation of MCP has in the place of a method.
+const MCP: &str = "MCP";
+
 /// A set of methods; method names are case-sensitive (RFC 9110 §9.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Methods {
     any: bool,
+    mcp: bool,
     known: u16,
     other: Box<[Box<str>]>,
 }
@@ -24,6 +29,8 @@ struct Methods {
 /// A method of a request, looked up once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Method<'m> {
+    /// An operation of MCP, not a method of HTTP.
+    mcp: bool,
     bit: u16,
     name: &'m str,
 }
@@ -34,12 +41,19 @@ impl<'m> Method<'m> {
             .iter()
             .position(|known| *known == name)
             .map_or(0, |i| 1 << i);
-        Self { bit, name }
+        Self {
+            mcp: false,
+            bit,
+            name,
+        }
     }
 }
 
 impl Methods {
     fn contains(&self, method: &Method<'_>) -> bool {
+        if method.mcp {
+            return self.mcp;
+        }
         self.any
             || self.known & method.bit != 0
             || (method.bit == 0 && self.other.iter().any(|other| **other == *method.name))
@@ -96,6 +110,21 @@ impl<'r> Request<'r> {
             host: Claimed::parse(host),
             socket,
             path,
+        }
+    }
+
+    /// The same request as an operation of MCP, with its path as `/METHOD:NAME`. Only patterns that say
+    /// `MCP` grant it.
+    #[must_use]
+    pub fn as_mcp(self, path: &'r Reading) -> Self {
+        let method = Method {
+            mcp: true,
+            ..self.method
+        };
+        Self {
+            method,
+            path,
+            ..self
         }
     }
 }
@@ -234,6 +263,7 @@ impl Operation {
 fn parse_methods(text: &str) -> Result<Methods, Fault> {
     let mut methods = Methods {
         any: false,
+        mcp: false,
         known: 0,
         other: Box::default(),
     };
@@ -251,6 +281,10 @@ fn parse_methods(text: &str) -> Result<Methods, Fault> {
         if !name.bytes().all(token) {
             let hint = "an operation is METHOD HOST/ROUTE, e.g. `GET api.example/v1/**`";
             return Err(Fault::new(format!("`{name}` is no method"), hint));
+        }
+        if name == MCP {
+            methods.mcp = true;
+            continue;
         }
         let upper = name.to_ascii_uppercase();
         if upper != name && KNOWN.contains(&upper.as_str()) {

@@ -43,6 +43,96 @@ fn matches_methods_and_hosts() {
 }
 
 #[test]
+fn operations_of_mcp() {
+    let granted = |pattern: &str, operation: &str| {
+        let pattern = Operation::parse(pattern).unwrap();
+        let (mut http, mut mcp) = (Reading::new(), Reading::new());
+        http.read("/mcp");
+        mcp.read_operation(operation);
+        let request = Request::new("POST", "mcp.example", &Peer::Unknown, &http);
+        (
+            pattern.matches(&request),
+            pattern.matches(&request.as_mcp(&mcp)),
+        )
+    };
+    for (pattern, operation, http, mcp) in [
+        (
+            "MCP mcp.example/tools/call:delete_issue",
+            "tools/call:delete_issue",
+            false,
+            true,
+        ),
+        (
+            "MCP mcp.example/tools/call:delete_issue",
+            "tools/call:read_issue",
+            false,
+            false,
+        ),
+        (
+            "MCP mcp.example/tools/call:delete_issue",
+            "tools/call",
+            false,
+            false,
+        ),
+        ("MCP other.example/tools/list", "tools/list", false, false),
+        ("MCP */tools/list", "tools/list", false, true),
+        ("MCP mcp.example/tools/{tool}", "tools/call:x", false, true),
+        ("MCP mcp.example/tools/{tool}", "tools/call:?", false, false),
+        ("MCP mcp.example/tools/**", "tools/call:?", false, true),
+        ("MCP mcp.example/tools/**", "prompts/get:x", false, false),
+        (
+            "MCP mcp.example/tools/call:a%2Fb",
+            "tools/call:a%2Fb",
+            false,
+            true,
+        ),
+        (
+            "MCP mcp.example/tools/**",
+            "tools/call:a%2F..%2Fb",
+            false,
+            false,
+        ),
+        ("MCP mcp.example/tools/**", "?", false, false),
+        ("MCP mcp.example/**", "?", false, true),
+        // A pattern for HTTP is about the request's method and path alone.
+        ("POST mcp.example/mcp", "tools/list", true, false),
+        ("* mcp.example/**", "tools/list", true, false),
+        ("POST,MCP mcp.example/mcp", "tools/list", true, false),
+        ("POST,MCP mcp.example/**", "tools/list", true, true),
+    ] {
+        assert_eq!(
+            granted(pattern, operation),
+            (http, mcp),
+            "{pattern} <- {operation}"
+        );
+    }
+    // A method of HTTP that is called so is another thing.
+    assert!(!super::tests::granted(
+        "MCP api.example/x",
+        "MCP",
+        "api.example",
+        "/x"
+    ));
+}
+
+#[test]
+fn what_is_not_known() {
+    for (pattern, method, path, want) in [
+        ("GET api.example/x", "?", "/x", false),
+        ("* api.example/x", "?", "/x", true),
+        ("GET api.example/**", "GET", "?", true),
+        ("GET api.example/{a}", "GET", "?", false),
+        ("GET api.example/x/**", "GET", "?", false),
+    ] {
+        assert_eq!(
+            granted(pattern, method, "api.example", path),
+            want,
+            "{pattern}"
+        );
+    }
+}
+
+#[test]
 fn matches_routes() {
     for (route, path, want) in [
         ("/", "/", true),

@@ -46,8 +46,12 @@ fn access() -> AccessRecord {
             host: "api.example:8080".to_owned(),
             path: "/v1/x/17".to_owned(),
             route: "/v1/x/{id}".to_owned(),
+            unknown_fields: None,
         },
-        response: Some(ResponseRecord { status: 404 }),
+        response: Some(ResponseRecord {
+            status: 404,
+            grpc_status: None,
+        }),
         duration_us: Some(812),
         environment: Some("dev".to_owned()),
         duties: Vec::new(),
@@ -277,7 +281,10 @@ fn accesses() -> impl Strategy<Value = AccessRecord> {
                 record.server = server;
                 record.request.host = host;
                 record.request.method = method;
-                record.response = status.map(|status| ResponseRecord { status });
+                record.response = status.map(|status| ResponseRecord {
+                    status,
+                    grpc_status: None,
+                });
                 record.findings = findings;
                 record.environment = environment;
                 record

@@ -47,9 +47,11 @@ fn access(n: u16) -> Arc<AccessRecord> {
             host: "a.example".to_owned(),
             path: "/\u{202e}\u{9b}".to_owned(),
             route: "/".to_owned(),
+            unknown_fields: None,
         },
         response: Some(ResponseRecord {
             status: 200 + n % 2,
+            grpc_status: None,
         }),
         duration_us: None,
         environment: None,

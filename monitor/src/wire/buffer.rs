@@ -1,5 +1,7 @@
 //! Bytes held across pieces. They may contain credentials, so they are wiped before they are freed.
 
+use std::ops::Range;
+
 use zeroize::Zeroize;
 
 /// A bounded byte buffer that is zeroed when it grows out of its memory and when it is dropped.
@@ -28,6 +30,14 @@ impl Buffer {
         }
         self.bytes.extend_from_slice(taken);
         taken.len()
+    }
+
+    /// Of the bytes behind `from` keeps only those in `part`, which is counted from there.
+    pub(super) fn keep_part(&mut self, from: usize, part: Range<usize>) {
+        let end = from.saturating_add(part.end).min(self.bytes.len());
+        let begin = from.saturating_add(part.start).min(end);
+        self.bytes.copy_within(begin..end, from.min(begin));
+        self.bytes.truncate(from.saturating_add(end - begin));
     }
 
     pub(super) fn as_slice(&self) -> &[u8] {

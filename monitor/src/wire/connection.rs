@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::body::Body;
 use super::half::{At, Half, State};
-
+use super::http2::Http2;
 use super::pairing::Queue;
 use super::startline::{self, Outlook};
 use super::stream::Place;
@@ -12,6 +12,8 @@ use super::{Anomaly, Dir, Exchanges, Piece, Unanswered};
 
 /// Most heap for early pieces of both directions, in bytes.
 const MAX_EARLY: usize = 17 * 1024;
+/// The same for HTTP/2, which needs memory elsewhere.
+const MAX_EARLY_HTTP2: usize = 8 * 1024;
 /// Length of `HTTP/1.1 100 Continue` and its empty line, which no other message has.
 const CONTINUE: u32 = 25;
 
@@ -22,6 +24,8 @@ pub(super) enum Speaks {
     Unknown,
     /// HTTP/1.
     Http,
+    /// HTTP/2.
+    Http2,
     /// Something else, until a request appears.
     Other,
     /// Nothing that will be looked at any more.
@@ -40,6 +44,9 @@ pub struct Connection<P> {
     pub(super) up: Half,
     pub(super) down: Half,
     pub(super) queue: Queue<P>,
+    /// It runs inside TLS.
+    pub(super) secure: bool,
+    pub(super) http2: Option<Box<Http2<P>>>,
 }
 
 impl<P> fmt::Debug for Connection<P> {
@@ -66,7 +73,33 @@ impl<P> Connection<P> {
             up: Half::new(Dir::ToServer, bases.map(|(up, _)| up)),
             down: Half::new(Dir::ToClient, bases.map(|(_, down)| down)),
             queue: Queue::new(),
+            secure: false,
+            http2: None,
         }
+    }
+
+    /// As [`Self::new`], for what runs inside TLS; offsets count the bytes of the plaintext, and wrap
+    /// likewise. `http2`: ALPN agreed on `h2`, so that nothing else need be looked for. Without it the
+    /// preface decides, or for a connection that was joined midway whether its bytes are like frames.
+    #[must_use]
+    pub fn inside_tls(bases: Option<(u32, u32)>, http2: bool) -> Self {
+        let mut new = Self::new(bases);
+        new.secure = true;
+        if http2 {
+            new.speak_http2();
+        }
+        new
+    }
+
+    /// It is known by other means that the connection speaks HTTP/2 from where it stands: from its
+    /// beginning, or, when that was not seen, in the middle. To be called before anything is fed.
+    pub fn speak_http2(&mut self) {
+        let bases = !self.midway;
+        self.begin_http2(if bases {
+            Http2::new(0, true)
+        } else {
+            Http2::midway()
+        });
     }
 
     /// Takes bytes from either end's tap. Both ends can be on this host, and then the same range
@@ -81,7 +114,9 @@ impl<P> Connection<P> {
                 }
                 self.speaks = Speaks::Unknown;
             }
-            Speaks::Unknown | Speaks::Http => {}
+            // No message of HTTP/1 begins so.
+            Speaks::Unknown if piece.data.first() == Some(&0) => self.recognise_http2(&piece),
+            Speaks::Unknown | Speaks::Http | Speaks::Http2 => {}
         }
         let dir = piece.dir;
         let half = self.half(dir);
@@ -98,7 +133,8 @@ impl<P> Connection<P> {
         if place == Place::Old {
             return;
         }
-        if piece.start && self.half(dir.opposite()).stream.waiting() {
+        if piece.start && self.speaks != Speaks::Http2 && self.half(dir.opposite()).stream.waiting()
+        {
             // Who answers has read what was sent: nothing of it is still under way.
             self.settle_dir(dir.opposite(), sink);
         }
@@ -113,14 +149,16 @@ impl<P> Connection<P> {
             if over {
                 self.gap(dir, gap, sink);
             }
-            let lost = state == State::Lost;
+            let lost = match &self.http2 {
+                Some(http2) => http2.lost(dir),
+                None => state == State::Lost,
+            };
             if over || (lost && (self.speaks != Speaks::Http || self.resumes(&piece))) {
                 self.half(dir).stream.jump(piece.off);
                 place = Place::Here(0);
             } else {
-                let half = self.half(dir);
-                let skipped = half.skip(gap);
-                half.stream.advance(skipped);
+                let skipped = self.skip(dir, gap);
+                self.half(dir).stream.advance(skipped);
                 if skipped < gap {
                     return self.early(&piece, sink);
                 }
@@ -176,6 +214,11 @@ impl<P> Connection<P> {
         if matches!(self.speaks, Speaks::Other | Speaks::Gone) {
             return;
         }
+        if let Some(http2) = &mut self.http2 {
+            http2.end(dir, sink);
+            let stream = &mut self.half(dir).stream;
+            return stream.jump(stream.next());
+        }
         let lost = self.half(dir).state == State::Lost;
         self.abandon_head(dir, sink);
         let half = self.half(dir);
@@ -211,18 +254,32 @@ impl<P> Connection<P> {
     /// Requests that wait for their response.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.queue.len()
+        match &self.http2 {
+            Some(http2) => http2.in_flight(),
+            None => self.queue.len(),
+        }
     }
 
-    /// Bytes of heap held now; what the receiver's `P` hold is not known here. At most 64 KiB.
+    /// Requests need not wait for each other's responses: HTTP/2.
+    #[must_use]
+    pub fn multiplexes(&self) -> bool {
+        self.speaks == Speaks::Http2
+    }
+
+    /// Bytes of heap held now; what the receiver's `P` hold is not known here. At most 64 KiB, with HTTP/2
+    /// and the size of the up to 256 `P` themselves.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.up.memory() + self.down.memory() + self.queue.memory()
+        let http2 = self.http2.as_ref().map_or(0, |http2| http2.memory());
+        self.up.memory() + self.down.memory() + self.queue.memory() + http2
     }
 
     /// Frees what is not needed while idle.
     pub fn shrink(&mut self) {
         self.queue.shrink();
+        if let Some(http2) = &mut self.http2 {
+            http2.shrink();
+        }
     }
 
     pub(super) fn half(&mut self, dir: Dir) -> &mut Half {
@@ -232,13 +289,22 @@ impl<P> Connection<P> {
         }
     }
 
+    /// Skips up to `gap` missing bytes that are not needed; returns how many.
+    fn skip(&mut self, dir: Dir, gap: u32) -> u32 {
+        match &mut self.http2 {
+            Some(http2) => http2.skip(dir, gap),
+            None => self.half(dir).skip(gap),
+        }
+    }
+
     pub(super) fn active(&self) -> bool {
-        matches!(self.speaks, Speaks::Unknown | Speaks::Http)
+        !matches!(self.speaks, Speaks::Other | Speaks::Gone)
     }
 
     /// Frees what the directions hold and forgets where they stand.
     pub(super) fn release(&mut self, speaks: Speaks) {
         self.speaks = speaks;
+        self.http2 = None;
         for half in [&mut self.up, &mut self.down] {
             half.stream.forget();
             half.lose();
@@ -248,7 +314,11 @@ impl<P> Connection<P> {
 
     /// Keeps a piece that cannot be used yet.
     fn early<X: Exchanges<Pending = P>>(&mut self, piece: &Piece<'_>, sink: &mut X) {
-        let limit = MAX_EARLY.saturating_sub(self.half(piece.dir.opposite()).stream.memory());
+        let most = match self.speaks {
+            Speaks::Http2 => MAX_EARLY_HTTP2,
+            _ => MAX_EARLY,
+        };
+        let limit = most.saturating_sub(self.half(piece.dir.opposite()).stream.memory());
         let stream = &mut self.half(piece.dir).stream;
         let at = (piece.off, piece.time, piece.start);
         if piece.data.is_empty() || stream.keep(piece.data, at, limit) {
@@ -266,9 +336,8 @@ impl<P> Connection<P> {
             Place::Old => return,
             Place::Here(cut) => cut,
             Place::Ahead(gap) => {
-                let half = self.half(piece.dir);
-                let skipped = half.skip(gap);
-                half.stream.advance(gap);
+                let skipped = self.skip(piece.dir, gap);
+                self.half(piece.dir).stream.advance(gap);
                 if skipped < gap {
                     self.gap(piece.dir, gap - skipped, sink);
                 }
@@ -313,7 +382,7 @@ impl<P> Connection<P> {
     #[inline]
     fn catch_up<X: Exchanges<Pending = P>>(&mut self, dir: Dir, sink: &mut X) {
         while self.active() && self.half(dir).stream.waiting() {
-            let http = self.speaks == Speaks::Http;
+            let http = self.speaks != Speaks::Unknown;
             let half = self.half(dir);
             if let Some(segment) = half.stream.take_ready() {
                 let at = At {
@@ -331,12 +400,12 @@ impl<P> Connection<P> {
             let skipped = match half.state {
                 // What was never HTTP is not waited for.
                 State::Lost if !http => missing,
-                _ => half.skip(missing),
+                _ => self.skip(dir, missing),
             };
             if skipped == 0 {
                 return;
             }
-            half.stream.advance(skipped);
+            self.half(dir).stream.advance(skipped);
         }
     }
 
@@ -356,6 +425,9 @@ impl<P> Connection<P> {
 
     /// Bytes that are needed are missing for good.
     fn gap<X: Exchanges<Pending = P>>(&mut self, dir: Dir, bytes: u32, sink: &mut X) {
+        if let Some(http2) = &mut self.http2 {
+            return http2.gap(dir, bytes, sink);
+        }
         let half = self.half(dir);
         match half.state {
             State::Lost | State::Ended => return,
@@ -380,7 +452,7 @@ fn reopens(piece: &Piece<'_>) -> bool {
     }
     match startline::request_outlook(piece.data) {
         Outlook::Begun => startline::begins_target(piece.data),
-        Outlook::Line => true,
+        Outlook::Line | Outlook::Http2 => true,
         _ => false,
     }
 }

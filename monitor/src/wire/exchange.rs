@@ -7,7 +7,7 @@ use super::connection::{Connection, Speaks};
 use super::half::State;
 use super::head;
 use super::pairing::{Answered, InFlight, Kind};
-use super::{Anomaly, Exchanges, RequestHead, ResponseHead, Unanswered};
+use super::{Anomaly, Exchanges, RequestHead, ResponseHead, Unanswered, Version};
 
 impl<P> Connection<P> {
     /// The connection leaves HTTP/1.
@@ -51,8 +51,15 @@ impl<P> Connection<P> {
         let pending = sink.request(&RequestHead {
             method: head.method,
             target: head.target,
-            minor: head.minor,
+            version: match head.minor {
+                0 => Version::Http10,
+                _ => Version::Http11,
+            },
             headers: head.headers,
+            unknown_fields: 0,
+            unknown_method: false,
+            unknown_target: false,
+            secure: self.secure,
             off: at.off,
             time: at.time,
             resynchronised,
@@ -121,6 +128,12 @@ impl<P> Connection<P> {
         if faulty {
             sink.anomaly(Anomaly::BadFraming);
         }
+        let request = match request {
+            Some(request) if head.status == 101 && whole && speaks_http2(&head) => {
+                return self.upgrade_to_http2(request.pending, sink);
+            }
+            other => other,
+        };
         let sure = whole && (request.is_some() || kind == Kind::Other);
         let leaves =
             head.status == 101 || (kind == Kind::Connect && (200..300).contains(&head.status));
@@ -136,6 +149,7 @@ impl<P> Connection<P> {
                     status,
                     headers: head.headers,
                     time,
+                    grpc_status: None,
                 },
             );
         }
@@ -145,4 +159,11 @@ impl<P> Connection<P> {
         self.down
             .follow(if sure { extent.into() } else { State::Lost });
     }
+}
+
+/// Whether a 101 goes over to HTTP/2 in clear text (RFC 7540 §3.2).
+fn speaks_http2(head: &head::Response<'_>) -> bool {
+    head.headers.iter().any(|header| {
+        header.name.eq_ignore_ascii_case("upgrade") && header.value.eq_ignore_ascii_case(b"h2c")
+    })
 }

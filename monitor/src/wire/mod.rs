@@ -1,4 +1,4 @@
-//! Bytes of connections become HTTP messages.
+//! Bytes of connections become HTTP messages: HTTP/1, and HTTP/2 with its header compression.
 //!
 //! Pure: no I/O, no clock, no panic on any input, every buffer bounded. One [`Connection`] per TCP
 //! or unix stream connection takes [`Piece`]s from the taps of one or both of its ends and tells an
@@ -21,7 +21,10 @@ mod connection;
 mod exchange;
 mod framing;
 mod half;
+mod handover;
 mod head;
+pub mod hpack;
+mod http2;
 mod pairing;
 mod reading;
 mod startline;
@@ -71,17 +74,62 @@ pub struct Piece<'a> {
     pub start: bool,
 }
 
+/// Version of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1, and whatever else calls itself HTTP/1.
+    Http11,
+    /// HTTP/2.
+    Http2,
+}
+
+impl Version {
+    /// `http/1.0`, `http/1.1` or `h2`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http10 => "http/1.0",
+            Self::Http11 => "http/1.1",
+            Self::Http2 => "h2",
+        }
+    }
+}
+
+/// Which way the frames of HTTP/2 at the beginning of some bytes travel, if a block of fields among them
+/// says so. For connections of which it is not known who is the client.
+#[must_use]
+pub fn http2_direction(bytes: &[u8]) -> Option<Dir> {
+    // The length of a frame is almost always below 64 KiB.
+    match bytes.first() {
+        Some(0) => http2::direction(bytes),
+        _ => None,
+    }
+}
+
 /// A request head. Borrowed from the connection's buffer: valid for one call.
 #[derive(Clone, Copy)]
 pub struct RequestHead<'a> {
     /// Method as sent.
     pub method: &'a str,
-    /// Request target as sent: origin, absolute, authority or asterisk form (RFC 9112 §3.2).
+    /// Request target as sent: origin, absolute, authority or asterisk form (RFC 9112 §3.2). Of HTTP/2 the
+    /// `:path`; the `:authority` of a CONNECT without one.
     pub target: &'a [u8],
-    /// 0 for HTTP/1.0, 1 for HTTP/1.1.
-    pub minor: u8,
-    /// Fields in order; folded values (RFC 9112 §5.2) are joined by spaces.
+    /// Version of HTTP.
+    pub version: Version,
+    /// Fields in order; folded values (RFC 9112 §5.2) are joined by spaces. HTTP/2's `:authority` is
+    /// here as `host`, its cookies are as they were sent, in several fields.
     pub headers: &'a [httparse::Header<'a>],
+    /// HTTP/2: fields whose name, or name and value, could not be known: they refer to what was sent
+    /// before the connection was followed, or while bytes were lost. `headers` are without them.
+    pub unknown_fields: u16,
+    /// HTTP/2: the method is among them, or missing; then it is empty here.
+    pub unknown_method: bool,
+    /// HTTP/2: the target is among them, or missing; then it is empty here.
+    pub unknown_target: bool,
+    /// The request's scheme is https: it was read inside TLS, or says so itself.
+    pub secure: bool,
     /// Position of the head's first byte.
     pub off: u32,
     /// Nanoseconds at which its first byte was seen.
@@ -97,10 +145,13 @@ pub struct RequestHead<'a> {
 pub struct ResponseHead<'a> {
     /// Status code. Never 1xx except 101.
     pub status: u16,
-    /// Fields in order.
+    /// Fields in order. Of gRPC those of the trailers, if the outcome stood there; none if the response
+    /// was met before its request.
     pub headers: &'a [httparse::Header<'a>],
     /// Nanoseconds at which its first byte was seen.
     pub time: u64,
+    /// Outcome of a gRPC call (`grpc-status`); none when it is no such call or was not seen.
+    pub grpc_status: Option<u32>,
 }
 
 // The contents of pieces and heads may be secret: they are never formatted.
@@ -121,8 +172,10 @@ impl fmt::Debug for Piece<'_> {
 impl fmt::Debug for RequestHead<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestHead")
+            .field("version", &self.version)
             .field("method", &self.method)
             .field("headers", &self.headers.len())
+            .field("unknown_fields", &self.unknown_fields)
             .field("off", &self.off)
             .field("time", &self.time)
             .field("resynchronised", &self.resynchronised)
@@ -137,6 +190,7 @@ impl fmt::Debug for ResponseHead<'_> {
             .field("status", &self.status)
             .field("headers", &self.headers.len())
             .field("time", &self.time)
+            .field("grpc_status", &self.grpc_status)
             .finish_non_exhaustive()
     }
 }
@@ -144,7 +198,7 @@ impl fmt::Debug for ResponseHead<'_> {
 /// Why a request has no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unanswered {
-    /// The connection closed before one came.
+    /// The connection closed before one came, or the HTTP/2 stream was reset or refused.
     Closed,
     /// Bytes were lost, or could not be parsed; the pairing was given up.
     Lost,
@@ -158,7 +212,8 @@ pub trait Exchanges {
     type Pending;
     /// A request's head is complete. The return value comes back with its response.
     fn request(&mut self, head: &RequestHead<'_>) -> Self::Pending;
-    /// The final response head of the oldest request in flight.
+    /// The final response head of a request: in HTTP/1 of the oldest in flight, in HTTP/2 of the one on the
+    /// same stream.
     fn response(&mut self, pending: Self::Pending, head: &ResponseHead<'_>);
     /// A request that got none.
     fn unanswered(&mut self, pending: Self::Pending, why: Unanswered);
@@ -189,6 +244,14 @@ pub enum Anomaly {
     Pipeline,
     /// Bytes skipped until a message was recognised again.
     Resynchronised,
-    /// The connection left HTTP (CONNECT, Upgrade) — not an error.
+    /// The connection, or an HTTP/2 stream, left HTTP (CONNECT, Upgrade) — not an error.
     LeftHttp,
+    /// A frame that HTTP/2 does not allow, or not there.
+    BadFrame,
+    /// A block of fields that cannot be decoded (RFC 7541).
+    BadFields,
+    /// A block with fields that refer to what was not seen — one a block.
+    UnknownFields,
+    /// A response that nobody asked for was promised (RFC 9113 §8.4) — not an error, and not followed.
+    Push,
 }

@@ -32,6 +32,13 @@ impl<P> Connection<P> {
     ) {
         let (mut rest, mut at, mut begins) = (data, at, true);
         while !rest.is_empty() && self.active() {
+            if let Some(http2) = &mut self.http2 {
+                if std::mem::take(&mut self.midway) {
+                    sink.anomaly(Anomaly::JoinedMidway);
+                }
+                let time = if at.time == 0 { self.clock } else { at.time };
+                return http2.read(dir, rest, At { time, ..at }, sink);
+            }
             let half = self.half(dir);
             let used = match half.state {
                 State::Start => self.begin_head(dir, rest, at, sink),
@@ -145,7 +152,7 @@ impl<P> Connection<P> {
             Outlook::Open | Outlook::Begun => false,
             Outlook::Line => true,
             unfit => {
-                self.refuse(dir, unfit, sink);
+                self.refuse(dir, unfit, 0, sink);
                 return 0;
             }
         };
@@ -188,7 +195,7 @@ impl<P> Connection<P> {
                 Outlook::Open | Outlook::Begun => {}
                 Outlook::Line => half.line = true,
                 unfit => {
-                    self.refuse(dir, unfit, sink);
+                    self.refuse(dir, unfit, before, sink);
                     return 0;
                 }
             }
@@ -230,7 +237,7 @@ impl<P> Connection<P> {
             }
         };
         if salvaged.is_none() {
-            self.refuse(dir, Outlook::Unusable, sink);
+            self.refuse(dir, Outlook::Unusable, 0, sink);
         }
     }
 
@@ -267,10 +274,16 @@ impl<P> Connection<P> {
         }
     }
 
-    /// A message begins with bytes that no message begins with.
-    fn refuse<X: Exchanges<Pending = P>>(&mut self, dir: Dir, why: Outlook, sink: &mut X) {
+    /// A message begins with bytes that no message begins with; so many of them came in earlier pieces.
+    fn refuse<X: Exchanges<Pending = P>>(
+        &mut self,
+        dir: Dir,
+        why: Outlook,
+        before: usize,
+        sink: &mut X,
+    ) {
         if why == Outlook::Http2 && dir == Dir::ToServer {
-            return self.leave(sink);
+            return self.preface(before, sink);
         }
         let http = self.speaks == Speaks::Http;
         let asked = dir == Dir::ToClient && self.up.state == State::Head;

@@ -1,6 +1,7 @@
 //! The table in the form that the hot path asks.
 
 use super::super::CredentialKind;
+use super::super::jwt;
 use super::super::shape;
 use super::pattern::{HostPattern, PathPattern, glob};
 use super::table::{CredentialTable, Names, Rule};
@@ -89,6 +90,9 @@ pub(super) enum Field<'a> {
     Cookie,
     /// `DPoP`, whatever rules name it.
     Proof,
+    ContentType,
+    McpMethod,
+    McpName,
     /// By these rules, in order.
     Rules(&'a [u16]),
 }
@@ -96,6 +100,9 @@ pub(super) enum Field<'a> {
 const HOST: u16 = u16::MAX;
 const COOKIE: u16 = u16::MAX - 1;
 const PROOF: u16 = u16::MAX - 2;
+const CONTENT_TYPE: u16 = u16::MAX - 3;
+const MCP_METHOD: u16 = u16::MAX - 4;
+const MCP_NAME: u16 = u16::MAX - 5;
 
 /// A rule, compiled.
 #[derive(Debug)]
@@ -209,6 +216,9 @@ impl Rules {
         };
         rules.headers.add("host", HOST);
         rules.headers.add("dpop", PROOF);
+        rules.headers.add("content-type", CONTENT_TYPE);
+        rules.headers.add("mcp-method", MCP_METHOD);
+        rules.headers.add("mcp-name", MCP_NAME);
         for rule in table.rules() {
             rules.add(rule);
         }
@@ -311,8 +321,16 @@ impl Rules {
             [HOST] => Field::Host,
             [COOKIE] => Field::Cookie,
             [PROOF, ..] => Field::Proof,
+            [CONTENT_TYPE] => Field::ContentType,
+            [MCP_METHOD] => Field::McpMethod,
+            [MCP_NAME] => Field::McpName,
             rules => Field::Rules(rules),
         })
+    }
+
+    /// Whether a value is a secret by its looks.
+    pub(super) fn is_secret(&self, value: &[u8]) -> bool {
+        jwt::looks_like(value) || self.secret_in(value).is_some()
     }
 
     /// Rules for a query parameter, whose name may be percent-encoded.

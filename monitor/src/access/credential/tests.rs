@@ -13,8 +13,10 @@ use httparse::Header;
 use super::super::CredentialKind::{ApiKey, Basic, Bearer, Cookie, Digest, Dpop, Jwt, Sigv4};
 use super::super::Location;
 use super::*;
+use crate::wire::Version;
 
 mod bounds;
+mod operations;
 mod proofs;
 mod properties;
 mod targets;
@@ -46,8 +48,12 @@ impl<'a> Request<'a> {
         RequestHead {
             method: self.method,
             target: self.target,
-            minor: 1,
+            version: Version::Http11,
             headers: &self.headers,
+            unknown_fields: 0,
+            unknown_method: false,
+            unknown_target: false,
+            secure: false,
             off: 0,
             time: 0,
             resynchronised: false,

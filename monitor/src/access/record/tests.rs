@@ -56,6 +56,8 @@ fn access() -> Access {
         findings,
         tls: None,
         resynchronised: false,
+        unknown_fields: 0,
+        grpc_status: None,
     }
 }
 
@@ -76,6 +78,29 @@ fn the_json_that_others_build_on() {
             r#""response":{"status":200},"duration_us":812,"environment":"dev","duties":["deploy"],"#,
             r#""findings":["environment"]}"#,
         )
+    );
+    assert_eq!(serde_json::from_str::<AccessRecord>(&json).unwrap(), record);
+}
+
+#[test]
+fn what_only_some_accesses_have() {
+    let call = Access {
+        protocol: "h2",
+        grpc_status: Some(7),
+        unknown_fields: 2,
+        ..access()
+    };
+    assert!(call.refused() && !access().refused());
+    let record = AccessRecord::from_access(&call);
+    let json = serde_json::to_string(&record).unwrap();
+    assert!(json.contains(r#""protocol":"h2""#), "{json}");
+    assert!(
+        json.contains(r#""route":"/v1/x/{id}","unknown_fields":2}"#),
+        "{json}"
+    );
+    assert!(
+        json.contains(r#""response":{"status":200,"grpc_status":7}"#),
+        "{json}"
     );
     assert_eq!(serde_json::from_str::<AccessRecord>(&json).unwrap(), record);
 }

@@ -2,7 +2,7 @@
 
 use super::recorder::{OK, Talk, get};
 use crate::wire::Dir::{ToClient, ToServer};
-use crate::wire::{Anomaly, Connection, Piece};
+use crate::wire::{Anomaly, Connection, Piece, Version};
 
 #[test]
 fn a_request_and_its_response() {
@@ -15,7 +15,10 @@ fn a_request_and_its_response() {
         Some(&b"Bearer abc"[..])
     );
     let exchange = &talk.said.exchanges[0];
-    assert_eq!((exchange.off, exchange.time, exchange.minor), (1000, 10, 1));
+    assert_eq!(
+        (exchange.off, exchange.time, exchange.version),
+        (1000, 10, Version::Http11)
+    );
     assert_eq!(talk.peak, 0, "the fast path keeps nothing");
 }
 
@@ -141,7 +144,7 @@ fn close_delimited() {
         .down("more");
     talk.end(ToClient).end(ToServer).close();
     talk.expect(&["GET / 200"], &[]);
-    assert_eq!(talk.said.exchanges[0].minor, 0);
+    assert_eq!(talk.said.exchanges[0].version, Version::Http10);
 }
 
 #[test]
@@ -277,17 +280,14 @@ fn a_bad_request_after_a_good_one() {
 }
 
 #[test]
-fn http2_preface() {
+fn http1_behind_the_http2_preface() {
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let mut talk = Talk::new();
-    talk.up(format!("{preface}\0\0\0\x04"))
-        .down(b"\0\0\0\x04")
-        .up(get("/"))
-        .down(OK);
-    talk.expect(&[], &[Anomaly::LeftHttp]);
+    talk.up(preface).up(get("/")).down(OK);
+    talk.expect(&[], &[Anomaly::BadFrame]);
     let mut talk = Talk::new();
-    talk.bytewise(ToServer, preface).up(get("/"));
-    talk.expect(&[], &[Anomaly::LeftHttp]);
+    talk.up(get("/1")).bytewise(ToServer, preface).up(get("/"));
+    talk.expect(&["GET /1 Lost"], &[Anomaly::BadFrame]);
 }
 
 #[test]

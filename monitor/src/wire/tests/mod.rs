@@ -9,6 +9,9 @@
 
 mod conversations;
 mod heads;
+mod http2;
+mod http2_losses;
+mod http2_talk;
 mod losses;
 mod recorder;
 mod splits;

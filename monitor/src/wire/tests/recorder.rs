@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::wire::{
-    Anomaly, Connection, Dir, Exchanges, Piece, RequestHead, ResponseHead, Unanswered,
+    Anomaly, Connection, Dir, Exchanges, Piece, RequestHead, ResponseHead, Unanswered, Version,
 };
 
 /// A request and what became of it.
@@ -11,8 +11,10 @@ use crate::wire::{
 pub(super) struct Exchange {
     pub(super) method: String,
     pub(super) target: Vec<u8>,
-    pub(super) minor: u8,
+    pub(super) version: Version,
     pub(super) headers: Vec<(String, Vec<u8>)>,
+    pub(super) unknown_fields: u16,
+    pub(super) secure: bool,
     pub(super) off: u32,
     pub(super) time: u64,
     pub(super) resynchronised: bool,
@@ -23,6 +25,8 @@ pub(super) struct Exchange {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Outcome {
     Status(u16, Vec<(String, Vec<u8>)>),
+    /// Status and grpc-status.
+    Grpc(u16, u32),
     Unanswered(Unanswered),
 }
 
@@ -46,8 +50,10 @@ impl Exchanges for Recorder {
         self.exchanges.push(Exchange {
             method: head.method.to_owned(),
             target: head.target.to_vec(),
-            minor: head.minor,
+            version: head.version,
             headers: owned(head.headers),
+            unknown_fields: head.unknown_fields,
+            secure: head.secure,
             off: head.off,
             time: head.time,
             resynchronised: head.resynchronised,
@@ -58,7 +64,10 @@ impl Exchanges for Recorder {
     }
 
     fn response(&mut self, pending: usize, head: &ResponseHead<'_>) {
-        let outcome = Outcome::Status(head.status, owned(head.headers));
+        let outcome = match head.grpc_status {
+            Some(grpc) => Outcome::Grpc(head.status, grpc),
+            None => Outcome::Status(head.status, owned(head.headers)),
+        };
         assert_eq!(
             self.exchanges[pending].outcome.replace(outcome),
             None,
@@ -87,6 +96,7 @@ impl Recorder {
             let outcome = match &exchange.outcome {
                 None => "?".to_owned(),
                 Some(Outcome::Status(status, _)) => status.to_string(),
+                Some(Outcome::Grpc(status, grpc)) => format!("{status}/{grpc}"),
                 Some(Outcome::Unanswered(why)) => format!("{why:?}"),
             };
             let marks = [(exchange.resynchronised, "~"), (exchange.truncated, "…")];
@@ -134,6 +144,10 @@ impl Talk {
 
     pub(super) fn at(up: u32, down: u32) -> Self {
         Self::over(Connection::new(Some((up, down))), up, down)
+    }
+
+    pub(super) fn of(connection: Connection<usize>) -> Self {
+        Self::over(connection, 1000, 2000)
     }
 
     pub(super) fn midway() -> Self {

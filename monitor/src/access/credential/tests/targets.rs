@@ -243,7 +243,7 @@ fn hosts_methods_and_forms() {
     };
     recogniser.recognise(
         &RequestHead {
-            minor: 0,
+            version: Version::Http10,
             ..connect.head()
         },
         &mut out,
