@@ -208,39 +208,37 @@ fn output(address: u64) -> Output {
     }
 }
 
-/// A derivation of TLS 1.3: `length` bytes of `secret` are its input, `out` is where the result goes.
+/// A derivation of TLS 1.3 makes a secret and wants it written to `out`.
 #[inline(always)]
-fn on_step(step: Step, source: u8, secret: u64, length: u64, out: u64) {
-    match step {
-        Step::Other => {}
-        Step::Secret(label) => {
-            let _ = LABELS.insert(output(out), label, 0);
+fn on_secret(label: u32, out: u64) {
+    let _ = LABELS.insert(output(out), label, 0);
+}
+
+/// A derivation of TLS 1.3 makes a key out of `length` bytes of `secret`.
+#[inline(always)]
+fn on_key(source: u8, secret: u64, length: u64) {
+    let at = output(secret);
+    // SAFETY: the value is copied at once.
+    let label = match unsafe { LABELS.get(at) } {
+        Some(label) => {
+            let label = *label;
+            // The same memory may serve another secret later.
+            let _ = LABELS.remove(at);
+            if label == LABEL_UPDATED {
+                return;
+            }
+            label as u8
         }
-        Step::Key => {
-            let at = output(secret);
-            // SAFETY: the value is copied at once.
-            let label = match unsafe { LABELS.get(at) } {
-                Some(label) => {
-                    let label = *label;
-                    // The same memory may serve another secret later.
-                    let _ = LABELS.remove(at);
-                    if label == LABEL_UPDATED {
-                        return;
-                    }
-                    label as u8
-                }
-                None => key_label::UNKNOWN,
-            };
-            send(&Found {
-                source,
-                label,
-                length: length as u32,
-                secret,
-                client_random: 0,
-                server_random: 0,
-            });
-        }
-    }
+        None => key_label::UNKNOWN,
+    };
+    send(&Found {
+        source,
+        label,
+        length: length as u32,
+        secret,
+        client_random: 0,
+        server_random: 0,
+    });
 }
 
 /// Sends a secret up.

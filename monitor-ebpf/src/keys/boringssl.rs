@@ -10,7 +10,7 @@
 use aya_ebpf::programs::ProbeContext;
 use monitor_ebpf::{key_label, key_source};
 
-use super::{Found, is_key_expansion, on_step, registers, send, step_of_info};
+use super::{Found, Step, is_key_expansion, on_key, on_secret, registers, send, step_of_info};
 
 const RANDOM: u64 = 32;
 
@@ -25,8 +25,11 @@ pub(crate) fn expand(ctx: &ProbeContext) {
     ) else {
         return;
     };
-    let what = step_of_info(info, info_size);
-    on_step(what, key_source::BORINGSSL, secret, length, out);
+    match step_of_info(info, info_size) {
+        Step::Other => {}
+        Step::Secret(label) => on_secret(label, out),
+        Step::Key => on_key(key_source::BORINGSSL, secret, length),
+    }
 }
 
 #[inline(always)]
