@@ -1,7 +1,7 @@
 //! Probes on the functions of TLS libraries that derive keys: one a file and function, for all processes.
 //!
-//! Linux ≥ 6.6: `uprobe_multi` links. Before: perf events, which want more privilege than the service has
-//! (see [`super::sys`]); root can still.
+//! Linux ≥ 6.6: `uprobe_multi` links. Before: perf events, which may want more privilege than the service
+//! has (see [`super::sys`]); root can still.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -17,7 +17,9 @@ const PERF_TYPE: &str = "/sys/bus/event_source/devices/uprobe/type";
 /// The most of the verifier's words that are kept, from their end.
 const LOG_CHARS: usize = 2000;
 
-/// A function that keys go through. Each is to be probed at its entry.
+/// A function that keys go through. It is to be probed at its entry, or at an instruction after it as long
+/// as arguments and stack pointer are as at entry: of OpenSSL's (`test rdi, rdi; je`) the second, which
+/// the kernel emulates, costs 0.6 µs a hit where the first costs 10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Hook {
     /// OpenSSL ≥ 3: `EVP_KDF_derive`.
@@ -145,7 +147,7 @@ struct Link {
 }
 
 /// The loaded programs and where they are attached. Dropping it detaches all. Independent of the thread
-/// that drains the events; attaching and detaching take from 0.1 ms to some 10 ms each.
+/// that drains the events; attaching takes about 10 ms, detaching 30.
 #[derive(Debug)]
 pub struct Probes {
     programs: Vec<(Hook, OwnedFd)>,
