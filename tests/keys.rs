@@ -22,6 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         root("keys::resumption_and_early_data", resumption),
         root("keys::python_with_memory_bios", python),
         root("keys::gnutls", gnutls),
+        root("keys::past_the_first_instruction", past_the_first),
         root("keys::node", node),
         root("keys::go", go),
         root("keys::boringssl", boringssl),
@@ -364,16 +365,39 @@ asyncio.run(main())
     tap.same(id, &key_log(&path, false)?, key_source::OPENSSL)
 }
 
+/// The function that one calls first, if it calls any within its first bytes.
+fn inner(file: &Path, outer: u64) -> Result<Option<u64>> {
+    let file = file.to_str().context("a path")?;
+    let (from, to) = (
+        format!("--start-address={outer}"),
+        format!("--stop-address={}", outer + 16),
+    );
+    let code = output("/usr/bin/objdump", &["-d", &from, &to, file])?;
+    code.lines()
+        .find_map(|line| line.split("call ").nth(1)?.split_whitespace().next())
+        .map(|address| Ok(u64::from_str_radix(address, 16)?))
+        .transpose()
+}
+
 fn gnutls() -> Result<()> {
     let libgnutls = library("/usr/bin/gnutls-cli", "libgnutls.so.")?;
     let libnettle = library("/usr/bin/gnutls-cli", "libnettle.so.")?;
     let server = Server::start(&["-www"])?;
-    for version in ["1.3", "1.2"] {
-        let mut tap = Tap::new(&[
-            (Hook::GnutlsPrf, &libgnutls),
-            (Hook::NettleHkdf, &libnettle),
-        ])?;
-        let path = server.file(version);
+    for (version, nettle) in [("1.3", true), ("1.3", false), ("1.2", true)] {
+        let mut tap = Tap::new(&[(Hook::GnutlsPrf, &libgnutls)])?;
+        let hook = if nettle {
+            Hook::NettleHkdf
+        } else {
+            Hook::GnutlsExpand
+        };
+        let file = if nettle { &libnettle } else { &libgnutls };
+        let mut offset = offset_of(file, hook.symbol())?;
+        // Code has the same addresses as offsets in Debian's build.
+        if !nettle && let Some(inner) = inner(file, offset)? {
+            offset = inner;
+        }
+        tap.probes.attach_path(hook, file, offset)?;
+        let path = server.file(&format!("{version}-{nettle}"));
         let (id, _) = client(
             Command::new("/usr/bin/gnutls-cli")
                 .args(["--insecure", "--port", &server.port.to_string()])
@@ -390,6 +414,28 @@ fn gnutls() -> Result<()> {
             "{log:#?}"
         );
         tap.same(id, &log, key_source::GNUTLS)?;
+    }
+    Ok(())
+}
+
+/// `test rdi, rdi; je`: the second is emulated, and the arguments are still there.
+fn past_the_first() -> Result<()> {
+    let libcrypto = library(CURL, LIBCRYPTO)?;
+    let server = Server::start(&["-www"])?;
+    let mut tap = Tap::new(&[])?;
+    let offset = offset_of(&libcrypto, Hook::OpensslKdf.symbol())?;
+    let code = fs::read(&libcrypto)?;
+    let at = usize::try_from(offset)?;
+    let length = match code.get(at..at + 4) {
+        Some([0x48, 0x85, 0xff, 0x74]) => 3,
+        _ => 0,
+    };
+    tap.probes
+        .attach_path(Hook::OpensslKdf, &libcrypto, offset + length)?;
+    for version in ["1.3", "1.2"] {
+        let path = server.file(version);
+        let id = curl(&server, version, &path)?;
+        tap.same(id, &key_log(&path, false)?, key_source::OPENSSL)?;
     }
     Ok(())
 }

@@ -197,6 +197,37 @@ fn step_of_info(info: u64, length: u64) -> Step {
     step(info.wrapping_add(BEFORE), label)
 }
 
+/// Which secret a line of a key log is about (draft-ietf-tls-keylogfile): the first eight bytes of its label
+/// tell.
+#[inline(always)]
+fn logged(label: u64) -> Option<u8> {
+    const CLIENT_EARLY: u64 = words(b"CLIENT_E")[0];
+    const CLIENT_HANDSHAKE: u64 = words(b"CLIENT_H")[0];
+    const SERVER_HANDSHAKE: u64 = words(b"SERVER_H")[0];
+    const CLIENT_TRAFFIC: u64 = words(b"CLIENT_T")[0];
+    const SERVER_TRAFFIC: u64 = words(b"SERVER_T")[0];
+    const CLIENT_RANDOM: u64 = words(b"CLIENT_R")[0];
+    let Some(text) = read_word(label) else {
+        count(loss::KEY_FAULT, 1);
+        return None;
+    };
+    Some(if text == CLIENT_TRAFFIC {
+        key_label::CLIENT_TRAFFIC
+    } else if text == SERVER_TRAFFIC {
+        key_label::SERVER_TRAFFIC
+    } else if text == CLIENT_HANDSHAKE {
+        key_label::CLIENT_HANDSHAKE
+    } else if text == SERVER_HANDSHAKE {
+        key_label::SERVER_HANDSHAKE
+    } else if text == CLIENT_RANDOM {
+        key_label::MASTER
+    } else if text == CLIENT_EARLY {
+        key_label::CLIENT_EARLY
+    } else {
+        return None;
+    })
+}
+
 #[inline(always)]
 fn output(address: u64) -> Output {
     // SAFETY: no preconditions.

@@ -26,24 +26,32 @@ pub enum Hook {
     OpensslKdf,
     /// GnuTLS, TLS 1.2: `_gnutls_prf_raw`.
     GnutlsPrf,
-    /// GnuTLS, TLS 1.3: libnettle's `nettle_hkdf_expand`.
+    /// GnuTLS, TLS 1.3: `gnutls_hkdf_expand`, and since 3.7.3 an inner function with the same arguments.
+    GnutlsExpand,
+    /// GnuTLS, TLS 1.3, where that inner function is not found: libnettle's `nettle_hkdf_expand`. With both
+    /// probed a secret comes twice.
     NettleHkdf,
     /// BoringSSL and aws-lc, TLS 1.3: `HKDF_expand`.
     HkdfExpand,
     /// BoringSSL and aws-lc, TLS 1.2: `CRYPTO_tls1_prf`.
     Tls1Prf,
+    /// BoringSSL and aws-lc, in place of the two before: `bssl::ssl_log_secret`. Its master secrets come
+    /// without randoms.
+    BoringLog,
     /// Go ≥ 1.17 (register ABI): `crypto/tls.(*Config).writeKeyLog`.
     GoKeyLog,
 }
 
 impl Hook {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::OpensslKdf,
         Self::GnutlsPrf,
+        Self::GnutlsExpand,
         Self::NettleHkdf,
         Self::HkdfExpand,
         Self::Tls1Prf,
+        Self::BoringLog,
         Self::GoKeyLog,
     ];
 
@@ -53,9 +61,11 @@ impl Hook {
         match self {
             Self::OpensslKdf => "EVP_KDF_derive",
             Self::GnutlsPrf => "_gnutls_prf_raw",
+            Self::GnutlsExpand => "gnutls_hkdf_expand",
             Self::NettleHkdf => "nettle_hkdf_expand",
             Self::HkdfExpand => "HKDF_expand",
             Self::Tls1Prf => "CRYPTO_tls1_prf",
+            Self::BoringLog => "bssl::ssl_log_secret",
             Self::GoKeyLog => "crypto/tls.(*Config).writeKeyLog",
         }
     }
@@ -65,9 +75,11 @@ impl Hook {
         match self {
             Self::OpensslKdf => "openssl_kdf",
             Self::GnutlsPrf => "gnutls_prf",
+            Self::GnutlsExpand => "gnutls_expand",
             Self::NettleHkdf => "nettle_hkdf",
             Self::HkdfExpand => "hkdf_expand",
             Self::Tls1Prf => "tls1_prf",
+            Self::BoringLog => "boring_log",
             Self::GoKeyLog => "go_key_log",
         }
     }
