@@ -14,7 +14,7 @@ use e2e::process::client;
 use e2e::trial::root;
 use e2e::{Process, wait_for};
 use libtest_mimic::Trial;
-use monitor_ebpf::{key_flag, key_label, key_source};
+use monitor_ebpf::{KEY_SLOTS, key_flag, key_label, key_source};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -26,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         root("keys::node", node),
         root("keys::go", go),
         root("keys::boringssl", boringssl),
+        root("keys::more_than_fit_are_counted", overflow),
         root("keys::nothing_after_detaching", detached),
         root("keys::the_units_capabilities_suffice", units_capabilities),
     ]
@@ -548,6 +549,38 @@ log.close()
     let log = key_log(&path, false)?;
     ensure!(log.len() == 5, "{log:#?}");
     tap.same(id, &log, key_source::BORINGSSL)
+}
+
+/// Nobody drains for a while: what fits is kept, the rest is counted, and afterwards all is as before.
+fn overflow() -> Result<()> {
+    let libcrypto = library(CURL, LIBCRYPTO)?;
+    let server = Server::start(&["-www"])?;
+    let mut tap = Tap::new(&[(Hook::OpensslKdf, &libcrypto)])?;
+    let lost = |tap: &mut Tap| -> u64 {
+        let counters = tap.kernel.counters().counters;
+        let mut all = counters.iter().filter(|(name, _)| *name == "key_slots");
+        all.next().map_or(0, |(_, count)| *count)
+    };
+    let connect = format!("127.0.0.1:{}", server.port);
+    for _ in 0..10 {
+        output(
+            "/usr/bin/openssl",
+            &["s_time", "-new", "-connect", &connect, "-time", "2"],
+        )?;
+        if lost(&mut tap) > 0 {
+            break;
+        }
+    }
+    ensure!(lost(&mut tap) > 0, "nothing was lost");
+    tap.drain();
+    let kept = tap.found.len();
+    ensure!(
+        (KEY_SLOTS / 2..=KEY_SLOTS).contains(&kept),
+        "{kept} were kept of {KEY_SLOTS}"
+    );
+    let path = server.file("after");
+    let id = curl(&server, "1.3", &path)?;
+    tap.same(id, &key_log(&path, false)?, key_source::OPENSSL)
 }
 
 fn detached() -> Result<()> {
