@@ -1,20 +1,22 @@
 //! Secrets of TLS connections, as real libraries derive them, against those that they log themselves.
 
+mod tap;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use bailiwick::source::kernel::{Hook, Kernel, KernelSettings, Probes};
-use bailiwick::source::{Event, Source};
+use anyhow::{Context, Result, anyhow, ensure};
+use bailiwick::source::Source;
+use bailiwick::source::kernel::Hook;
 use e2e::process::client;
 use e2e::trial::root;
-use e2e::{Process, wait_for};
 use libtest_mimic::Trial;
-use monitor_ebpf::{key_flag, key_label, key_source};
+use monitor_ebpf::{KEY_SLOTS, key_source};
+
+use tap::{Line, Server, Tap, key_log, library, offset_of, output};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -22,9 +24,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         root("keys::resumption_and_early_data", resumption),
         root("keys::python_with_memory_bios", python),
         root("keys::gnutls", gnutls),
+        root("keys::past_the_first_instruction", past_the_first),
         root("keys::node", node),
         root("keys::go", go),
         root("keys::boringssl", boringssl),
+        root("keys::more_than_fit_are_counted", overflow),
         root("keys::nothing_after_detaching", detached),
         root("keys::the_units_capabilities_suffice", units_capabilities),
     ]
@@ -32,224 +36,6 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 const CURL: &str = "/usr/bin/curl";
 const LIBCRYPTO: &str = "libcrypto.so.3";
-
-/// What names a secret in a key log: the log's label, the client's random (none for a secret that goes
-/// up without it), the secret.
-type Line = (String, Option<String>, String);
-
-/// A secret that came up.
-#[derive(Clone, Debug)]
-struct Found {
-    tgid: u32,
-    source: u8,
-    label: u8,
-    client_random: Option<String>,
-    server_random: Option<String>,
-    secret: String,
-}
-
-/// The kernel side, in this process.
-struct Tap {
-    kernel: Kernel,
-    probes: Probes,
-    found: Vec<Found>,
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-impl Tap {
-    fn new(hooks: &[(Hook, &Path)]) -> Result<Self> {
-        let mut kernel = Kernel::load(&KernelSettings {
-            ring_bytes: 8 << 20,
-            process_bytes_per_second: 0,
-            cgroup_bytes_per_second: 0,
-            monitor_pid: 0,
-            secret: 1,
-        })?;
-        let mut probes = kernel.take_probes().context("taken before")??;
-        for (hook, file) in hooks {
-            let offset = offset_of(file, hook.symbol())?;
-            probes.attach_path(*hook, file, offset)?;
-        }
-        Ok(Self {
-            kernel,
-            probes,
-            found: Vec::new(),
-        })
-    }
-
-    fn drain(&mut self) {
-        let found = &mut self.found;
-        self.kernel.drain(usize::MAX, &mut |event| {
-            let Event::Key(key) = event else { return };
-            let random =
-                |flag: u8, random: &[u8; 32]| (key.header.flags & flag != 0).then(|| hex(random));
-            found.push(Found {
-                tgid: key.tgid,
-                source: key.source,
-                label: key.label,
-                client_random: random(key_flag::CLIENT_RANDOM, &key.client_random),
-                server_random: random(key_flag::SERVER_RANDOM, &key.server_random),
-                secret: hex(&key.secret[..usize::from(key.secret_len)]),
-            });
-        });
-    }
-
-    /// What a process' secrets would look like in a key log.
-    fn lines(&mut self, tgid: u32) -> BTreeSet<Line> {
-        self.drain();
-        self.found
-            .iter()
-            .filter(|found| found.tgid == tgid)
-            .map(|found| {
-                let label = match found.label {
-                    key_label::CLIENT_EARLY => "CLIENT_EARLY_TRAFFIC_SECRET",
-                    key_label::CLIENT_HANDSHAKE => "CLIENT_HANDSHAKE_TRAFFIC_SECRET",
-                    key_label::SERVER_HANDSHAKE => "SERVER_HANDSHAKE_TRAFFIC_SECRET",
-                    key_label::CLIENT_TRAFFIC => "CLIENT_TRAFFIC_SECRET_0",
-                    key_label::SERVER_TRAFFIC => "SERVER_TRAFFIC_SECRET_0",
-                    key_label::MASTER => "CLIENT_RANDOM",
-                    _ => "UNKNOWN",
-                };
-                let random = found.client_random.clone();
-                (label.to_owned(), random, found.secret.clone())
-            })
-            .collect()
-    }
-
-    /// Asserts that a process' secrets are those in the log, each once, from that library.
-    fn same(&mut self, tgid: u32, log: &BTreeSet<Line>, source: u8) -> Result<()> {
-        let lines = self.lines(tgid);
-        ensure!(!log.is_empty(), "an empty key log");
-        ensure!(
-            lines == *log,
-            "of {tgid} came {lines:#?}, logged were {log:#?}"
-        );
-        let mine: Vec<&Found> = self.found.iter().filter(|f| f.tgid == tgid).collect();
-        ensure!(mine.len() == log.len(), "a secret came twice: {mine:#?}");
-        for found in mine {
-            ensure!(found.source == source, "{found:#?}");
-            let both = found.client_random.is_some() && found.server_random.is_some();
-            ensure!(
-                source == key_source::GO || both == (found.label == key_label::MASTER),
-                "{found:#?}"
-            );
-        }
-        Ok(())
-    }
-}
-
-/// A key log: what this program's records can hold of it. `random`: TLS 1.3 secrets come with it.
-fn key_log(path: &Path, random: bool) -> Result<BTreeSet<Line>> {
-    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let mut lines = BTreeSet::new();
-    for line in text.lines().filter(|line| !line.starts_with('#')) {
-        let mut words = line.split(' ').map(str::to_owned);
-        let (Some(label), Some(client), Some(secret)) = (words.next(), words.next(), words.next())
-        else {
-            bail!("not a line of a key log: {line}");
-        };
-        let with = random || label == "CLIENT_RANDOM";
-        if !label.contains("EXPORTER") {
-            lines.insert((label, with.then_some(client), secret));
-        }
-    }
-    Ok(lines)
-}
-
-/// Output of a program that must succeed.
-fn output(program: &str, arguments: &[&str]) -> Result<String> {
-    Ok(client(Command::new(program).args(arguments))?.1)
-}
-
-/// Where in a file a function begins, by readelf(1).
-fn offset_of(file: &Path, symbol: &str) -> Result<u64> {
-    let file = file.to_str().context("a path")?;
-    let hex = |word: &str| u64::from_str_radix(word.trim_start_matches("0x"), 16);
-    let symbols = output(
-        "/usr/bin/readelf",
-        &["--wide", "--syms", "--dyn-syms", file],
-    )?;
-    let address = symbols
-        .lines()
-        .filter_map(|line| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let name = words.get(7..)?.join(" ");
-            let name = name.split('@').next()?;
-            (name == symbol && words.get(3) == Some(&"FUNC") && words.get(6) != Some(&"UND"))
-                .then(|| words[1].to_owned())
-        })
-        .next()
-        .with_context(|| format!("{file} has no {symbol}"))?;
-    let address = hex(&address)?;
-    let segments = output("/usr/bin/readelf", &["--wide", "--segments", file])?;
-    for line in segments.lines() {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        if words.first() == Some(&"LOAD") && words.len() > 5 {
-            let (offset, from, size) = (hex(words[1])?, hex(words[2])?, hex(words[4])?);
-            if (from..from + size).contains(&address) {
-                return Ok(address - from + offset);
-            }
-        }
-    }
-    bail!("{file}: no segment holds {symbol}")
-}
-
-/// The file of a library that a program is linked to.
-fn library(program: &str, name: &str) -> Result<PathBuf> {
-    let text = output("/usr/bin/ldd", &[program])?;
-    let path = text
-        .lines()
-        .find(|line| line.trim_start().starts_with(name))
-        .and_then(|line| line.split_whitespace().nth(2))
-        .with_context(|| format!("{program} is not linked to {name}"))?;
-    Ok(PathBuf::from(path).canonicalize()?)
-}
-
-/// A TLS server of OpenSSL's on loopback, with a certificate of its own.
-struct Server {
-    process: Process,
-    port: u16,
-    dir: tempfile::TempDir,
-}
-
-impl Server {
-    fn start(arguments: &[&str]) -> Result<Self> {
-        let dir = tempfile::tempdir()?;
-        let at = |name: &str| dir.path().join(name).display().to_string();
-        let (key, cert) = (at("key.pem"), at("cert.pem"));
-        #[rustfmt::skip]
-        output("/usr/bin/openssl", &[
-            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-            "-subj", "/CN=localhost", "-keyout", &key, "-out", &cert,
-        ])?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        #[rustfmt::skip]
-        output("/usr/bin/mkfifo", &[&at("input")])?;
-        #[rustfmt::skip]
-        let process = Process::start(
-            // At the end of its input it would close connections: this one never ends.
-            Command::new("/usr/bin/sh").args(["-c", "exec \"$@\" <>\"$0\"", &at("input")]).args([
-                "/usr/bin/openssl", "s_server", "-accept", &format!("127.0.0.1:{port}"), "-key", &key, "-cert", &cert,
-            ]).args(arguments),
-            &dir.path().join("server.log"),
-        )?;
-        wait_for("the TLS server", || {
-            Ok(TcpStream::connect(("127.0.0.1", port)).ok())
-        })?;
-        Ok(Self { process, port, dir })
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn url(&self) -> String {
-        format!("https://127.0.0.1:{}/", self.port)
-    }
-}
 
 fn curl(server: &Server, version: &str, log: &Path) -> Result<u32> {
     #[rustfmt::skip]
@@ -364,16 +150,39 @@ asyncio.run(main())
     tap.same(id, &key_log(&path, false)?, key_source::OPENSSL)
 }
 
+/// The function that one calls first, if it calls any within its first bytes.
+fn inner(file: &Path, outer: u64) -> Result<Option<u64>> {
+    let file = file.to_str().context("a path")?;
+    let (from, to) = (
+        format!("--start-address={outer}"),
+        format!("--stop-address={}", outer + 16),
+    );
+    let code = output("/usr/bin/objdump", &["-d", &from, &to, file])?;
+    code.lines()
+        .find_map(|line| line.split("call ").nth(1)?.split_whitespace().next())
+        .map(|address| Ok(u64::from_str_radix(address, 16)?))
+        .transpose()
+}
+
 fn gnutls() -> Result<()> {
     let libgnutls = library("/usr/bin/gnutls-cli", "libgnutls.so.")?;
     let libnettle = library("/usr/bin/gnutls-cli", "libnettle.so.")?;
     let server = Server::start(&["-www"])?;
-    for version in ["1.3", "1.2"] {
-        let mut tap = Tap::new(&[
-            (Hook::GnutlsPrf, &libgnutls),
-            (Hook::NettleHkdf, &libnettle),
-        ])?;
-        let path = server.file(version);
+    for (version, nettle) in [("1.3", true), ("1.3", false), ("1.2", true)] {
+        let mut tap = Tap::new(&[(Hook::GnutlsPrf, &libgnutls)])?;
+        let hook = if nettle {
+            Hook::NettleHkdf
+        } else {
+            Hook::GnutlsExpand
+        };
+        let file = if nettle { &libnettle } else { &libgnutls };
+        let mut offset = offset_of(file, hook.symbol())?;
+        // Code has the same addresses as offsets in Debian's build.
+        if !nettle && let Some(inner) = inner(file, offset)? {
+            offset = inner;
+        }
+        tap.probes.attach_path(hook, file, offset)?;
+        let path = server.file(&format!("{version}-{nettle}"));
         let (id, _) = client(
             Command::new("/usr/bin/gnutls-cli")
                 .args(["--insecure", "--port", &server.port.to_string()])
@@ -390,6 +199,28 @@ fn gnutls() -> Result<()> {
             "{log:#?}"
         );
         tap.same(id, &log, key_source::GNUTLS)?;
+    }
+    Ok(())
+}
+
+/// `test rdi, rdi; je`: the second is emulated, and the arguments are still there.
+fn past_the_first() -> Result<()> {
+    let libcrypto = library(CURL, LIBCRYPTO)?;
+    let server = Server::start(&["-www"])?;
+    let mut tap = Tap::new(&[])?;
+    let offset = offset_of(&libcrypto, Hook::OpensslKdf.symbol())?;
+    let code = fs::read(&libcrypto)?;
+    let at = usize::try_from(offset)?;
+    let length = match code.get(at..at + 4) {
+        Some([0x48, 0x85, 0xff, 0x74]) => 3,
+        _ => 0,
+    };
+    tap.probes
+        .attach_path(Hook::OpensslKdf, &libcrypto, offset + length)?;
+    for version in ["1.3", "1.2"] {
+        let path = server.file(version);
+        let id = curl(&server, version, &path)?;
+        tap.same(id, &key_log(&path, false)?, key_source::OPENSSL)?;
     }
     Ok(())
 }
@@ -502,6 +333,38 @@ log.close()
     let log = key_log(&path, false)?;
     ensure!(log.len() == 5, "{log:#?}");
     tap.same(id, &log, key_source::BORINGSSL)
+}
+
+/// Nobody drains for a while: what fits is kept, the rest is counted, and afterwards all is as before.
+fn overflow() -> Result<()> {
+    let libcrypto = library(CURL, LIBCRYPTO)?;
+    let server = Server::start(&["-www"])?;
+    let mut tap = Tap::new(&[(Hook::OpensslKdf, &libcrypto)])?;
+    let lost = |tap: &mut Tap| -> u64 {
+        let counters = tap.kernel.counters().counters;
+        let mut all = counters.iter().filter(|(name, _)| *name == "key_slots");
+        all.next().map_or(0, |(_, count)| *count)
+    };
+    let connect = format!("127.0.0.1:{}", server.port);
+    for _ in 0..10 {
+        output(
+            "/usr/bin/openssl",
+            &["s_time", "-new", "-connect", &connect, "-time", "2"],
+        )?;
+        if lost(&mut tap) > 0 {
+            break;
+        }
+    }
+    ensure!(lost(&mut tap) > 0, "nothing was lost");
+    tap.drain();
+    let kept = tap.found.len();
+    ensure!(
+        (KEY_SLOTS / 2..=KEY_SLOTS).contains(&kept),
+        "{kept} were kept of {KEY_SLOTS}"
+    );
+    let path = server.file("after");
+    let id = curl(&server, "1.3", &path)?;
+    tap.same(id, &key_log(&path, false)?, key_source::OPENSSL)
 }
 
 fn detached() -> Result<()> {

@@ -197,6 +197,37 @@ fn step_of_info(info: u64, length: u64) -> Step {
     step(info.wrapping_add(BEFORE), label)
 }
 
+/// Which secret a line of a key log is about (draft-ietf-tls-keylogfile): the first eight bytes of its label
+/// tell.
+#[inline(always)]
+fn logged(label: u64) -> Option<u8> {
+    const CLIENT_EARLY: u64 = words(b"CLIENT_E")[0];
+    const CLIENT_HANDSHAKE: u64 = words(b"CLIENT_H")[0];
+    const SERVER_HANDSHAKE: u64 = words(b"SERVER_H")[0];
+    const CLIENT_TRAFFIC: u64 = words(b"CLIENT_T")[0];
+    const SERVER_TRAFFIC: u64 = words(b"SERVER_T")[0];
+    const CLIENT_RANDOM: u64 = words(b"CLIENT_R")[0];
+    let Some(text) = read_word(label) else {
+        count(loss::KEY_FAULT, 1);
+        return None;
+    };
+    Some(if text == CLIENT_TRAFFIC {
+        key_label::CLIENT_TRAFFIC
+    } else if text == SERVER_TRAFFIC {
+        key_label::SERVER_TRAFFIC
+    } else if text == CLIENT_HANDSHAKE {
+        key_label::CLIENT_HANDSHAKE
+    } else if text == SERVER_HANDSHAKE {
+        key_label::SERVER_HANDSHAKE
+    } else if text == CLIENT_RANDOM {
+        key_label::MASTER
+    } else if text == CLIENT_EARLY {
+        key_label::CLIENT_EARLY
+    } else {
+        return None;
+    })
+}
+
 #[inline(always)]
 fn output(address: u64) -> Output {
     // SAFETY: no preconditions.
@@ -208,39 +239,37 @@ fn output(address: u64) -> Output {
     }
 }
 
-/// A derivation of TLS 1.3: `length` bytes of `secret` are its input, `out` is where the result goes.
+/// A derivation of TLS 1.3 makes a secret and wants it written to `out`.
 #[inline(always)]
-fn on_step(step: Step, source: u8, secret: u64, length: u64, out: u64) {
-    match step {
-        Step::Other => {}
-        Step::Secret(label) => {
-            let _ = LABELS.insert(output(out), label, 0);
+fn on_secret(label: u32, out: u64) {
+    let _ = LABELS.insert(output(out), label, 0);
+}
+
+/// A derivation of TLS 1.3 makes a key out of `length` bytes of `secret`.
+#[inline(always)]
+fn on_key(source: u8, secret: u64, length: u64) {
+    let at = output(secret);
+    // SAFETY: the value is copied at once.
+    let label = match unsafe { LABELS.get(at) } {
+        Some(label) => {
+            let label = *label;
+            // The same memory may serve another secret later.
+            let _ = LABELS.remove(at);
+            if label == LABEL_UPDATED {
+                return;
+            }
+            label as u8
         }
-        Step::Key => {
-            let at = output(secret);
-            // SAFETY: the value is copied at once.
-            let label = match unsafe { LABELS.get(at) } {
-                Some(label) => {
-                    let label = *label;
-                    // The same memory may serve another secret later.
-                    let _ = LABELS.remove(at);
-                    if label == LABEL_UPDATED {
-                        return;
-                    }
-                    label as u8
-                }
-                None => key_label::UNKNOWN,
-            };
-            send(&Found {
-                source,
-                label,
-                length: length as u32,
-                secret,
-                client_random: 0,
-                server_random: 0,
-            });
-        }
-    }
+        None => key_label::UNKNOWN,
+    };
+    send(&Found {
+        source,
+        label,
+        length: length as u32,
+        secret,
+        client_random: 0,
+        server_random: 0,
+    });
 }
 
 /// Sends a secret up.

@@ -92,8 +92,20 @@ fn gnutls_prf(ctx: ProbeContext) -> u32 {
 }
 
 #[uprobe(sleepable)]
-fn nettle_hkdf(ctx: ProbeContext) -> u32 {
+fn gnutls_expand(ctx: ProbeContext) -> u32 {
     keys::gnutls::expand(&ctx);
+    0
+}
+
+#[uprobe(sleepable)]
+fn nettle_hkdf(ctx: ProbeContext) -> u32 {
+    keys::gnutls::nettle_expand(&ctx);
+    0
+}
+
+#[uprobe(sleepable)]
+fn boring_log(ctx: ProbeContext) -> u32 {
+    keys::boringssl::log_secret(&ctx);
     0
 }
 

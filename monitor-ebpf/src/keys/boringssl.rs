@@ -6,11 +6,15 @@
 //! - TLS 1.2: `CRYPTO_tls1_prf(const EVP_MD *, uint8_t *, size_t, const uint8_t *secret, size_t secret_len,
 //!   const char *label, size_t label_len, const uint8_t *seed1, size_t seed1_len, const uint8_t *seed2,
 //!   size_t seed2_len)`; the server's random and the client's are two seeds, or one.
+//! - Both: `bssl::ssl_log_secret(const SSL *, const char *label, bssl::Span<const uint8_t> secret)`, called
+//!   whether or not a log is wanted, without the client's random.
 
 use aya_ebpf::programs::ProbeContext;
 use monitor_ebpf::{key_label, key_source};
 
-use super::{Found, is_key_expansion, on_step, registers, send, step_of_info};
+use super::{
+    Found, Step, is_key_expansion, logged, on_key, on_secret, registers, send, step_of_info,
+};
 
 const RANDOM: u64 = 32;
 
@@ -25,8 +29,11 @@ pub(crate) fn expand(ctx: &ProbeContext) {
     ) else {
         return;
     };
-    let what = step_of_info(info, info_size);
-    on_step(what, key_source::BORINGSSL, secret, length, out);
+    match step_of_info(info, info_size) {
+        Step::Other => {}
+        Step::Secret(label) => on_secret(label, out),
+        Step::Key => on_key(key_source::BORINGSSL, secret, length),
+    }
 }
 
 #[inline(always)]
@@ -64,5 +71,25 @@ pub(crate) fn prf(ctx: &ProbeContext) {
         secret,
         client_random,
         server_random: first,
+    });
+}
+
+#[inline(always)]
+pub(crate) fn log_secret(ctx: &ProbeContext) {
+    let (Some(text), Some(secret), Some(length)) =
+        (ctx.arg::<u64>(1), ctx.arg::<u64>(2), ctx.arg::<u64>(3))
+    else {
+        return;
+    };
+    let Some(label) = logged(text) else {
+        return;
+    };
+    send(&Found {
+        source: key_source::BORINGSSL,
+        label,
+        length: length as u32,
+        secret,
+        client_random: 0,
+        server_random: 0,
     });
 }

@@ -150,9 +150,14 @@ fn hook(kind: ProbeKind) -> Option<Hook> {
     match kind {
         ProbeKind::OpensslKdfDerive => Some(Hook::OpensslKdf),
         ProbeKind::GnutlsPrfRaw => Some(Hook::GnutlsPrf),
+        ProbeKind::GnutlsHkdfExpand => Some(Hook::GnutlsExpand),
         ProbeKind::GoWriteKeyLog => Some(Hook::GoKeyLog),
+        ProbeKind::BoringLogSecret => Some(Hook::BoringLog),
         ProbeKind::HkdfExpand => Some(Hook::HkdfExpand),
         ProbeKind::Tls1Prf => Some(Hook::Tls1Prf),
-        _ => None,
+        ProbeKind::SslRead
+        | ProbeKind::SslReadEx
+        | ProbeKind::SslWrite
+        | ProbeKind::SslWriteEx => None,
     }
 }

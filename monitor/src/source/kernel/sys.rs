@@ -1,8 +1,9 @@
 //! System calls that aya does not make: programs for `uprobe_multi` links (Linux 6.6), and those links.
 //!
-//! aya 0.14 loads user probes for perf events only, which want CAP_SYS_ADMIN or `perf_event_paranoid` < 2
-//! beside CAP_PERFMON where a distribution has tightened it; a `uprobe_multi` link wants CAP_BPF and
-//! CAP_PERFMON. Layouts are those of include/uapi/linux/bpf.h and perf_event.h.
+//! aya 0.14 attaches user probes by perf events only. Those want CAP_SYS_ADMIN since Linux 6.16 and its
+//! stable updates ("perf: Revert to requiring CAP_SYS_ADMIN for uprobes"), which the service has not; a
+//! `uprobe_multi` link wants CAP_BPF and CAP_PERFMON. Layouts are those of include/uapi/linux/bpf.h and
+//! perf_event.h.
 
 use std::ffi::CStr;
 use std::io;
