@@ -76,8 +76,6 @@ pub(super) struct Secrets {
     links: HashMap<u64, u32>,
     last: u64,
     expired: u64,
-    /// Traffic secrets of which it was not seen what they are for.
-    pub(super) unlabelled: u64,
 }
 
 /// Takes plaintext for a link.
@@ -307,18 +305,22 @@ impl State {
 
     /// A process has derived a secret.
     pub(super) fn key(&mut self, key: &Key) {
-        let label = match key.label {
-            key_label::MASTER => Label::Master12,
-            key_label::CLIENT_EARLY => Label::ClientEarly,
-            key_label::CLIENT_HANDSHAKE => Label::ClientHandshake,
-            key_label::SERVER_HANDSHAKE => Label::ServerHandshake,
-            key_label::CLIENT_TRAFFIC => Label::ClientTraffic,
-            key_label::SERVER_TRAFFIC => Label::ServerTraffic,
-            _ => {
-                self.secrets.unlabelled += 1;
-                return;
-            }
+        let labels: &[Label] = match key.label {
+            key_label::MASTER => &[Label::Master12],
+            key_label::CLIENT_EARLY => &[Label::ClientEarly],
+            key_label::CLIENT_HANDSHAKE => &[Label::ClientHandshake],
+            key_label::SERVER_HANDSHAKE => &[Label::ServerHandshake],
+            key_label::CLIENT_TRAFFIC => &[Label::ClientTraffic],
+            key_label::SERVER_TRAFFIC => &[Label::ServerTraffic],
+            // What it is for was not seen: a trial tells.
+            _ => &[Label::ClientTraffic, Label::ServerTraffic],
         };
+        for label in labels {
+            self.secret(key, *label);
+        }
+    }
+
+    fn secret(&mut self, key: &Key, label: Label) {
         let bytes = key.secret.get(..usize::from(key.secret_len));
         let Some(value) = bytes.and_then(Secret::new) else {
             return;

@@ -37,6 +37,16 @@ pub struct Book {
     pub finder: FinderCounters,
 }
 
+impl Book {
+    fn list(&mut self, id: FileId, file: ProbedFile) {
+        if self.files.len() < MOST_FILES || self.files.contains_key(&id) {
+            self.files.insert(id, file);
+        } else {
+            self.unlisted += 1;
+        }
+    }
+}
+
 /// The book, shared with who shows it.
 pub type SharedBook = Arc<Mutex<Book>>;
 
@@ -104,6 +114,14 @@ impl Prober {
                 .map(|missing| (missing.what, missing.why.clone()))
                 .collect(),
         };
+        if let Some(first) = plan.same_as.filter(|first| self.ids.contains_key(first)) {
+            // The same inode, seen through another mount: a second probe would tell everything twice.
+            return self.note(|book, _| {
+                if let Some(listed) = book.files.get(&first).cloned() {
+                    book.list(plan.id, listed);
+                }
+            });
+        }
         let mut ids = Vec::new();
         let path = plan.attach_path();
         for point in &plan.points {
@@ -134,13 +152,7 @@ impl Prober {
             self.ids.insert(plan.id, ids);
         }
         let id = plan.id;
-        self.note(|book, _| {
-            if book.files.len() < MOST_FILES || book.files.contains_key(&id) {
-                book.files.insert(id, listed);
-            } else {
-                book.unlisted += 1;
-            }
-        });
+        self.note(|book, _| book.list(id, listed));
     }
 }
 
@@ -155,9 +167,8 @@ fn hook(kind: ProbeKind) -> Option<Hook> {
         ProbeKind::BoringLogSecret => Some(Hook::BoringLog),
         ProbeKind::HkdfExpand => Some(Hook::HkdfExpand),
         ProbeKind::Tls1Prf => Some(Hook::Tls1Prf),
-        ProbeKind::SslRead
-        | ProbeKind::SslReadEx
-        | ProbeKind::SslWrite
-        | ProbeKind::SslWriteEx => None,
+        ProbeKind::SslRead | ProbeKind::SslReadEx | ProbeKind::SslWrite | ProbeKind::SslWriteEx => {
+            None
+        }
     }
 }
