@@ -16,12 +16,12 @@ use super::key_shared::KeyShared;
 use super::proof_mismatch::ProofMismatch;
 use super::proof_missing::ProofMissing;
 use super::proof_replayed::ProofReplayed;
-use super::proofs::{ProofMemory, Proofs, Sighted};
+use super::proofs::{History, ProofMemory, Proofs, Sighted};
 use super::workload::WorkloadBinding;
-use super::{Finding, FindingKind, FindingSet, Severity};
+use super::{Finding, FindingKind, FindingSet, Severity, Words};
 use crate::access::dpop::Proof;
 use crate::access::{Access, Role};
-use crate::policy::path::Reading;
+use crate::policy::path::{Ambiguity, Reading};
 use crate::policy::{Found, Identity, IdentityId, Policy, Request};
 
 /// All checks, in the order of their findings.
@@ -101,6 +101,41 @@ pub struct Judge {
     path: Reading,
     mcp: Reading,
     none: Arc<[Arc<str>]>,
+    last: Last,
+}
+
+/// What was found out about the access judged last.
+#[derive(Debug, Default)]
+struct Last {
+    id: Option<IdentityId>,
+    found: Found,
+    granted: bool,
+    ambiguity: Option<Ambiguity>,
+    history: History,
+}
+
+impl Last {
+    fn context<'a>(
+        &'a self,
+        policy: &'a Policy,
+        settings: &Settings,
+        severities: &'a [Severity; FindingKind::ALL.len()],
+        destination: Destination<'a>,
+    ) -> Context<'a> {
+        Context {
+            policy,
+            identity: self
+                .id
+                .and_then(|id| policy.identity(id))
+                .map(|identity| &**identity),
+            destination,
+            granted: self.granted,
+            ambiguity: self.ambiguity,
+            history: &self.history,
+            proof_window_s: settings.proof_window_s,
+            severities,
+        }
+    }
 }
 
 impl Judge {
@@ -125,6 +160,7 @@ impl Judge {
             path: Reading::new(),
             mcp: Reading::new(),
             none: Arc::from([]),
+            last: Last::default(),
         }
     }
 
@@ -160,7 +196,7 @@ impl Judge {
     }
 
     /// Fills identity, owner, environment, duties and findings of an access, whatever stood there before,
-    /// and pushes the findings' words, when there are any. An access without a credential gets its
+    /// and pushes what the checks found. An access without a credential gets its
     /// environment only.
     pub fn judge(&mut self, access: &mut Access, out: &mut Vec<Finding>) {
         let Self {
@@ -174,6 +210,7 @@ impl Judge {
             path,
             mcp,
             none,
+            last,
         } = self;
         let policy: &Policy = policy;
 
@@ -221,25 +258,40 @@ impl Judge {
             return;
         }
 
-        let context = Context {
-            policy,
-            identity: identity.map(|identity| &**identity),
-            destination,
+        *last = Last {
+            id,
+            found,
             granted: granted != 0,
             ambiguity,
-            history: &history,
-            proof_window_s: settings.proof_window_s,
-            severities,
+            history,
         };
+        let context = last.context(policy, settings, severities, destination);
         for check in CHECKS {
-            if settings.disabled.contains(check.kind()) {
+            let kind = check.kind();
+            if settings.disabled.contains(kind) {
                 continue;
             }
-            if let Some(finding) = check.check(&context, access) {
-                access.findings.insert(finding.kind);
-                out.push(finding);
+            if let Some(severity) = check.breaks(&context, access) {
+                access.findings.insert(kind);
+                out.push(Finding { kind, severity });
             }
         }
+    }
+
+    /// The words of what was found about the access that was judged last; `None` for what was not found.
+    #[must_use]
+    pub fn words(&self, kind: FindingKind, access: &Access) -> Option<Words> {
+        let Self {
+            policy,
+            settings,
+            severities,
+            last,
+            ..
+        } = self;
+        let check = CHECKS.iter().find(|check| check.kind() == kind)?;
+        let destination = resolve(policy, settings.environment.as_ref(), last.found, access);
+        let context = last.context(policy, settings, severities, destination);
+        check.words(&context, access)
     }
 }
 

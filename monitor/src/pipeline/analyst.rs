@@ -94,7 +94,7 @@ pub(super) struct Analyst {
     no_duties: Arc<[Arc<str>]>,
     #[expect(clippy::vec_box, reason = "they come and go as boxes")]
     spare: Vec<Box<Recognised>>,
-    words: Vec<Finding>,
+    findings: Vec<Finding>,
 }
 
 impl Analyst {
@@ -119,7 +119,7 @@ impl Analyst {
             delay: Histogram::new_with_bounds(1, 60_000_000, 2).ok(),
             no_duties: Arc::from([]),
             spare: Vec::new(),
-            words: Vec::new(),
+            findings: Vec::new(),
         }
     }
 
@@ -231,16 +231,17 @@ impl Analyst {
 
     /// Judges, counts and remembers; gives back the buffer of the access that had to make room.
     fn conclude(&mut self, mut access: Access) -> Option<String> {
-        self.words.clear();
-        self.judge.judge(&mut access, &mut self.words);
+        self.findings.clear();
+        self.judge.judge(&mut access, &mut self.findings);
         self.counters.accesses += 1;
         let number = self.counters.accesses;
         if access.credential.is_some() {
             self.counters.with_credential += 1;
         }
-        self.counters.findings += self.words.len() as u64;
-        for finding in &self.words {
-            self.folder.observe(finding, &access);
+        self.counters.findings += self.findings.len() as u64;
+        for finding in &self.findings {
+            let words = || self.judge.words(finding.kind, &access);
+            self.folder.observe(*finding, &access, words);
         }
         self.census.observe(&access);
         if self.watched {
@@ -250,11 +251,12 @@ impl Analyst {
                 self.counters.unseen += 1;
             }
         }
-        self.recent.push_back((number, access));
-        if self.recent.len() > RECENT {
-            return self.recent.pop_front().map(|(_, old)| old.path);
+        let mut path = None;
+        if self.recent.len() >= RECENT {
+            path = self.recent.pop_front().map(|(_, old)| old.path);
         }
-        None
+        self.recent.push_back((number, access));
+        path
     }
 }
 

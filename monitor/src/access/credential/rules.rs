@@ -20,7 +20,20 @@ const MAX_PATTERNS: usize = 8192;
 struct Named {
     tag: u8,
     name: Box<[u8]>,
+    /// As most programs write it: `Content-Type`.
+    usual: Box<[u8]>,
     rules: Vec<u16>,
+}
+
+/// A name with capital letters where words begin.
+fn usual(name: &[u8]) -> Box<[u8]> {
+    let mut usual = name.to_vec();
+    for word in usual.split_mut(|byte| *byte == b'-') {
+        if let Some(first) = word.first_mut() {
+            first.make_ascii_uppercase();
+        }
+    }
+    usual.into()
 }
 
 /// Tells most names of one length apart. The same for letters of either case.
@@ -60,13 +73,15 @@ impl NameIndex {
             Some(held) => held.rules.push(rule),
             None => names.push(Named {
                 tag,
+                usual: usual(&name),
                 name: name.into(),
                 rules: vec![rule],
             }),
         }
     }
 
-    fn get(&self, name: &[u8]) -> Option<&[u16]> {
+    /// The name as it is held, and its rules.
+    fn get(&self, name: &[u8]) -> Option<(&[u8], &[u16])> {
         let mask = self.masks.get(name.len())?;
         if *mask == 0 {
             return None;
@@ -78,8 +93,13 @@ impl NameIndex {
         let names = self.by_len.get(name.len())?;
         names
             .iter()
-            .find(|held| held.tag == tag && held.name.eq_ignore_ascii_case(name))
-            .map(|held| &*held.rules)
+            .find(|held| {
+                held.tag == tag
+                    && (*held.usual == *name
+                        || *held.name == *name
+                        || held.name.eq_ignore_ascii_case(name))
+            })
+            .map(|held| (&*held.name, &*held.rules))
     }
 }
 
@@ -93,8 +113,8 @@ pub(super) enum Field<'a> {
     ContentType,
     McpMethod,
     McpName,
-    /// By these rules, in order.
-    Rules(&'a [u16]),
+    /// One with this name, in lower case, by these rules, in order.
+    Rules(&'a [u8], &'a [u16]),
 }
 
 const HOST: u16 = u16::MAX;
@@ -317,14 +337,15 @@ impl Rules {
     }
 
     pub(super) fn header(&self, name: &str) -> Option<Field<'_>> {
-        self.headers.get(name.as_bytes()).map(|rules| match rules {
+        let (name, rules) = self.headers.get(name.as_bytes())?;
+        Some(match rules {
             [HOST] => Field::Host,
             [COOKIE] => Field::Cookie,
             [PROOF, ..] => Field::Proof,
             [CONTENT_TYPE] => Field::ContentType,
             [MCP_METHOD] => Field::McpMethod,
             [MCP_NAME] => Field::McpName,
-            rules => Field::Rules(rules),
+            rules => Field::Rules(name, rules),
         })
     }
 
@@ -339,9 +360,9 @@ impl Rules {
             // Rare: nobody encodes letters but to hide something.
             let mut plain = Vec::with_capacity(name.len().min(256));
             super::percent::decode(name.get(..256).unwrap_or(name), &mut plain);
-            return self.queries.get(&plain);
+            return self.queries.get(&plain).map(|(_, rules)| rules);
         }
-        self.queries.get(name)
+        self.queries.get(name).map(|(_, rules)| rules)
     }
 
     pub(super) fn cookie(&self, name: &[u8]) -> Option<u16> {
