@@ -70,7 +70,7 @@ impl Server {
             "location / {{ return 200 \"ok\\n\"; }} \
              location ~ /files/(?<file>[a-z]+)$ {{ alias {}/files/$file; }} \
              location ~ /(two|up-[a-z]+)$ {{ proxy_set_header Host inner; proxy_pass http://unix:{}; }} }} \
-             server {{ listen unix:{}; location / {{ return 200 \"ok\\n\"; }}",
+             server {{ listen unix:{}; client_max_body_size 64m; location / {{ return 200 \"ok\\n\"; }}",
             dir.display(),
             inner.display(),
             inner.display(),
