@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod clients;
+mod expect;
 mod flood;
 mod keys;
 mod lifecycle;
@@ -12,6 +13,7 @@ mod remote;
 mod secrets;
 mod split;
 mod systemd;
+mod tls;
 mod unix;
 
 use std::process::ExitCode;
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         clients::trials(),
         unix::trials(),
         keys::trials(),
+        tls::trials(),
         netns::trials(),
         remote::trials(),
         split::trials(),

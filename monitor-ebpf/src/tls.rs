@@ -58,14 +58,23 @@ pub(crate) fn on_io(
     if half.flags & tls_flag::LOST != 0 {
         return;
     }
+    let filling = call.way == dir::RX && state.pair != 0;
     if half.flags & tls_flag::BEGUN == 0 {
         half.flags |= tls_flag::BEGUN;
         half.pos = start;
+        // A receiver that let go by what the sender has told of cannot number the rest: the sender will
+        // tell of that as well, only later than the receiver has read it.
+        if filling && state.tunnel == 0 && state.bytes[w] != u64::from(length) {
+            half.flags |= tls_flag::LOST;
+            return;
+        }
     }
     if half.pos != start {
-        // Bytes went by that no buffer could be had for.
+        // Bytes went by that no buffer could be had for, or that the sender has told of.
         half.flags |= tls_flag::LOST;
-        count(loss::TLS_FRAMING, 1);
+        if !filling {
+            count(loss::TLS_FRAMING, 1);
+        }
         return;
     }
     if half.record < HANDSHAKE {
