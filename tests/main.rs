@@ -4,6 +4,7 @@ mod bad_input;
 mod clients;
 mod expect;
 mod flood;
+mod http2;
 mod keys;
 mod lifecycle;
 mod netns;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         unix::trials(),
         keys::trials(),
         tls::trials(),
+        http2::trials(),
         netns::trials(),
         remote::trials(),
         split::trials(),
