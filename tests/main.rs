@@ -15,6 +15,7 @@ mod secrets;
 mod split;
 mod systemd;
 mod tls;
+mod tunnel;
 mod unix;
 
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         keys::trials(),
         tls::trials(),
         http2::trials(),
+        tunnel::trials(),
         netns::trials(),
         remote::trials(),
         split::trials(),
