@@ -4,6 +4,7 @@ mod bad_input;
 mod clients;
 mod expect;
 mod flood;
+mod http2;
 mod keys;
 mod lifecycle;
 mod netns;
@@ -14,6 +15,7 @@ mod secrets;
 mod split;
 mod systemd;
 mod tls;
+mod tunnel;
 mod unix;
 
 use std::process::ExitCode;
@@ -30,6 +32,8 @@ fn main() -> ExitCode {
         unix::trials(),
         keys::trials(),
         tls::trials(),
+        http2::trials(),
+        tunnel::trials(),
         netns::trials(),
         remote::trials(),
         split::trials(),

@@ -55,7 +55,7 @@ pub(crate) fn curl(certificate: &Certificate) -> Command {
 }
 
 /// Only this version of TLS.
-fn curl_at(certificate: &Certificate, version: &str) -> Command {
+pub(crate) fn curl_at(certificate: &Certificate, version: &str) -> Command {
     let mut command = curl(certificate);
     command.args(["--tls-max", version, &format!("--tlsv{version}")]);
     command
