@@ -30,8 +30,9 @@ pub(super) struct Secure {
     id: u64,
     /// The sockets whose records came.
     socks: [Sock; 2],
-    /// How much of the handshake accesses repeat so far.
-    known: u8,
+    /// Accesses repeat what the handshake said, and this protocol.
+    known: bool,
+    alpn: Option<Box<[u8]>>,
     /// Where each direction stands (towards the server, towards the client), as each of `socks` tells it:
     /// both tell of some records, and what one leaves out counts from where it left off itself.
     told: [[Told; 2]; 2],
@@ -121,7 +122,8 @@ impl Secure {
             session: Session::new(id),
             id,
             socks: [Sock::default(); 2],
-            known: 0,
+            known: false,
+            alpn: None,
             told: [[Told::default(); 2]; 2],
         }
     }
@@ -161,14 +163,14 @@ impl Secure {
         }
     }
 
-    /// What accesses repeat of it, whenever there is more to say than before.
+    /// What accesses repeat of it, whenever there is something else to say than before.
     fn news(&mut self) -> Option<Arc<Tls>> {
         let version = self.session.version()?;
-        let known = 1 + u8::from(self.session.alpn().is_some());
-        if known <= self.known {
+        if self.known && self.session.alpn() == self.alpn.as_deref() {
             return None;
         }
-        self.known = known;
+        self.known = true;
+        self.alpn = self.session.alpn().map(Box::from);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Some(Arc::new(Tls {
             version: version.to_string(),
