@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::*;
+use crate::cli::coverage;
 use crate::cli::quote::is_plain;
 
 const PLAIN: Style = Style { color: false };
@@ -42,17 +43,21 @@ fn lines(kind: &str, value: &Value, style: Style) -> Vec<String> {
         "status" => status(&parse(value), style),
         "delivery" => vec![delivery(&parse(value), style)],
         "dead-letter" => vec![dead_letter(&parse(value), style)],
+        "coverage" => coverage::workloads(&[parse(value)], style),
+        "probed" => coverage::files(&[parse(value)], style),
         other => panic!("{other}"),
     }
 }
 
-const KINDS: [&str; 6] = [
+const KINDS: [&str; 8] = [
     "access",
     "alert",
     "identity",
     "status",
     "delivery",
     "dead-letter",
+    "coverage",
+    "probed",
 ];
 
 /// Puts `text` in the place of every string (and into every null) where the record still parses.

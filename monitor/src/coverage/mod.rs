@@ -241,7 +241,9 @@ impl Coverage {
                     record.read.connections + record.other.connections,
                 )
             };
-            key(b).cmp(&key(a)).then_with(|| a.workload.cmp(&b.workload))
+            key(b)
+                .cmp(&key(a))
+                .then_with(|| a.workload.cmp(&b.workload))
         });
         if self.forgotten > 0 {
             all.push(self.rest.record(None));

@@ -186,15 +186,27 @@ fn from_server(first: &[u8]) -> Option<Protocol> {
 }
 
 fn be16(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes.get(at..)?.first_chunk().copied().map(u16::from_be_bytes)
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .copied()
+        .map(u16::from_be_bytes)
 }
 
 fn be32(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().copied().map(u32::from_be_bytes)
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .copied()
+        .map(u32::from_be_bytes)
 }
 
 fn le32(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().copied().map(u32::from_le_bytes)
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .copied()
+        .map(u32::from_le_bytes)
 }
 
 /// StartupMessage of version 3, SSLRequest, GSSENCRequest or CancelRequest.
@@ -218,7 +230,10 @@ fn postgres(first: &[u8]) -> bool {
 /// `*2\r\n$4\r\n`.
 fn redis(first: &[u8]) -> bool {
     fn number(bytes: &[u8]) -> Option<&[u8]> {
-        let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = bytes
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         if !(1..=7).contains(&digits) {
             return None;
         }
@@ -245,7 +260,8 @@ fn amqp(first: &[u8]) -> bool {
 
 /// A request (it answers nothing): OP_MSG or OP_QUERY.
 fn mongodb(first: &[u8]) -> bool {
-    let (Some(length), Some(answers), Some(code)) = (le32(first, 0), le32(first, 8), le32(first, 12))
+    let (Some(length), Some(answers), Some(code)) =
+        (le32(first, 0), le32(first, 8), le32(first, 12))
     else {
         return false;
     };
@@ -257,7 +273,11 @@ fn mqtt(first: &[u8]) -> bool {
     let Some(rest) = first.strip_prefix(b"\x10") else {
         return false;
     };
-    let more = rest.iter().take(4).take_while(|byte| **byte >= 0x80).count();
+    let more = rest
+        .iter()
+        .take(4)
+        .take_while(|byte| **byte >= 0x80)
+        .count();
     let name = rest.get(more + 1..).unwrap_or_default();
     more < 4 && (name.starts_with(b"\0\x04MQTT") || name.starts_with(b"\0\x06MQIsdp"))
 }
@@ -292,7 +312,10 @@ fn smb(first: &[u8]) -> bool {
 
 /// FCGI_BEGIN_REQUEST with a role.
 fn fastcgi(first: &[u8]) -> bool {
-    matches!(first, [1, 1, 0, _, 0, 8, 0, 0, 0, 1..=3, 0 | 1, 0, 0, 0, 0, 0, ..])
+    matches!(
+        first,
+        [1, 1, 0, _, 0, 8, 0, 0, 0, 1..=3, 0 | 1, 0, 0, 0, 0, 0, ..]
+    )
 }
 
 /// The greeting's signature.
@@ -313,7 +336,9 @@ fn ldap(first: &[u8]) -> bool {
             0x81..=0x84 => {
                 let more = usize::from(length & 0x7f);
                 let bytes = rest.get(..more)?;
-                let length = bytes.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+                let length = bytes
+                    .iter()
+                    .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
                 Some((length, rest.get(more..)?))
             }
             _ => None,
@@ -329,7 +354,8 @@ fn ldap(first: &[u8]) -> bool {
         let bind = content(operation, 0x60)
             .is_some_and(|(_, version)| matches!(version, [2, 1, 2 | 3, 0x04, ..]));
         let search = content(operation, 0x63).is_some_and(|(_, base)| base.first() == Some(&0x04));
-        let extended = content(operation, 0x77).is_some_and(|(_, name)| name.first() == Some(&0x80));
+        let extended =
+            content(operation, 0x77).is_some_and(|(_, name)| name.first() == Some(&0x80));
         Some(bind || search || extended)
     };
     request() == Some(true)
@@ -341,17 +367,26 @@ fn tls(first: &[u8]) -> bool {
 }
 
 fn rtsp(first: &[u8]) -> bool {
-    let line = first.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let line = first
+        .split(|byte| *byte == b'\r')
+        .next()
+        .unwrap_or_default();
     line.ends_with(b" RTSP/1.0") || line.ends_with(b" RTSP/2.0")
 }
 
 /// A pkt-line with a service.
 fn git(first: &[u8]) -> bool {
-    let hex = first.get(..4).is_some_and(|length| length.iter().all(u8::is_ascii_hexdigit));
+    let hex = first
+        .get(..4)
+        .is_some_and(|length| length.iter().all(u8::is_ascii_hexdigit));
     let service = first.get(4..).unwrap_or_default();
-    hex && [&b"git-upload-pack "[..], b"git-receive-pack ", b"git-upload-archive "]
-        .iter()
-        .any(|name| service.starts_with(name))
+    hex && [
+        &b"git-upload-pack "[..],
+        b"git-receive-pack ",
+        b"git-upload-archive ",
+    ]
+    .iter()
+    .any(|name| service.starts_with(name))
 }
 
 /// A storage command: `set KEY FLAGS EXPTIME BYTES`.
@@ -382,21 +417,33 @@ fn memcached_binary(first: &[u8]) -> bool {
         return false;
     };
     let least = u32::from(key) + u32::from(*extras);
-    *code <= 0x3d && *extras <= 32 && key <= 250 && least <= body && body <= 1 << 20 && first.len() >= 24
+    *code <= 0x3d
+        && *extras <= 32
+        && key <= 250
+        && least <= body
+        && body <= 1 << 20
+        && first.len() >= 24
 }
 
 /// ApiVersions or Metadata, as clients begin, with the name of the client.
 fn kafka(first: &[u8]) -> bool {
-    let (Some(length), Some(api), Some(version), Some(name)) =
-        (be32(first, 0), be16(first, 4), be16(first, 6), be16(first, 12))
-    else {
+    let (Some(length), Some(api), Some(version), Some(name)) = (
+        be32(first, 0),
+        be16(first, 4),
+        be16(first, 6),
+        be16(first, 12),
+    ) else {
         return false;
     };
     let named = match name {
         0xffff => true,
         1..=249 => {
             let text = first.get(14..).unwrap_or_default();
-            !text.is_empty() && text.iter().take(usize::from(name)).all(u8::is_ascii_graphic)
+            !text.is_empty()
+                && text
+                    .iter()
+                    .take(usize::from(name))
+                    .all(u8::is_ascii_graphic)
         }
         _ => false,
     };
@@ -405,7 +452,10 @@ fn kafka(first: &[u8]) -> bool {
         3 => 13,
         _ => return false,
     };
-    version <= most && (10..=4096).contains(&length) && be32(first, 8).is_some_and(|id| id < 1 << 16) && named
+    version <= most
+        && (10..=4096).contains(&length)
+        && be32(first, 8).is_some_and(|id| id < 1 << 16)
+        && named
 }
 
 /// One question, and a length that fits it.

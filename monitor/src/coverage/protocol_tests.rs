@@ -174,8 +174,14 @@ fn nothing_is_guessed() {
         (ToServer, b"PING\r\n"),
         (ToServer, b"*x\r\n$4\r\n"),
         (ToServer, b"\0\0\0\x17\0\x02\0\0user\0"),
-        (ToServer, b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
-        (ToServer, b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"),
+        (
+            ToServer,
+            b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+        ),
+        (
+            ToServer,
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        ),
         (ToServer, b"{\"id\":1}\n"),
         (ToClient, b"220 hello\r\n"),
         (ToClient, b"+OK\r\n"),

@@ -163,7 +163,8 @@ fn examples_are_bounded_and_the_newest_stay() {
 fn the_same_destination_turns_dark() {
     let mut coverage = Coverage::default();
     let app = workload("/a");
-    let mut note = |sni, at: i64, kind| coverage.note(&about(&app, Some(sni), at * SECOND), kind, 1, 1);
+    let mut note =
+        |sni, at: i64, kind| coverage.note(&about(&app, Some(sni), at * SECOND), kind, 1, 1);
     // Another destination was never readable: that alone says nothing.
     for at in 0..10 {
         assert_eq!(note("api.example", at, KEYS), None);
@@ -187,7 +188,8 @@ fn the_same_destination_turns_dark() {
 fn all_of_a_workload_turns_dark() {
     let mut coverage = Coverage::default();
     let app = workload("/a");
-    let mut note = |sni, at: i64, kind| coverage.note(&about(&app, Some(sni), at * SECOND), kind, 1, 1);
+    let mut note =
+        |sni, at: i64, kind| coverage.note(&about(&app, Some(sni), at * SECOND), kind, 1, 1);
     assert_eq!(note("api.example", 1, KEYS), None);
     assert_eq!(note("a.example", 2, BLIND), None);
     assert_eq!(note("b.example", 3, BLIND), None);

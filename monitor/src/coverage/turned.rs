@@ -8,11 +8,11 @@ use arrayvec::ArrayVec;
 use super::{About, Group, Kind};
 
 /// Connections that cannot be read before it is said, in [`WINDOW`].
-pub const ENOUGH: usize = 3;
+pub(super) const ENOUGH: usize = 3;
 /// Microseconds within which they come.
-pub const WINDOW: i64 = 10 * 60 * 1_000_000;
+pub(super) const WINDOW: i64 = 10 * 60 * 1_000_000;
 /// Microseconds for which it counts that something could be read.
-pub const DAY: i64 = 24 * 60 * 60 * 1_000_000;
+pub(super) const DAY: i64 = 24 * 60 * 60 * 1_000_000;
 /// Destinations remembered, for each workload.
 const MOST_DESTINATIONS: usize = 32;
 
@@ -75,8 +75,8 @@ impl Watch {
             return;
         }
         if self.read.len() >= MOST_DESTINATIONS
-            && let Some(oldest) = (0..self.read.len())
-                .min_by_key(|at| self.read.get(*at).map(|(_, last)| *last))
+            && let Some(oldest) =
+                (0..self.read.len()).min_by_key(|at| self.read.get(*at).map(|(_, last)| *last))
         {
             self.read.swap_remove(oldest);
         }

@@ -122,7 +122,7 @@ impl Analyst {
     }
 
     /// Microseconds since 1970 of CLOCK_MONOTONIC in ns.
-    fn wall_us(&self, stamp: u64) -> i64 {
+    pub(super) fn wall_us(&self, stamp: u64) -> i64 {
         i64::try_from(stamp)
             .unwrap_or(i64::MAX)
             .saturating_add(self.wall_offset)
