@@ -197,30 +197,27 @@ pub(super) fn files(records: &[ProbedRecord], style: Style) -> Vec<String> {
 }
 
 /// What `status` says of it.
-pub(super) fn summary(status: &CoverageStatus) -> [(Option<Ink>, String); 2] {
-    let connections = match understood(status.read, status.other, status.dark) {
-        Some(share) => format!(
-            "{share} of connections understood; {} {} dark",
-            status.dark_workloads,
-            if status.dark_workloads == 1 {
-                "workload"
-            } else {
-                "workloads"
-            }
-        ),
-        None => "no connection was seen yet".to_owned(),
+pub(super) fn summary(status: &CoverageStatus) -> (Option<Ink>, String) {
+    let Some(share) = understood(status.read, status.other, status.dark) else {
+        return (None, "no connection was seen yet".to_owned());
     };
-    let probes = format!(
-        "{} probes in {} files, {} single-stepped, {} missing",
-        status.probes, status.probed_files, status.stepped_probes, status.missing_probes
+    let plural = match status.dark_workloads {
+        1 => "",
+        _ => "s",
+    };
+    let line = format!(
+        "{share} of connections understood; {} workload{plural} dark",
+        status.dark_workloads
     );
-    [
-        (
-            (status.dark_workloads > 0).then_some(Ink::Doubtful),
-            connections,
-        ),
-        (None, probes),
-    ]
+    ((status.dark_workloads > 0).then_some(Ink::Doubtful), line)
+}
+
+/// What `status` says of probes.
+pub(super) fn probes(status: &CoverageStatus) -> String {
+    format!(
+        "{} in {} files, {} single-stepped, {} missing",
+        status.probes, status.probed_files, status.stepped_probes, status.missing_probes
+    )
 }
 
 #[cfg(test)]

@@ -348,9 +348,9 @@ pub(super) fn status(status: &StatusRecord, style: Style) -> Vec<String> {
             connections.forgotten
         ),
     );
-    for (ink, line) in super::coverage::summary(&status.coverage) {
-        row("coverage", ink, line);
-    }
+    let (ink, line) = super::coverage::summary(&status.coverage);
+    row("coverage", ink, line);
+    row("probes", None, super::coverage::probes(&status.coverage));
     row(
         "identities",
         None,

@@ -7,6 +7,8 @@ use serde_json::Value;
 use super::*;
 use crate::cli::coverage;
 use crate::cli::quote::is_plain;
+use crate::coverage::CoverageRecord;
+use crate::serve::records::ProbedRecord;
 
 const PLAIN: Style = Style { color: false };
 const COLOR: Style = Style { color: true };
@@ -84,6 +86,8 @@ fn poison(kind: &str, text: &str) -> Value {
         "identity" => serde_json::from_value::<IdentityRecord>(value.clone()).is_ok(),
         "status" => serde_json::from_value::<StatusRecord>(value.clone()).is_ok(),
         "delivery" => serde_json::from_value::<DeliveryResult>(value.clone()).is_ok(),
+        "coverage" => serde_json::from_value::<CoverageRecord>(value.clone()).is_ok(),
+        "probed" => serde_json::from_value::<ProbedRecord>(value.clone()).is_ok(),
         _ => serde_json::from_value::<DeadLetter>(value.clone()).is_ok(),
     };
     let mut value = example(kind);
