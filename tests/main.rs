@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod clients;
+mod coverage;
 mod flood;
 mod keys;
 mod lifecycle;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         keys::trials(),
         netns::trials(),
         remote::trials(),
+        coverage::trials(),
         split::trials(),
         lifecycle::trials(),
         policy::trials(),
