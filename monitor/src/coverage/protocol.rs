@@ -109,6 +109,9 @@ pub fn recognise(first: &[u8], way: Dir) -> Option<Protocol> {
     }
 }
 
+/// Whether some bytes are the beginning of one protocol.
+type Check = fn(&[u8]) -> bool;
+
 fn from_client(first: &[u8]) -> Option<Protocol> {
     let text: [(&[u8], Protocol); 14] = [
         (b"PRI * HTTP/2.0\r\n", Protocol::Http2),
@@ -129,7 +132,7 @@ fn from_client(first: &[u8]) -> Option<Protocol> {
     if let Some((_, found)) = text.iter().find(|(begin, _)| first.starts_with(begin)) {
         return Some(*found);
     }
-    let checks: [(fn(&[u8]) -> bool, Protocol); 17] = [
+    let checks: [(Check, Protocol); 17] = [
         (postgres, Protocol::Postgres),
         (redis, Protocol::Redis),
         (amqp, Protocol::Amqp),
@@ -500,5 +503,6 @@ fn mysql(first: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "tests")]
 #[path = "protocol_tests.rs"]
 mod tests;

@@ -21,20 +21,29 @@ const BY_KEYS: &str = "keys";
 /// What was counted of one socket.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Covered {
-    /// Bytes it has carried by direction, as far as known: exact in a [`Close`], else a lower bound.
-    carried: [u64; 2],
-    /// Of these, counted.
+    /// Bytes by direction: what the last [`Close`] told, exactly,
+    totals: [u64; 2],
+    /// and what the records that came up held, a lower bound.
+    seen: [u64; 2],
+    /// Bytes that were counted.
     bytes: u64,
     /// As what it was counted.
     kind: Option<Kind>,
 }
 
 impl Covered {
-    /// Bytes were told of.
-    pub(super) fn carried(&mut self, record: &Data) {
-        if let Some(sum) = self.carried.get_mut(usize::from(record.header.dir & 1)) {
+    /// A record came up.
+    pub(super) fn record(&mut self, record: &Data) {
+        if let Some(sum) = self.seen.get_mut(usize::from(record.header.dir & 1)) {
             *sum = sum.saturating_add(u64::from(record.full));
         }
+    }
+
+    /// Bytes in both directions, as far as known.
+    fn carried(&self) -> u64 {
+        let ways = self.totals.iter().zip(self.seen);
+        // The totals can be ahead of the records, and the records of the totals.
+        ways.map(|(total, seen)| seen.max(*total)).sum()
     }
 }
 
@@ -91,7 +100,7 @@ impl Link {
 }
 
 fn cover(tap: &mut Tap, link: &Link, coverage: &mut Coverage, analyst: &mut Analyst, stage: Stage) {
-    let carried = tap.covered.carried.iter().sum::<u64>();
+    let carried = tap.covered.carried();
     let Some(endpoint) = tap.endpoint.as_ref().filter(|_| carried > 0) else {
         return;
     };
@@ -146,9 +155,7 @@ impl State {
         let Some(link) = self.links.get_mut(tap.connection) else {
             return;
         };
-        for (known, exact) in tap.covered.carried.iter_mut().zip(close.bytes) {
-            *known = exact.max(*known);
-        }
+        tap.covered.totals = close.bytes;
         let stage = if close.header.flags & close_flag::GONE != 0 {
             Stage::Over(close.seq)
         } else {

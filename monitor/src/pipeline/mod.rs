@@ -269,7 +269,7 @@ impl State {
                 self.taps.entry(record.sock).or_insert(tap)
             }
         };
-        tap.covered.carried(record);
+        tap.covered.record(record);
         let waited = tap.waiting();
         match tap.arrive(record, place, bytes, self.analyst.now) {
             Turn::Now => {

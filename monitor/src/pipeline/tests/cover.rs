@@ -85,6 +85,8 @@ fn long_connections_count_as_they_go() {
             data(SERVER, 0, TX, 0, b"+PONG\r\n", 500_000),
             totals(CLIENT, 1, close_flag::PROGRESS, [1 << 20, 3]),
             totals(CLIENT, 1, close_flag::PROGRESS, [2 << 20, 5]),
+            // Told of before, in the ring that is emptied first.
+            data(CLIENT, 1, TX, 14, &[b'x'; 100], 0),
         ]),
         Limits::default(),
     );
