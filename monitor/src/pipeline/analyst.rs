@@ -332,7 +332,7 @@ impl Exchanges for Receiver<'_> {
     fn request(&mut self, head: &RequestHead<'_>) -> Pending {
         let mut said = self.analyst.spare.pop().unwrap_or_default();
         self.analyst.recogniser.recognise(head, &mut said);
-        self.analyst.sighted(&mut said, head.time, &self.ends);
+        self.analyst.sighted(&mut said, head.time, self.ends);
         Pending {
             said,
             time: head.time,
