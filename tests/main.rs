@@ -3,6 +3,7 @@
 mod bad_input;
 mod clients;
 mod coverage;
+mod expect;
 mod flood;
 mod keys;
 mod lifecycle;
@@ -13,6 +14,7 @@ mod remote;
 mod secrets;
 mod split;
 mod systemd;
+mod tls;
 mod unix;
 
 use std::process::ExitCode;
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         clients::trials(),
         unix::trials(),
         keys::trials(),
+        tls::trials(),
         netns::trials(),
         remote::trials(),
         coverage::trials(),
