@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod clients;
+mod coverage;
 mod expect;
 mod flood;
 mod http2;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         tunnel::trials(),
         netns::trials(),
         remote::trials(),
+        coverage::trials(),
         split::trials(),
         lifecycle::trials(),
         policy::trials(),

@@ -8,6 +8,7 @@
 )]
 
 mod analyst;
+mod cover;
 mod ends;
 mod links;
 mod secure;
@@ -21,6 +22,7 @@ use monitor_ebpf::{Close, Data, Open, advice, close_flag, dir};
 
 use analyst::Analyst;
 pub use analyst::{ANOMALIES, Counters, Numbered};
+use cover::Counted;
 use links::{Link, Links};
 use secure::{Secrets, side_of_hello};
 use taps::{Place, Side, Tap, Turn, side_of};
@@ -29,6 +31,7 @@ use crate::access::Endpoint;
 use crate::access::credential::Recogniser;
 use crate::alert::fold::Folder;
 use crate::census::Census;
+use crate::coverage::Coverage;
 use crate::host::Host;
 use crate::judge::Judge;
 use crate::source::{Event, Source};
@@ -91,6 +94,9 @@ struct State {
     links: Links,
     secrets: Secrets,
     analyst: Analyst,
+    coverage: Coverage,
+    /// What each process had lost when last asked, and when all connections were last counted.
+    counted: Counted,
     limits: Limits,
     losses: PipelineLosses,
     pass: u64,
@@ -138,6 +144,8 @@ impl<S: Source> Pipeline<S> {
             links: Links::default(),
             secrets: Secrets::default(),
             analyst: Analyst::new(recogniser, judge, census, folder),
+            coverage: Coverage::default(),
+            counted: Counted::default(),
             limits,
             losses: PipelineLosses::default(),
             pass: 0,
@@ -185,6 +193,7 @@ impl<S: Source> Pipeline<S> {
             state.finish_closed(limit);
         }
         state.expire_secrets(now);
+        state.cover_now_and_then(now);
         for (sock, advice) in state.advice.drain(..) {
             self.source.advise(sock, advice);
         }
@@ -200,6 +209,9 @@ impl State {
             Event::Data(record, bytes) => self.data(record, None, bytes),
             Event::Tls(record, bytes) => self.data(&record.data, Some(Place::of(record)), bytes),
             Event::Open(record) => self.open(record),
+            Event::Close(record) if record.header.flags & close_flag::PROGRESS != 0 => {
+                self.cover(record);
+            }
             Event::Close(record) => self.closes.push((*record, self.analyst.now)),
             Event::Exec(record) => {
                 self.host.exec(record);
@@ -249,9 +261,15 @@ impl State {
                 let link = self.links.stray(record.sock);
                 let mut tap = Tap::new(link, None);
                 tap.expect(record.seq);
+                tap.exec_id = record.exec_id;
+                tap.endpoint = Some(Endpoint {
+                    pid: record.tgid,
+                    workload: self.host.workload(record.tgid, record.exec_id),
+                });
                 self.taps.entry(record.sock).or_insert(tap)
             }
         };
+        tap.covered.record(record);
         let waited = tap.waiting();
         match tap.arrive(record, place, bytes, self.analyst.now) {
             Turn::Now => {
@@ -298,6 +316,7 @@ impl State {
             return;
         };
         link.last = self.pass;
+        link.first.seen();
         if tap.side.is_none() {
             let begins = match place {
                 Some(place) => side_of_hello(record, place, bytes),
@@ -461,6 +480,7 @@ impl State {
                 return true;
             }
             let gone = close.header.flags & close_flag::GONE != 0;
+            self.cover(close);
             if gone {
                 self.taps.remove(&close.sock);
             }
@@ -508,8 +528,14 @@ impl State {
             .collect();
         by_age.sort_unstable();
         let enough = by_age.len() / 8 + 1;
-        let mut doomed: Vec<u32> = Vec::new();
-        for (_, index) in by_age.into_iter().take(enough) {
+        let mut doomed: Vec<u32> = by_age
+            .into_iter()
+            .take(enough)
+            .map(|(_, index)| index)
+            .collect();
+        doomed.sort_unstable();
+        self.cover_given_up(&doomed);
+        for index in doomed.iter().copied() {
             let Some(link) = self.links.get_mut(index) else {
                 continue;
             };
@@ -518,9 +544,7 @@ impl State {
             self.memory -= link.memory;
             self.links.remove(index);
             self.losses.evicted += 1;
-            doomed.push(index);
         }
-        doomed.sort_unstable();
         self.taps
             .retain(|_, tap| doomed.binary_search(&tap.connection).is_err());
     }

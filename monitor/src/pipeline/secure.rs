@@ -11,6 +11,7 @@ use super::links::Link;
 use super::taps::{Place, Side};
 use super::turns::Turns;
 use crate::access::Tls;
+use crate::coverage::First;
 use crate::wire::tls::{
     Chunk, HEADER, Keyring, Label, NewSecret, Plain, Secret, Session, State as Seen, Why,
 };
@@ -188,6 +189,7 @@ impl Link {
         self.close(analyst);
         self.wire = Connection::inside_tls(Some((0, 0)), false);
         self.turns = Turns::default();
+        self.first = First::default();
         self.tls = Some(Box::new(Secure::new(secrets.enrol(index))));
     }
 
@@ -277,6 +279,7 @@ impl State {
             return;
         };
         if record.header.flags & data_flag::LATE != 0 {
+            link.late_tls = true;
             return;
         }
         let Some(side) = tap.side else {
