@@ -70,7 +70,7 @@ pub(super) fn access(record: &AccessRecord, style: Style) -> String {
     let from = record.client.as_ref().map_or_else(peer, endpoint);
     let to = record.server.as_ref().map_or_else(peer, endpoint);
     let mut line = format!(
-        "{} {} {} {} {} {} {} {} {} → {}",
+        "{} {} {} {} {} {} {}{} {} {} → {}",
         style.paint(Ink::Dim, &time(&record.time)),
         style.paint(Ink::Identity, &optional(record.identity.as_deref())),
         credential,
@@ -80,6 +80,7 @@ pub(super) fn access(record: &AccessRecord, style: Style) -> String {
             ink,
             &status.map_or_else(|| NOTHING.to_owned(), |status| status.to_string())
         ),
+        style.paint(Ink::Dim, &carried(record)),
         record
             .duration_us
             .map_or_else(|| NOTHING.to_owned(), duration),
@@ -93,6 +94,18 @@ pub(super) fn access(record: &AccessRecord, style: Style) -> String {
         line.push_str(&style.paint(Ink::Bad, &format!("✗ finding: {}", names.join(", "))));
     }
     line
+}
+
+/// What carried the request, where it was not HTTP/1 in clear text: `h2+tls1.3 `.
+fn carried(record: &AccessRecord) -> String {
+    let http2 = (record.protocol == "h2").then(|| "h2".to_owned());
+    let tls = record.tls.as_ref();
+    let tls = tls.map(|tls| field(&format!("tls{}", tls.version)).into_owned());
+    let mut parts: Vec<String> = http2.into_iter().chain(tls).collect();
+    if let Some(last) = parts.last_mut() {
+        last.push(' ');
+    }
+    parts.join("+")
 }
 
 fn severity(severity: Severity) -> (Ink, &'static str) {
