@@ -1,5 +1,6 @@
 //! From ring records to verdicts: ns per access on one core, with warm and with cold identities, and
-//! the memory that 10,000 identities take. `cargo bench --bench pipeline`.
+//! the memory that 10,000 identities take. `cargo bench --bench pipeline`; a word behind `--` picks lines
+//! (for counting instructions: docs/performance.md).
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -17,7 +18,7 @@ use bailiwick::access::credential::{CredentialTable, Recogniser};
 use bailiwick::alert::Folder;
 use bailiwick::census::{self, Census};
 use bailiwick::host::Host;
-use bailiwick::judge::{Judge, Settings};
+use bailiwick::judge::{FindingKind, Judge, Settings};
 use bailiwick::pipeline::{Limits, Pipeline};
 use bailiwick::policy::{self, Files};
 use bailiwick::source::procfs::{HostFiles, ProcessFacts};
@@ -199,7 +200,13 @@ fn request(n: usize) -> Vec<u8> {
     .into_bytes()
 }
 
-fn pipeline(identities: usize, requests: Vec<Vec<u8>>, total: usize) -> Pipeline<Load> {
+/// The clients are on another host and speak clear text: with the check for it on, each access is a finding.
+fn pipeline(
+    identities: usize,
+    requests: Vec<Vec<u8>>,
+    total: usize,
+    findings: bool,
+) -> Pipeline<Load> {
     let key = FingerprintKey::new(KEY);
     let mut text = String::from(
         "version = 1\n[environments]\nprod = [\"api.pay.example\"]\n[duties]\nread = [\"GET api.pay.example/v1/**\"]\n",
@@ -211,6 +218,10 @@ fn pipeline(identities: usize, requests: Vec<Vec<u8>>, total: usize) -> Pipeline
         ));
     }
     let loaded = policy::load(&["policy.toml".into()], Path::new("/"), &Text(text), &key).unwrap();
+    let mut settings = Settings::default();
+    if !findings {
+        settings.disabled.insert(FindingKind::Cleartext);
+    }
     let source = Load {
         requests,
         next: 0,
@@ -223,16 +234,30 @@ fn pipeline(identities: usize, requests: Vec<Vec<u8>>, total: usize) -> Pipeline
         source,
         Host::new(Box::new(Nothing)),
         Recogniser::new(CredentialTable::builtin(), key),
-        Judge::new(Arc::new(loaded.policy), Settings::default()),
+        Judge::new(Arc::new(loaded.policy), settings),
         Census::new(census::Limits::default()),
         Folder::default(),
         Limits::default(),
     )
 }
 
+/// Whether a line is asked for.
+fn wanted(name: &str) -> bool {
+    let mut words = std::env::args().skip(1).filter(|arg| !arg.starts_with('-'));
+    words.next().is_none_or(|word| name.contains(&word))
+}
+
 /// Best and median ns per access over rounds of one pass each.
-fn measure(name: &str, identities: usize, distinct: usize, total: usize) {
-    let mut pipeline = pipeline(identities, (0..distinct).map(request).collect(), total);
+fn measure(name: &str, identities: usize, distinct: usize, total: usize, findings: bool) {
+    if !wanted(name) {
+        return;
+    }
+    let mut pipeline = pipeline(
+        identities,
+        (0..distinct).map(request).collect(),
+        total,
+        findings,
+    );
     let mut rounds = Vec::new();
     let mut now = 1;
     for _ in 0..total / PER_PASS {
@@ -267,13 +292,9 @@ fn resident_mib() -> f64 {
         / 1024.0
 }
 
-fn main() {
-    // `cargo test --benches` only wants to see that it runs.
-    let quick = !std::env::args().any(|a| a == "--bench");
-    let scale = if quick { 1 } else { 100 };
-    // First, while the heap has nothing to give again.
+fn memory() {
     let before = resident_mib();
-    let mut one = pipeline(10_000, (0..10_000).map(request).collect(), 20_480);
+    let mut one = pipeline(10_000, (0..10_000).map(request).collect(), 20_480, true);
     for pass in 1..=40 {
         one.pass(pass * 4_000_000, 0);
     }
@@ -281,21 +302,29 @@ fn main() {
         "10,000 identities with policy, census and caches: +{:.1} MiB (of which the load's own requests are 3.5)\n",
         resident_mib() - before
     );
+}
+
+fn main() {
+    // `cargo test --benches` only wants to see that it runs.
+    let quick = !std::env::args().any(|a| a == "--bench");
+    let scale = if quick { 1 } else { 100 };
+    // First, while the heap has nothing to give again.
+    if wanted("memory") {
+        memory();
+    }
     println!("| ring record to verdict | best ns | median ns | accesses/s (median) |");
     println!("|---|---:|---:|---:|");
-    measure("warm, one identity of 1,000", 1_000, 1, 10_240 * scale);
-    measure(
-        "warm, 1,000 identities in turn",
-        1_000,
-        1_000,
-        10_240 * scale,
-    );
-    measure("10,000 identities in turn", 10_000, 10_000, 20_480 * scale);
+    let warm = 10_240 * scale;
+    measure("warm, one identity of 1,000", 1_000, 1, warm, false);
+    measure("warm, 1,000 identities in turn", 1_000, 1_000, warm, false);
+    measure("each a finding, one identity", 1_000, 1, warm, true);
+    measure("10,000 identities in turn", 10_000, 10_000, 2 * warm, false);
     measure(
         "cold: every identity for the first time",
         10_000,
         10_000,
         9_728,
+        false,
     );
-    measure("no policy names it, cold", 0, 10_000, 9_728);
+    measure("no policy names it, cold", 0, 10_000, 9_728, false);
 }

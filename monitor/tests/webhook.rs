@@ -235,30 +235,26 @@ async fn retry_after_is_heard() {
     let begun = Instant::now();
     setup.alert().await;
     setup.until(|status| status.delivered == 1).await;
+    // By its own schedule it would have been 5 ms.
     let took = begun.elapsed();
-    assert!(
-        took >= Duration::from_secs(1) && took < Duration::from_secs(5),
-        "{took:?}"
-    );
+    assert!(took >= Duration::from_secs(1), "{took:?}");
 }
 
 #[tokio::test]
 async fn silence_ends_with_the_timeout() {
-    let receiver = Receiver::new(|number, _| {
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let ended = std::sync::Mutex::new(ended);
+    let receiver = Receiver::new(move |number, _| {
         if number == 0 {
-            std::thread::sleep(Duration::from_secs(4));
+            // Until the test is over.
+            let _ = ended.lock().expect("no panic").recv();
         }
         plain("200 OK")
     });
     let setup = setup(&receiver.url(), 0.001, |_, _| ()).await;
-    let begun = Instant::now();
     setup.alert().await;
     let status = setup.until(|status| status.delivered == 1).await;
-    assert!(
-        begun.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        begun.elapsed()
-    );
+    drop(end);
     assert!(
         status
             .last_error

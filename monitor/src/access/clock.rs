@@ -68,6 +68,33 @@ impl<K, V> ClockCache<K, V> {
         Some((&slot.key, &mut slot.value))
     }
 
+    /// As [`Self::get`]; what is not there is made first. Always something, since [`Self::new`] bounds `max`.
+    pub fn get_or_insert_with(
+        &mut self,
+        hash: u64,
+        eq: impl Fn(&K) -> bool,
+        make: impl FnOnce() -> (K, V),
+    ) -> Option<(&K, &mut V)> {
+        let slots = &self.slots;
+        let found = self.index.find(hash, |at| {
+            slots
+                .get(*at as usize)
+                .is_some_and(|slot| slot.hash == hash && eq(&slot.key))
+        });
+        let at = match found {
+            Some(at) => *at as usize,
+            None => {
+                let (key, value) = make();
+                self.insert(hash, key, value);
+                // The newest is the last.
+                self.slots.len().checked_sub(1)?
+            }
+        };
+        let slot = self.slots.get_mut(at)?;
+        slot.used = true;
+        Some((&slot.key, &mut slot.value))
+    }
+
     /// Adds an entry whose key is not present, and returns what had to go for it.
     pub fn insert(&mut self, hash: u64, key: K, value: V) -> Option<(K, V)> {
         let out = if self.slots.len() >= self.max {

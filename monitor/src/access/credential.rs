@@ -309,10 +309,12 @@ impl Recogniser {
         };
         let mask: &HostMask = if named {
             let hash = hasher.hash_one(&**host);
-            if hosts.get(hash, |held| **held == **host).is_none() {
-                hosts.insert(hash, Arc::from(&**host), rules.mask(host));
-            }
-            match hosts.get(hash, |held| **held == **host) {
+            let known = hosts.get_or_insert_with(
+                hash,
+                |held| **held == **host,
+                || (Arc::from(&**host), rules.mask(host)),
+            );
+            match known {
                 Some((name, mask)) => {
                     if !Arc::ptr_eq(&out.host, name) {
                         out.host = Arc::clone(name);

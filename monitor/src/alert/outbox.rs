@@ -95,6 +95,11 @@ impl Lane {
         was
     }
 
+    /// Whether it waits for someone to enable it.
+    pub(super) fn disabled(&self) -> bool {
+        self.state().disabled.is_some()
+    }
+
     /// Sends nothing more; the task ends when what is under way has ended.
     pub(super) fn stop(&self) {
         self.state().stopping = true;

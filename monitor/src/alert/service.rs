@@ -305,11 +305,9 @@ impl AlertService {
         let mut old = shared.lanes();
         let mut new = BTreeMap::new();
         let mut added = Vec::new();
+        let marks = shared.marks.lock().await;
         for endpoint in endpoints {
             let name = endpoint.name().to_owned();
-            if enable {
-                shared.enabled(&name).await;
-            }
             let lane = match old.remove(&name) {
                 Some(lane) => {
                     lane.replace(endpoint);
@@ -326,8 +324,12 @@ impl AlertService {
                     lane
                 }
             };
+            if enable {
+                shared.enabled(&name, &marks).await;
+            }
             new.insert(name, lane);
         }
+        drop(marks);
         *shared.lanes.write().unwrap_or_else(PoisonError::into_inner) = new;
         for lane in old.values() {
             lane.stop();

@@ -22,21 +22,12 @@ pub(super) async fn run(shared: Arc<Shared>, mut outcomes: UnboundedReceiver<Out
         let settled = Arc::new(std::mem::take(&mut batch));
         let mut wait = Duration::from_millis(200);
         loop {
-            let store = shared.store.clone();
-            let given = Arc::clone(&settled);
-            let now_us = shared.clock.now_us();
-            let result = tokio::task::spawn_blocking(move || store.settle(&given, now_us)).await;
-            match result {
-                Ok(Ok(changes)) => {
-                    shared.settled(&settled, changes).await;
-                    break;
-                }
-                // The store has told what is wrong. The same outcomes can be given again.
-                Ok(Err(_)) | Err(_) => {
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(LONGEST);
-                }
+            // The store has told what is wrong. The same outcomes can be given again.
+            if shared.settle(&settled).await.is_ok() {
+                break;
             }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LONGEST);
         }
     }
 }

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{MutexGuard, broadcast, mpsc};
 use tokio::time::Instant;
 
-use crate::store::{Change, Outcome, Route, Store, StoreError, disabled_key};
+use crate::store::{Change, Outcome, Route, Store, StoreError, Verdict, disabled_key};
 
 use super::intake::Intake;
 use super::outbox::{Context, Lane, post};
@@ -37,6 +37,9 @@ pub(super) struct Shared {
     pub(super) generation: AtomicU64,
     /// Grows before lanes are changed, so that whoever reads them anew notices.
     pub(super) changed: AtomicU64,
+    /// Held while it is written down that endpoints are disabled or enabled, so that the last word is the
+    /// one that their lanes have.
+    pub(super) marks: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -66,6 +69,7 @@ impl Shared {
             events: broadcast::channel(EVENTS).0,
             generation: AtomicU64::new(0),
             changed: AtomicU64::new(0),
+            marks: tokio::sync::Mutex::default(),
         }
     }
 
@@ -184,7 +188,7 @@ impl Shared {
     }
 
     /// Outcomes were written down.
-    pub(super) async fn settled(&self, outcomes: &[Outcome], changes: Vec<Change>) {
+    async fn settled(&self, outcomes: &[Outcome], changes: Vec<Change>) {
         let lanes = self.lanes();
         for outcome in outcomes {
             if let Some(lane) = lanes.get(&outcome.endpoint) {
@@ -241,15 +245,39 @@ impl Shared {
             let quote = if reply.quote.is_empty() { "" } else { ": " };
             return Err(format!("answered {}{quote}{}", reply.status, reply.quote));
         }
+        let marks = self.marks.lock().await;
         if lane.enable() {
             tracing::info!(webhook = name, "the endpoint answers and is enabled again");
-            self.enabled(name).await;
+            self.enabled(name, &marks).await;
         }
         Ok(reply.status)
     }
 
-    /// Forgets that an endpoint is disabled.
-    pub(super) async fn enabled(&self, name: &str) {
+    /// Writes outcomes down. An endpoint that was enabled after it had refused stays so.
+    pub(super) async fn settle(&self, outcomes: &Arc<Vec<Outcome>>) -> Result<(), StoreError> {
+        let marks = self.marks.lock().await;
+        let given = Arc::clone(outcomes);
+        let now_us = self.clock.now_us();
+        let changes = self
+            .blocking(move |store| store.settle(&given, now_us))
+            .await?;
+        let lanes = self.lanes();
+        for Outcome {
+            endpoint, verdict, ..
+        } in &**outcomes
+        {
+            let refused = matches!(verdict, Verdict::Disabled { .. });
+            if refused && lanes.get(endpoint).is_some_and(|lane| !lane.disabled()) {
+                self.enabled(endpoint, &marks).await;
+            }
+        }
+        drop(marks);
+        self.settled(outcomes, changes).await;
+        Ok(())
+    }
+
+    /// Forgets that an endpoint is disabled; its lane knows that it is not.
+    pub(super) async fn enabled(&self, name: &str, _: &MutexGuard<'_, ()>) {
         let key = disabled_key(name);
         let done = self
             .blocking(move |store| match store.meta_get(&key)? {

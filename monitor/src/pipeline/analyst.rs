@@ -26,7 +26,8 @@ pub type Numbered = (u64, Access);
 /// What is kept between a request and its response.
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
-    said: Recognised,
+    /// Large, and handed from stage to stage: by address.
+    said: Box<Recognised>,
     time: u64,
     resynchronised: bool,
 }
@@ -92,7 +93,8 @@ pub(super) struct Analyst {
     pub(super) delay: Option<Histogram<u64>>,
     /// Shared by all accesses that no duty grants.
     no_duties: Arc<[Arc<str>]>,
-    spare: Vec<Recognised>,
+    #[expect(clippy::vec_box, reason = "they come and go as boxes")]
+    spare: Vec<Box<Recognised>>,
     words: Vec<Finding>,
 }
 

@@ -145,7 +145,8 @@ impl HostPattern {
         }
         match &self.name {
             Name::Any => true,
-            Name::Exact(name) => name.eq_ignore_ascii_case(host.name),
+            // As written, nearly always: what was claimed is in lower case.
+            Name::Exact(name) => **name == *host.name || name.eq_ignore_ascii_case(host.name),
             Name::Suffix(suffix) => {
                 let cut = host
                     .name

@@ -146,21 +146,17 @@ pub(in crate::access) fn normalise_host(raw: &[u8], default_port: u16, out: &mut
     let bracketed = inside.len() != name.len();
     let sound = !inside.is_empty()
         && name.len() <= MAX_HOST - 6
-        && inside.iter().all(|byte| {
-            byte.is_ascii_alphanumeric()
-                || if bracketed {
-                    b":.".contains(byte)
-                } else {
-                    b"-._".contains(byte)
-                }
+        && inside.iter().all(|byte| match byte {
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'.' => true,
+            b':' => bracketed,
+            b'-' | b'_' => !bracketed,
+            _ => false,
         });
-    if !sound {
+    let Some(name) = std::str::from_utf8(name).ok().filter(|_| sound) else {
         return false;
-    }
-    out.extend(
-        name.iter()
-            .map(|byte| char::from(byte.to_ascii_lowercase())),
-    );
+    };
+    out.push_str(name);
+    out.make_ascii_lowercase();
     if let Some(port) = port.filter(|port| *port != default_port) {
         out.push(':');
         // As sent, but for leading zeroes.

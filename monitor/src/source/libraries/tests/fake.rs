@@ -26,7 +26,18 @@ pub(super) struct State {
     /// By process, or the host's own.
     pub(super) roots: HashMap<Option<u32>, FakeRoot>,
     pub(super) opened: Vec<u64>,
-    pub(super) asked_for_maps: usize,
+    /// By process: `maps` from the second look on.
+    pub(super) later: HashMap<u32, String>,
+}
+
+fn maps_of(files: &[(&str, u64)]) -> String {
+    files
+        .iter()
+        .enumerate()
+        .map(|(i, (device, ino))| {
+            format!("{i}1000-{i}2000 r-xp 00000000 {device} {ino} /lib/{ino}.so\n")
+        })
+        .collect()
 }
 
 /// A host.
@@ -47,17 +58,15 @@ impl Fake {
 
     /// A process that has files mapped, by device and inode, on an ordinary root.
     pub(super) fn process(&self, pid: u32, files: &[(&str, u64)]) {
-        let maps = files
-            .iter()
-            .enumerate()
-            .map(|(i, (device, ino))| {
-                format!("{i}1000-{i}2000 r-xp 00000000 {device} {ino} /lib/{ino}.so\n")
-            })
-            .collect();
         let mut state = self.0.lock().unwrap();
-        state.maps.insert(pid, maps);
+        state.maps.insert(pid, maps_of(files));
         let mounts = "22 1 8:1 / / rw - ext4 /dev/sda rw\n23 22 0:50 / /mnt rw - fuse.x x rw\n";
         state.mounts.insert(pid, mounts.to_owned());
+    }
+
+    /// What the same process has mapped once it was looked at.
+    pub(super) fn process_later(&self, pid: u32, files: &[(&str, u64)]) {
+        self.0.lock().unwrap().later.insert(pid, maps_of(files));
     }
 
     pub(super) fn opened(&self) -> Vec<u64> {
@@ -138,8 +147,10 @@ impl LibraryFiles for Fake {
 
     fn maps(&self, pid: u32) -> Option<String> {
         let mut state = self.0.lock().unwrap();
-        state.asked_for_maps += 1;
-        state.maps.get(&pid).cloned()
+        let later = state.later.remove(&pid);
+        let maps = state.maps.get(&pid).cloned();
+        state.maps.extend(later.map(|later| (pid, later)));
+        maps
     }
 
     fn mounts(&self, pid: u32) -> Option<String> {
