@@ -3,6 +3,7 @@
 mod bad_input;
 mod clients;
 mod flood;
+mod key_log;
 mod keys;
 mod lifecycle;
 mod netns;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         clients::trials(),
         unix::trials(),
         keys::trials(),
+        key_log::trials(),
         netns::trials(),
         remote::trials(),
         split::trials(),

@@ -17,6 +17,7 @@ use crate::serve::records::{
     AccessStatus, AlertQuery, AlertStatus, ConnectionStatus, DeadLetter, DeliveryResult,
     HookStatus, IdentityStatus, Loss, PolicyStatus, QueueStatus, StatusRecord, WebhookStatus,
 };
+use crate::source::key_logs::{self, SharedKeyLogs};
 use crate::source::prober::SharedBook;
 use crate::store;
 
@@ -39,6 +40,8 @@ pub(super) struct Daemon {
     pub(super) hooks: Vec<String>,
     /// What is probed; empty until it is known, or when nothing can be.
     pub(super) probed: Arc<OnceLock<SharedBook>>,
+    /// Key logs that are followed.
+    pub(super) key_logs: Option<SharedKeyLogs>,
     pub(super) started: (String, Instant),
     pub(super) current: RwLock<Current>,
     /// The newest counters, and accesses per second between the last two.
@@ -120,6 +123,23 @@ fn resident() -> Option<u64> {
 }
 
 impl Daemon {
+    /// Key logs as hooks: each secret is a run.
+    fn key_logs(&self) -> Vec<HookStatus> {
+        let logs = self.key_logs.as_ref().map(key_logs::read);
+        logs.into_iter()
+            .flatten()
+            .map(|log| HookStatus {
+                name: format!("key-log:{}", log.path.display()),
+                attached: log.trouble.is_none(),
+                detail: log.trouble.or_else(|| {
+                    let bad = log.counts.malformed;
+                    (bad > 0).then(|| format!("{bad} lines are none of a key log"))
+                }),
+                runs: Some(log.counts.secrets),
+            })
+            .collect()
+    }
+
     fn webhooks(&self) -> Vec<WebhookStatus> {
         let status = self.alerts.status();
         status
@@ -230,6 +250,7 @@ impl Backend for Daemon {
                     detail: None,
                     runs: None,
                 })
+                .chain(self.key_logs())
                 .collect(),
             accesses: AccessStatus {
                 total: snapshot.accesses,

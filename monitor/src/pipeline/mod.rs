@@ -32,6 +32,7 @@ use crate::census::Census;
 use crate::host::Host;
 use crate::judge::Judge;
 use crate::source::{Event, Source};
+use crate::wire::tls::LoggedSecret;
 use crate::wire::{Dir, Piece};
 
 /// How long a record that was overtaken is waited for, in ns. The task that makes it can be preempted
@@ -41,6 +42,9 @@ const PATIENT: u64 = 500_000_000;
 const IMPATIENT: u64 = 5_000_000;
 /// How long after a loss that is assumed, in ns.
 const LOSS_MATTERS: u64 = 1_000_000_000;
+
+/// Secrets from key logs that are taken in one pass.
+const LOGGED_PER_PASS: usize = 1024;
 
 /// Bounds of the pipeline.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +115,8 @@ struct State {
     memory: usize,
     /// Told of each process with a new image.
     hear: Box<dyn Fn(u32) + Send>,
+    /// Secrets from key logs.
+    logged: Box<dyn FnMut() -> Option<LoggedSecret> + Send>,
 }
 
 impl<S> std::fmt::Debug for Pipeline<S> {
@@ -151,6 +157,7 @@ impl<S: Source> Pipeline<S> {
             advice: Vec::new(),
             memory: 0,
             hear: Box::new(|_| {}),
+            logged: Box::new(|| None),
         };
         Self { source, state }
     }
@@ -158,6 +165,11 @@ impl<S: Source> Pipeline<S> {
     /// Tells `hear` of each process that replaced its image. It must not wait.
     pub fn tell_of_images(&mut self, hear: impl Fn(u32) + Send + 'static) {
         self.state.hear = Box::new(hear);
+    }
+
+    /// Takes secrets from `next`, too, in every pass. It must not wait.
+    pub fn take_secrets(&mut self, next: impl FnMut() -> Option<LoggedSecret> + Send + 'static) {
+        self.state.logged = Box::new(next);
     }
 
     /// Takes what the source has and works it off. `now` is CLOCK_MONOTONIC in ns, `wall_offset` what
@@ -168,6 +180,7 @@ impl<S: Source> Pipeline<S> {
         state.analyst.now = now;
         state.analyst.wall_offset = wall_offset;
         state.analyst.recogniser.tick(now);
+        state.take_logged();
         let events = self
             .source
             .drain(state.limits.events_per_pass, &mut |event| {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use monitor_ebpf::{Data, Key, advice, data_flag, dir, key_flag, key_label};
 
-use super::State;
 use super::analyst::Analyst;
 use super::links::Link;
 use super::taps::{Place, Side};
 use super::turns::Turns;
+use super::{LOGGED_PER_PASS, State};
 use crate::access::Tls;
 use crate::wire::tls::{
     Chunk, HEADER, Keyring, Label, NewSecret, Plain, Secret, Session, State as Seen, Why,
@@ -327,7 +327,7 @@ impl State {
         };
         let flags = key.header.flags;
         let known = |flag, random| (flags & flag != 0).then_some(random);
-        let offers = self.secrets.ring.add(NewSecret {
+        self.offer(NewSecret {
             label,
             client_random: known(key_flag::CLIENT_RANDOM, key.client_random),
             server_random: known(key_flag::SERVER_RANDOM, key.server_random),
@@ -336,6 +336,29 @@ impl State {
             socket_hint: key.sock,
             time: key.time,
         });
+    }
+
+    /// Takes what key logs have brought, as much as one pass has time for.
+    pub(super) fn take_logged(&mut self) {
+        for _ in 0..LOGGED_PER_PASS {
+            let Some(logged) = (self.logged)() else {
+                return;
+            };
+            self.offer(NewSecret {
+                label: logged.label,
+                client_random: Some(logged.client_random),
+                server_random: None,
+                value: logged.value,
+                tgid: 0,
+                socket_hint: 0,
+                time: self.analyst.now,
+            });
+        }
+    }
+
+    /// Takes a secret, and gives it to the links that wait for such a one.
+    fn offer(&mut self, secret: NewSecret) {
+        let offers = self.secrets.ring.add(secret);
         for id in offers {
             let Some(index) = self.secrets.links.get(&id).copied() else {
                 continue;

@@ -4,6 +4,7 @@
 pub mod btf;
 pub mod elf;
 pub mod kernel;
+pub mod key_logs;
 pub mod libraries;
 pub mod prober;
 pub mod procfs;
