@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod clients;
+mod fallback;
 mod flood;
 mod key_log;
 mod keys;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         unix::trials(),
         keys::trials(),
         key_log::trials(),
+        fallback::trials(),
         netns::trials(),
         remote::trials(),
         split::trials(),

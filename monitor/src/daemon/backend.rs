@@ -18,7 +18,7 @@ use crate::serve::records::{
     HookStatus, IdentityStatus, Loss, PolicyStatus, QueueStatus, StatusRecord, WebhookStatus,
 };
 use crate::source::key_logs::{self, SharedKeyLogs};
-use crate::source::prober::SharedBook;
+use crate::source::prober::{self, SharedBook};
 use crate::store;
 
 /// What changes at a reload.
@@ -123,6 +123,25 @@ fn resident() -> Option<u64> {
 }
 
 impl Daemon {
+    /// Processes with probes at reads and writes, for want of keys.
+    fn fallback(&self) -> Vec<HookStatus> {
+        let book = self.probed.get().map(prober::read).unwrap_or_default();
+        book.fallback
+            .into_iter()
+            .map(|(pid, entry)| HookStatus {
+                name: format!("fallback:{pid}"),
+                attached: !entry.files.is_empty(),
+                detail: entry.trouble.or_else(|| {
+                    Some(match entry.files.as_slice() {
+                        [] => "no SSL_read or SSL_write in its files".to_owned(),
+                        files => files.join(", "),
+                    })
+                }),
+                runs: None,
+            })
+            .collect()
+    }
+
     /// Key logs as hooks: each secret is a run.
     fn key_logs(&self) -> Vec<HookStatus> {
         let logs = self.key_logs.as_ref().map(key_logs::read);
@@ -251,6 +270,7 @@ impl Backend for Daemon {
                     runs: None,
                 })
                 .chain(self.key_logs())
+                .chain(self.fallback())
                 .collect(),
             accesses: AccessStatus {
                 total: snapshot.accesses,

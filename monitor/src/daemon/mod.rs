@@ -109,6 +109,8 @@ async fn async_run(
         let folder = Folder::default();
         let mut pipeline = Pipeline::new(source, host, recogniser, judge, census, folder, limits);
         if let Some((requests, shared)) = probing {
+            let asks = requests.clone();
+            pipeline.ask_for_plaintext(move |pid, wanted| asks.fallback(pid, wanted));
             pipeline.tell_of_images(move |pid| requests.exec(pid));
             let _ = book.set(shared);
         }

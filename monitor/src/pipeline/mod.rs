@@ -10,6 +10,7 @@
 mod analyst;
 mod ends;
 mod links;
+mod plain;
 mod secure;
 mod taps;
 
@@ -17,11 +18,12 @@ pub mod thread;
 mod turns;
 
 use hashbrown::HashMap;
-use monitor_ebpf::{Close, Data, Open, advice, close_flag, dir};
+use monitor_ebpf::{Close, Data, Open, advice, close_flag, data_flag, dir};
 
 use analyst::Analyst;
 pub use analyst::{ANOMALIES, Counters, Numbered};
 use links::{Link, Links};
+use plain::Keyless;
 use secure::{Secrets, side_of_hello};
 use taps::{Place, Side, Tap, Turn, side_of};
 
@@ -43,6 +45,8 @@ const IMPATIENT: u64 = 5_000_000;
 /// How long after a loss that is assumed, in ns.
 const LOSS_MATTERS: u64 = 1_000_000_000;
 
+/// How long the end of a connection that has no keys waits for a key log to be read, in ns.
+const LOG_PATIENCE: u64 = 200_000_000;
 /// Secrets from key logs that are taken in one pass.
 const LOGGED_PER_PASS: usize = 1024;
 
@@ -94,6 +98,7 @@ struct State {
     taps: HashMap<u64, Tap>,
     links: Links,
     secrets: Secrets,
+    keyless: Keyless,
     analyst: Analyst,
     limits: Limits,
     losses: PipelineLosses,
@@ -116,7 +121,7 @@ struct State {
     /// Told of each process with a new image.
     hear: Box<dyn Fn(u32) + Send>,
     /// Secrets from key logs.
-    logged: Box<dyn FnMut() -> Option<LoggedSecret> + Send>,
+    logged: Option<Box<dyn FnMut() -> Option<LoggedSecret> + Send>>,
 }
 
 impl<S> std::fmt::Debug for Pipeline<S> {
@@ -143,6 +148,7 @@ impl<S: Source> Pipeline<S> {
             taps: HashMap::new(),
             links: Links::default(),
             secrets: Secrets::default(),
+            keyless: Keyless::default(),
             analyst: Analyst::new(recogniser, judge, census, folder),
             limits,
             losses: PipelineLosses::default(),
@@ -157,7 +163,7 @@ impl<S: Source> Pipeline<S> {
             advice: Vec::new(),
             memory: 0,
             hear: Box::new(|_| {}),
-            logged: Box::new(|| None),
+            logged: None,
         };
         Self { source, state }
     }
@@ -167,9 +173,15 @@ impl<S: Source> Pipeline<S> {
         self.state.hear = Box::new(hear);
     }
 
+    /// Asks by `ask` for probes of a process with connections without keys (true), and for their end. It must
+    /// not wait; when it returns false it is asked again.
+    pub fn ask_for_plaintext(&mut self, ask: impl Fn(u32, bool) -> bool + Send + 'static) {
+        self.state.keyless.ask_by(Box::new(ask));
+    }
+
     /// Takes secrets from `next`, too, in every pass. It must not wait.
     pub fn take_secrets(&mut self, next: impl FnMut() -> Option<LoggedSecret> + Send + 'static) {
-        self.state.logged = Box::new(next);
+        self.state.logged = Some(Box::new(next));
     }
 
     /// Takes what the source has and works it off. `now` is CLOCK_MONOTONIC in ns, `wall_offset` what
@@ -198,10 +210,14 @@ impl<S: Source> Pipeline<S> {
             state.finish_closed(limit);
         }
         state.expire_secrets(now);
-        for (sock, advice) in state.advice.drain(..) {
+        for (sock, advice) in std::mem::take(&mut state.advice) {
+            if advice & advice::PLAIN != 0 {
+                state.want_plain(sock);
+            }
             self.source.advise(sock, advice);
         }
         state.keep_within_bounds();
+        state.keyless.settle();
         state.host.sweep(now);
         events
     }
@@ -212,6 +228,7 @@ impl State {
         match event {
             Event::Data(record, bytes) => self.data(record, None, bytes),
             Event::Tls(record, bytes) => self.data(&record.data, Some(Place::of(record)), bytes),
+            Event::Plain(record, bytes) => self.plain(record, bytes),
             Event::Open(record) => self.open(record),
             Event::Close(record) => self.closes.push((*record, self.analyst.now)),
             Event::Exec(record) => {
@@ -303,22 +320,44 @@ impl State {
 
     /// A record whose turn has come.
     fn process(&mut self, record: &Data, place: Option<Place>, bytes: &[u8]) {
-        let now = self.analyst.now;
-        let Some(tap) = self.taps.get_mut(&record.sock) else {
+        if record.header.flags & data_flag::LATE != 0 {
+            return self.late(record);
+        }
+        let begins = match place {
+            Some(place) => side_of_hello(record, place, bytes),
+            None => side_of(record, bytes),
+        };
+        if !self.meet(record, begins) {
+            return;
+        }
+        let Some(index) = self.taps.get(&record.sock).map(|tap| tap.connection) else {
             return;
         };
-        let Some(link) = self.links.get_mut(tap.connection) else {
+        let led = |link: &mut Link| link.sequenced || link.lead == record.sock;
+        if !self.links.get_mut(index).is_some_and(led) {
             return;
+        }
+        match place {
+            Some(place) => self.tls_part(record, place, bytes),
+            None => self.clear_part(record, bytes),
+        }
+        self.look_after(index);
+    }
+
+    /// Who is at a record's socket, and which end it is: what the record `begins` with tells, if it is not
+    /// known yet. False when it does not.
+    fn meet(&mut self, record: &Data, begins: Option<Side>) -> bool {
+        let Some(tap) = self.taps.get_mut(&record.sock) else {
+            return false;
+        };
+        let Some(link) = self.links.get_mut(tap.connection) else {
+            return false;
         };
         link.last = self.pass;
         if tap.side.is_none() {
-            let begins = match place {
-                Some(place) => side_of_hello(record, place, bytes),
-                None => side_of(record, bytes),
-            };
             let Some(side) = begins else {
                 self.losses.undecided += 1;
-                return;
+                return false;
             };
             tap.side = Some(side);
             link.ends.name(tap.side, &tap.endpoint);
@@ -343,14 +382,12 @@ impl State {
             link.ends.name(tap.side, &tap.endpoint);
         }
         link.name(&mut self.analyst, 0);
-        if !link.sequenced && link.lead != record.sock {
-            return;
-        }
-        let index = tap.connection;
-        match place {
-            Some(place) => self.tls_part(record, place, bytes),
-            None => self.clear_part(record, bytes),
-        }
+        true
+    }
+
+    /// A link was fed: what it waits for, and what it holds.
+    fn look_after(&mut self, index: u32) {
+        let now = self.analyst.now;
         let Some(link) = self.links.get_mut(index) else {
             return;
         };
@@ -378,7 +415,7 @@ impl State {
         let Some(link) = self.links.get_mut(tap.connection) else {
             return;
         };
-        if link.tls.is_some() {
+        if link.tls.is_some() || link.probed.is_some() {
             return;
         }
         let sent = record.header.dir == dir::TX;
@@ -460,6 +497,8 @@ impl State {
             return;
         }
         let mut closes = std::mem::take(&mut self.closes);
+        let read_by = self.analyst.now.saturating_sub(LOG_PATIENCE);
+        let logs = self.logged.is_some();
         closes.retain(|(close, since)| {
             let Some(tap) = self.taps.get_mut(&close.sock) else {
                 return false;
@@ -473,9 +512,15 @@ impl State {
             if *since >= limit && self.links.get_mut(index).is_some_and(unfinished) {
                 return true;
             }
+            // A log is written before the connection goes on, but read a little later.
+            let keyless = |link: &mut Link| logs && link.tls_wants_keys();
+            if *since >= read_by && self.links.get_mut(index).is_some_and(keyless) {
+                return true;
+            }
             let gone = close.header.flags & close_flag::GONE != 0;
             if gone {
                 self.taps.remove(&close.sock);
+                self.keyless.gone(close.sock);
             }
             let Some(link) = self.links.get_mut(index) else {
                 return false;
@@ -531,8 +576,14 @@ impl State {
             doomed.push(index);
         }
         doomed.sort_unstable();
-        self.taps
-            .retain(|_, tap| doomed.binary_search(&tap.connection).is_err());
+        let keyless = &mut self.keyless;
+        self.taps.retain(|sock, tap| {
+            let keep = doomed.binary_search(&tap.connection).is_err();
+            if !keep {
+                keyless.gone(*sock);
+            }
+            keep
+        });
     }
 }
 

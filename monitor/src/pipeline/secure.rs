@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use monitor_ebpf::{Data, Key, advice, data_flag, dir, key_flag, key_label};
+use monitor_ebpf::{Data, Key, advice, dir, key_flag, key_label};
 
 use super::analyst::Analyst;
 use super::links::Link;
@@ -88,7 +88,10 @@ struct Sink<'a> {
 
 impl Plain for Sink<'_> {
     fn piece(&mut self, piece: Piece<'_>) {
-        self.early |= self.link.feed(&piece, self.analyst);
+        // What probes tell counts from other bytes: once it is used, keys come too late.
+        if self.link.probed.is_none() {
+            self.early |= self.link.feed(&piece, self.analyst);
+        }
     }
 
     fn lost_records(&mut self) {
@@ -132,13 +135,15 @@ impl Secure {
     fn advice(&mut self, multiplexed: bool, list: &mut Vec<(u64, u32)>) {
         let wanted = match self.session.state() {
             // Keys that came too late once may come in time for what follows.
-            Seen::Opaque(Why::NoKeys) | Seen::Handshake => 0,
-            Seen::Opaque(_) => advice::LEAVE,
+            Seen::Handshake => 0,
+            Seen::Opaque(Why::NoKeys) => advice::PLAIN,
+            Seen::Opaque(_) => advice::LEAVE | advice::PLAIN,
             Seen::Reading { .. } if multiplexed => advice::WHOLE,
             Seen::Reading { .. } => 0,
         };
         if wanted & !self.advised != 0 {
             self.advised |= wanted;
+            let wanted = self.advised;
             list.extend(
                 self.socks
                     .iter()
@@ -158,7 +163,7 @@ impl Secure {
         self.known = known;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Some(Arc::new(Tls {
-            version: version.to_string(),
+            version: Some(version.to_string()),
             sni: self.session.sni().map(str::to_owned),
             alpn: self.session.alpn().map(text),
             via: "keys".to_owned(),
@@ -243,6 +248,20 @@ impl Link {
             .map_or(0, |secure| secure.session.memory() + size_of::<Secure>())
     }
 
+    /// Its plaintext comes by way of keys.
+    pub(super) fn tls_is_read(&self) -> bool {
+        self.tls
+            .as_ref()
+            .is_some_and(|secure| matches!(secure.session.state(), Seen::Reading { .. }))
+    }
+
+    /// Keys are waited for.
+    pub(super) fn tls_wants_keys(&self) -> bool {
+        self.tls
+            .as_ref()
+            .is_some_and(|secure| secure.session.state() == Seen::Handshake)
+    }
+
     /// Records are waited for.
     pub(super) fn tls_waits(&self) -> bool {
         self.tls
@@ -261,9 +280,6 @@ impl State {
         let Some(link) = self.links.get_mut(index) else {
             return;
         };
-        if record.header.flags & data_flag::LATE != 0 {
-            return;
-        }
         let Some(side) = tap.side else {
             self.losses.undecided += 1;
             return;
@@ -341,7 +357,7 @@ impl State {
     /// Takes what key logs have brought, as much as one pass has time for.
     pub(super) fn take_logged(&mut self) {
         for _ in 0..LOGGED_PER_PASS {
-            let Some(logged) = (self.logged)() else {
+            let Some(logged) = self.logged.as_mut().and_then(|next| next()) else {
                 return;
             };
             self.offer(NewSecret {

@@ -18,6 +18,9 @@ pub enum Event<'a> {
     Data(&'a Data, &'a [u8]),
     /// Part of a TLS record of a socket; its bytes follow.
     Tls(&'a TlsData, &'a [u8]),
+    /// Plaintext of a socket, from its TLS library; the captured bytes follow. Offsets count from the first
+    /// byte that was seen, record numbers are the library's connection's own.
+    Plain(&'a Data, &'a [u8]),
     /// A socket was seen for the first time.
     Open(&'a Open),
     /// A socket closed, or its peer will send no more.

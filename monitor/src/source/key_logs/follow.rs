@@ -26,7 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The same where changes are not told of.
 const POLL_EVERY: Duration = Duration::from_millis(20);
 /// After a change others are waited for: a handshake writes up to five lines.
-const GATHER: Duration = Duration::from_millis(3);
+const GATHER: Duration = Duration::from_millis(1);
 
 /// Who takes the secrets is gone.
 struct Gone;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::super::bounds::{Memory, Rate};
-use super::super::{FileId, Finder, Plan, ProbeKind, Scout};
+use super::super::{FileId, Finder, Found, Plan, ProbeKind, Scout};
 use super::fake::Fake;
 
 const NOW: Duration = Duration::ZERO;
@@ -196,7 +196,11 @@ fn thread_looks_at_the_host_then_at_what_it_is_told() {
     host.process(100, &[("08:01", 5)]);
     let finder = Finder::new(Box::new(host.clone()));
     let (requests, scout) = Scout::start(finder).unwrap();
-    let next = || scout.plans.recv_timeout(Duration::from_secs(20)).unwrap();
+    let told = || scout.found.recv_timeout(Duration::from_secs(20)).unwrap();
+    let next = || match told() {
+        Found::Plan(plan) => plan,
+        other => panic!("{other:?}"),
+    };
     assert_eq!(next().id.ino, 5);
     // Its library comes only after the first look.
     host.process(200, &[("08:01", 5)]);
@@ -208,8 +212,16 @@ fn thread_looks_at_the_host_then_at_what_it_is_told() {
     }
     host.process(200, &[("08:01", 5), ("08:01", 6)]);
     assert_eq!(next().id.ino, 6);
+    // A process that needs more is looked at first.
+    host.file(7, "SSL_write");
+    host.process(300, &[("08:01", 7)]);
+    assert!(requests.fallback(300, true));
+    assert!(requests.fallback(300, false));
+    assert_eq!(next().id.ino, 7);
+    assert!(matches!(told(), Found::Fallback(300)));
+    assert!(matches!(told(), Found::Release(300)));
     assert_eq!(requests.dropped(), 0);
     drop(requests);
     scout.thread.join().unwrap();
-    assert_eq!(scout.counters.lock().unwrap().files, 2);
+    assert_eq!(scout.counters.lock().unwrap().files, 3);
 }
