@@ -45,6 +45,8 @@ struct Followed {
     open: Option<Open>,
     reader: KeyLogReader,
     trouble: Option<String>,
+    /// Nothing is where its path leads; the file that was there is read on.
+    moved: bool,
 }
 
 struct Open {
@@ -81,6 +83,7 @@ impl Follower {
             open: None,
             reader: KeyLogReader::default(),
             trouble: None,
+            moved: false,
         });
         Self {
             files: files.collect(),
@@ -103,7 +106,7 @@ impl Follower {
     pub(super) fn run(mut self, stop: &OwnedFd, out: &SyncSender<LoggedSecret>) {
         loop {
             let Ok(more) = self.look(out) else { return };
-            self.watch_directories();
+            let more = self.watch_directories() || more;
             self.publish();
             if !more {
                 if !self.wait(stop) {
@@ -157,10 +160,16 @@ impl Follower {
         true
     }
 
-    /// Watches the directories of files that are not there, and no others.
-    fn watch_directories(&mut self) {
-        let Some(notices) = &self.notices else { return };
-        let missing = self.files.iter().filter(|file| file.open.is_none());
+    /// Watches the directories of files that are not there, and no others. Whether there is a new one: then
+    /// a file may have appeared before it was watched.
+    fn watch_directories(&mut self) -> bool {
+        let Some(notices) = &self.notices else {
+            return false;
+        };
+        let missing = self
+            .files
+            .iter()
+            .filter(|file| file.open.is_none() || file.moved);
         let wanted: Vec<&Path> = missing.filter_map(|file| file.path.parent()).collect();
         self.directories.retain(|directory, watch| {
             let keep = wanted.contains(&directory.as_path());
@@ -169,6 +178,7 @@ impl Follower {
             }
             keep
         });
+        let mut new = false;
         for directory in wanted {
             if !self.directories.contains_key(directory)
                 && let Ok(watch) = inotify::add_watch(
@@ -178,8 +188,10 @@ impl Follower {
                 )
             {
                 self.directories.insert(directory.to_owned(), watch);
+                new = true;
             }
         }
+        new
     }
 
     fn publish(&self) {
@@ -248,6 +260,7 @@ impl Followed {
             return Ok(true);
         }
         let same = self.open.as_ref().map(|open| open.id) == now;
+        self.moved = now.is_none();
         // A file that was moved away is followed until there is another: its writers still have it.
         if self.open.is_none() || (now.is_some() && !same) {
             self.open(notices, false);

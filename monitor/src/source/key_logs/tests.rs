@@ -104,8 +104,10 @@ fn replaced_and_cut() {
     fs::rename(&path, &old).unwrap();
     append(&old, &line(2));
     assert_eq!(next(&logs, 1), [2]);
+    let begin = Instant::now();
     append(&path, &line(3));
     assert_eq!(next(&logs, 1), [3]);
+    assert!(begin.elapsed() < Duration::from_millis(900), "told at once");
     // Replaced in one step.
     let other = dir.path().join("other");
     append(&other, &line(4));
