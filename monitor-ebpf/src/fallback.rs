@@ -17,7 +17,7 @@ use aya_ebpf::{
 };
 use monitor_ebpf::{
     Data, Header, MESSAGE_BYTES, PAYLOAD_CLASSES, advice as told, class, data_flag, dir, kind,
-    loss, ssl_call,
+    loss, ssl_call, ssl_sockets,
 };
 
 use crate::{
@@ -47,7 +47,8 @@ pub(crate) struct Call {
     cookie: u64,
     /// Direction.
     way: u32,
-    pad: u32,
+    /// Which are told of.
+    sockets: u32,
 }
 
 /// An `SSL` of a process.
@@ -80,9 +81,9 @@ pub(crate) struct SslState {
 pub(crate) fn enter(ctx: &ProbeContext) {
     // SAFETY: no preconditions.
     let thread = unsafe { helpers::bpf_get_current_pid_tgid() };
-    if FALLBACK_PIDS.get_ptr((thread >> 32) as u32).is_none() {
+    let Some(sockets) = FALLBACK_PIDS.get_ptr((thread >> 32) as u32) else {
         return;
-    }
+    };
     // SAFETY: the context is the probe's.
     let which = unsafe { helpers::bpf_get_attach_cookie(ctx.as_ptr()) };
     let (Some(ssl), Some(buffer), Some(size)) =
@@ -101,7 +102,8 @@ pub(crate) fn enter(ctx: &ProbeContext) {
         } else {
             dir::RX as u32
         },
-        pad: 0,
+        // SAFETY: points into a map value.
+        sockets: unsafe { *sockets },
     };
     if which & ssl_call::EX != 0 {
         let Some(done) = ctx.arg::<u64>(3) else {
@@ -196,7 +198,7 @@ pub(crate) fn leave(ctx: &RetProbeContext) {
 #[inline(always)]
 fn tell(state: &mut SslState, call: &Call, tgid: u32, moved: u32) {
     let wanted = advice(state.cookie);
-    if wanted & told::PLAIN == 0 {
+    if wanted & told::PLAIN == 0 && !(wanted == 0 && call.sockets == ssl_sockets::ALL) {
         return;
     }
     let w = (call.way & 1) as usize;

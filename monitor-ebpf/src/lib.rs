@@ -180,6 +180,14 @@ pub mod advice {
     pub const PLAIN: u32 = 4;
 }
 
+/// Which sockets of a process are told of by its fallback probes.
+pub mod ssl_sockets {
+    /// Those with [`super::advice::PLAIN`].
+    pub const ASKED: u32 = 1;
+    /// Those without any advice, too.
+    pub const ALL: u32 = 2;
+}
+
 /// Which function a fallback probe is at; bits of its cookie.
 pub mod ssl_call {
     /// It writes; else it reads.

@@ -110,7 +110,7 @@ async fn async_run(
         let mut pipeline = Pipeline::new(source, host, recogniser, judge, census, folder, limits);
         if let Some((requests, shared)) = probing {
             let asks = requests.clone();
-            pipeline.ask_for_plaintext(move |pid, wanted| asks.fallback(pid, wanted));
+            pipeline.ask_for_plaintext(move |pid, wish| asks.fallback(pid, wish));
             pipeline.tell_of_images(move |pid| requests.exec(pid));
             let _ = book.set(shared);
         }

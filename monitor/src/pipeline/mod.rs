@@ -33,7 +33,7 @@ use crate::alert::fold::Folder;
 use crate::census::Census;
 use crate::host::Host;
 use crate::judge::Judge;
-use crate::source::{Event, Source};
+use crate::source::{Event, Source, Wish};
 use crate::wire::tls::LoggedSecret;
 use crate::wire::{Dir, Piece};
 
@@ -173,9 +173,9 @@ impl<S: Source> Pipeline<S> {
         self.state.hear = Box::new(hear);
     }
 
-    /// Asks by `ask` for probes of a process with connections without keys (true), and for their end. It must
-    /// not wait; when it returns false it is asked again.
-    pub fn ask_for_plaintext(&mut self, ask: impl Fn(u32, bool) -> bool + Send + 'static) {
+    /// Says to `ask` what is wanted of a process with connections without keys. It must not wait; when it
+    /// returns false it is asked again.
+    pub fn ask_for_plaintext(&mut self, ask: impl Fn(u32, Wish) -> bool + Send + 'static) {
         self.state.keyless.ask_by(Box::new(ask));
     }
 
@@ -211,13 +211,15 @@ impl<S: Source> Pipeline<S> {
         }
         state.expire_secrets(now);
         for (sock, advice) in std::mem::take(&mut state.advice) {
-            if advice & advice::PLAIN != 0 {
+            if advice & advice::PLAIN == 0 {
+                state.keyless.gone(sock, now);
+            } else {
                 state.want_plain(sock);
             }
             self.source.advise(sock, advice);
         }
         state.keep_within_bounds();
-        state.keyless.settle();
+        state.keyless.settle(now);
         state.host.sweep(now);
         events
     }
@@ -236,7 +238,10 @@ impl State {
                 (self.hear)(record.tgid);
             }
             Event::Fork(record) => self.host.fork(record),
-            Event::Exit(record) => self.host.exit(record),
+            Event::Exit(record) => {
+                self.keyless.ended(record.tgid);
+                self.host.exit(record);
+            }
             Event::Cgroup(record) => self.host.cgroup(record),
             Event::Key(record) => self.key(record),
         }
@@ -508,6 +513,7 @@ impl State {
             }
             let index = tap.connection;
             let side = tap.side;
+            let pid = tap.endpoint.as_ref().map(|end| end.pid);
             let unfinished = |link: &mut Link| !link.turns.is_empty() || link.waits();
             if *since >= limit && self.links.get_mut(index).is_some_and(unfinished) {
                 return true;
@@ -520,11 +526,14 @@ impl State {
             let gone = close.header.flags & close_flag::GONE != 0;
             if gone {
                 self.taps.remove(&close.sock);
-                self.keyless.gone(close.sock);
+                self.keyless.gone(close.sock, self.analyst.now);
             }
             let Some(link) = self.links.get_mut(index) else {
                 return false;
             };
+            if gone && let Some(pid) = pid.filter(|_| link.tls_is_unread()) {
+                self.keyless.suspect(pid);
+            }
             if gone {
                 let left = link.ends.taps.saturating_sub(1);
                 link.ends.taps = left;
@@ -576,11 +585,11 @@ impl State {
             doomed.push(index);
         }
         doomed.sort_unstable();
-        let keyless = &mut self.keyless;
+        let (keyless, now) = (&mut self.keyless, self.analyst.now);
         self.taps.retain(|sock, tap| {
             let keep = doomed.binary_search(&tap.connection).is_err();
             if !keep {
-                keyless.gone(*sock);
+                keyless.gone(*sock, now);
             }
             keep
         });

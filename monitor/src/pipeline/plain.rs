@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use monitor_ebpf::{Data, advice, data_flag, dir};
 
 use super::State;
@@ -12,8 +12,13 @@ use super::links::Link;
 use super::taps::{Side, side_of};
 use super::turns::Turns;
 use crate::access::Tls;
+use crate::source::Wish;
 use crate::wire::{Connection, Dir, Piece};
 
+/// Most processes that are remembered to have connections without keys.
+const MOST_SUSPECTS: usize = 1024;
+/// How long probes stay after the last connection that needs them, in ns: the next may be near.
+const LINGER: u64 = 3_000_000_000;
 /// Most processes that are asked for at a time.
 const MOST_PROCESSES: usize = 256;
 
@@ -29,8 +34,8 @@ pub(super) struct Probed {
     whole: bool,
 }
 
-/// Asks for probes of a process, or for their end; false: too much waits.
-pub(super) type Ask = Box<dyn Fn(u32, bool) -> bool + Send>;
+/// Says what is wanted of a process; false: too much waits.
+pub(super) type Ask = Box<dyn Fn(u32, Wish) -> bool + Send>;
 
 /// Sockets without keys, and their processes.
 #[derive(Default)]
@@ -38,8 +43,13 @@ pub(super) struct Keyless {
     ask: Option<Ask>,
     sockets: HashMap<u64, u32>,
     processes: HashMap<u32, usize>,
-    /// What is still to be asked.
-    asks: VecDeque<(u32, bool)>,
+    /// What is still to be asked: processes, and since when they need nothing any more.
+    asks: VecDeque<u32>,
+    idle: VecDeque<(u32, u64)>,
+    /// Processes that are probed, as far as was asked.
+    probed: HashMap<u32, Wish>,
+    /// Processes of which a connection had no keys: their next ones are probed from the beginning.
+    suspects: HashSet<u32>,
 }
 
 impl std::fmt::Debug for Keyless {
@@ -66,12 +76,37 @@ impl Keyless {
         let count = self.processes.entry(tgid).or_default();
         *count += 1;
         if *count == 1 {
-            self.asks.push_back((tgid, true));
+            self.asks.push_back(tgid);
         }
     }
 
-    /// A socket is gone.
-    pub(super) fn gone(&mut self, sock: u64) {
+    /// Whether its plaintext was asked for.
+    fn has(&self, sock: u64) -> bool {
+        self.sockets.contains_key(&sock)
+    }
+
+    /// A connection of this process had no keys.
+    pub(super) fn suspect(&mut self, tgid: u32) {
+        if self.suspects.len() >= MOST_SUSPECTS {
+            self.suspects.clear();
+        }
+        if self.suspects.insert(tgid) && self.processes.contains_key(&tgid) {
+            self.asks.push_back(tgid);
+        }
+    }
+
+    /// Whether one had none.
+    pub(super) fn suspects(&self, tgid: u32) -> bool {
+        self.suspects.contains(&tgid)
+    }
+
+    /// A process ended.
+    pub(super) fn ended(&mut self, tgid: u32) {
+        self.suspects.remove(&tgid);
+    }
+
+    /// A socket is gone at `now` (ns), or is read by its keys.
+    pub(super) fn gone(&mut self, sock: u64, now: u64) {
         let Some(tgid) = self.sockets.remove(&sock) else {
             return;
         };
@@ -79,19 +114,43 @@ impl Keyless {
             *count -= 1;
             if *count == 0 {
                 self.processes.remove(&tgid);
-                self.asks.push_back((tgid, false));
+                self.idle.push_back((tgid, now));
             }
         }
     }
 
-    /// Asks for what changed, as far as it is heard now.
-    pub(super) fn settle(&mut self) {
+    /// Asks for what changed, as far as it is heard now (ns).
+    pub(super) fn settle(&mut self, now: u64) {
         let Some(ask) = &self.ask else { return };
-        while let Some((tgid, wanted)) = self.asks.front().copied() {
-            if !ask(tgid, wanted) {
-                return;
+        while let Some(tgid) = self.asks.front().copied() {
+            let wish = if self.suspects.contains(&tgid) {
+                Wish::All
+            } else {
+                Wish::Asked
+            };
+            let changed = self.probed.get(&tgid) != Some(&wish);
+            if self.processes.contains_key(&tgid) && changed {
+                if !ask(tgid, wish) {
+                    return;
+                }
+                self.probed.insert(tgid, wish);
             }
             self.asks.pop_front();
+        }
+        while let Some((tgid, since)) = self.idle.front().copied() {
+            if now.saturating_sub(since) < LINGER {
+                return;
+            }
+            let unwanted = !self.processes.contains_key(&tgid) && self.probed.contains_key(&tgid);
+            // Idle since then, not since later.
+            let newer = self.idle.iter().skip(1).any(|(other, _)| *other == tgid);
+            if unwanted && !newer {
+                if !ask(tgid, Wish::Nothing) {
+                    return;
+                }
+                self.probed.remove(&tgid);
+            }
+            self.idle.pop_front();
         }
     }
 }
@@ -102,6 +161,7 @@ impl Link {
         self.wire = Connection::inside_tls(None, false);
         self.turns = Turns::default();
         self.probed = Some(Probed::default());
+        self.ends.tls = Some(self.probed_tls());
     }
 
     /// What is known of its TLS.
@@ -137,10 +197,16 @@ impl State {
 
     /// A socket's plaintext is wanted: asks for it, once.
     pub(super) fn want_plain(&mut self, sock: u64) {
-        let end = self.taps.get(&sock).and_then(|tap| tap.endpoint.as_ref());
-        if let Some(end) = end {
-            self.keyless.want(sock, end.pid);
+        let tap = self.taps.get(&sock);
+        let end = tap.and_then(|tap| Some((tap.endpoint.as_ref()?.pid, tap.connection)));
+        let Some((pid, index)) = end else {
+            return;
+        };
+        let fresh = |link: &mut Link| link.tls.is_some();
+        if self.links.get_mut(index).is_some_and(fresh) {
+            self.keyless.suspect(pid);
         }
+        self.keyless.want(sock, pid);
     }
 
     /// Plaintext of a socket.
@@ -157,12 +223,12 @@ impl State {
             return;
         }
         if link.probed.is_none() {
+            // Sockets that nobody asked for are told of together with those of a process without keys.
+            if !self.keyless.has(record.sock) && !self.keyless.suspects(record.tgid) {
+                return;
+            }
             link.close(&mut self.analyst);
             link.begin_plain();
-        }
-        let tls = link.ends.tls.is_none().then(|| link.probed_tls());
-        if let Some(tls) = tls {
-            link.ends.tls = Some(tls);
         }
         let begins = side_of(record, bytes);
         if !self.meet(record, begins) {

@@ -132,7 +132,7 @@ impl Secure {
     }
 
     /// What to tell the source now: that whole records are wanted, or none any more.
-    fn advice(&mut self, multiplexed: bool, list: &mut Vec<(u64, u32)>) {
+    fn advice(&mut self, multiplexed: bool, probed: bool, list: &mut Vec<(u64, u32)>) {
         let wanted = match self.session.state() {
             // Keys that came too late once may come in time for what follows.
             Seen::Handshake => 0,
@@ -141,16 +141,30 @@ impl Secure {
             Seen::Reading { .. } if multiplexed => advice::WHOLE,
             Seen::Reading { .. } => 0,
         };
-        if wanted & !self.advised != 0 {
-            self.advised |= wanted;
-            let wanted = self.advised;
-            list.extend(
-                self.socks
-                    .iter()
-                    .filter(|sock| **sock != 0)
-                    .map(|sock| (*sock, wanted)),
-            );
+        let read = matches!(self.session.state(), Seen::Reading { .. });
+        // Keys came, and nobody has been told of otherwise.
+        let spare = self.advised & advice::PLAIN != 0 && read && !probed;
+        let before = self.advised;
+        self.advised |= wanted;
+        if spare {
+            self.advised &= !advice::PLAIN;
         }
+        if self.advised != before {
+            self.say(list);
+        }
+    }
+
+    /// Plaintext is wanted from elsewhere.
+    fn starve(&mut self, list: &mut Vec<(u64, u32)>) {
+        if self.advised & advice::PLAIN == 0 {
+            self.advised |= advice::PLAIN;
+            self.say(list);
+        }
+    }
+
+    fn say(&self, list: &mut Vec<(u64, u32)>) {
+        let socks = self.socks.iter().filter(|sock| **sock != 0);
+        list.extend(socks.map(|sock| (*sock, self.advised)));
     }
 
     /// What accesses repeat of it, whenever there is more to say than before.
@@ -193,7 +207,9 @@ impl Link {
         };
         // Each part of a record is a call of its own: what the handshake said is known by the time that
         // application data comes.
-        if let Some(news) = secure.news() {
+        if self.probed.is_none()
+            && let Some(news) = secure.news()
+        {
             self.ends.tls = Some(news);
         }
         let mut sink = Sink {
@@ -211,7 +227,7 @@ impl Link {
     fn advise(&mut self, list: &mut Vec<(u64, u32)>) {
         let multiplexed = self.wire.multiplexes();
         if let Some(secure) = &mut self.tls {
-            secure.advice(multiplexed, list);
+            secure.advice(multiplexed, self.probed.is_some(), list);
         }
     }
 
@@ -246,6 +262,15 @@ impl Link {
         self.tls
             .as_ref()
             .map_or(0, |secure| secure.session.memory() + size_of::<Secure>())
+    }
+
+    /// Application data came, and neither keys nor anything else for it.
+    pub(super) fn tls_is_unread(&self) -> bool {
+        self.probed.is_none()
+            && self
+                .tls
+                .as_ref()
+                .is_some_and(|secure| secure.session.starves(u64::MAX))
     }
 
     /// Its plaintext comes by way of keys.
@@ -317,6 +342,13 @@ impl State {
             self.early.push(index);
         }
         link.advise(&mut self.advice);
+        if self.keyless.suspects(tgid)
+            && link.probed.is_none()
+            && !link.tls_is_read()
+            && let Some(secure) = &mut link.tls
+        {
+            secure.starve(&mut self.advice);
+        }
     }
 
     /// A process has derived a secret.
@@ -405,6 +437,9 @@ impl State {
                 && let Some(secure) = &mut link.tls
             {
                 secure.session.expire(now, &mut self.secrets.ring);
+                if secure.session.starves(now) {
+                    secure.starve(&mut self.advice);
+                }
                 link.advise(&mut self.advice);
             }
         }

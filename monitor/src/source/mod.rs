@@ -37,6 +37,18 @@ pub enum Event<'a> {
     Key(&'a Key),
 }
 
+/// What is wanted of a process' calls of its TLS library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Nothing.
+    Nothing,
+    /// What goes through sockets that were asked for ([`monitor_ebpf::advice::PLAIN`]).
+    Asked,
+    /// What goes through others, too, as long as nothing was said of them: it has no keys in general, and
+    /// the first request of a connection comes before one can ask for it.
+    All,
+}
+
 /// Losses a source knows of, by cause, since it began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceCounters {

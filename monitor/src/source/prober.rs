@@ -86,8 +86,7 @@ pub fn start(mut finder: Finder, mut probes: Probes) -> io::Result<(Requests, Sh
             while let Ok(found) = scout.found.recv() {
                 match found {
                     Found::Plan(plan) => prober.carry_out(&plan),
-                    Found::Fallback(pid) => prober.fallbacks.want(pid),
-                    Found::Release(pid) => prober.fallbacks.release(pid),
+                    Found::Fallback(pid, wish) => prober.fallbacks.wish(pid, wish),
                 }
                 let counters = *scout
                     .counters

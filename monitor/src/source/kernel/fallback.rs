@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use aya::maps::{Array, HashMap as BpfHashMap, MapData};
+use monitor_ebpf::ssl_sockets;
 
 use super::sys;
 
@@ -67,18 +68,23 @@ impl Fallback {
         }
     }
 
-    /// Begins to hear a process.
+    /// Begins to hear a process: `all` its sockets of which nothing was said, or only those asked for.
     ///
     /// # Errors
     /// There are 256 already, or what the kernel said.
-    pub fn admit(&mut self, pid: u32) -> io::Result<()> {
-        if self.processes.len() >= MOST_PROCESSES {
+    pub fn admit(&mut self, pid: u32, all: bool) -> io::Result<()> {
+        if self.processes.len() >= MOST_PROCESSES && !self.processes.contains_key(&pid) {
             return Err(io::Error::other(format!(
                 "{MOST_PROCESSES} processes have such probes already"
             )));
         }
         let map = |error: aya::maps::MapError| io::Error::other(error.to_string());
-        self.pids.insert(pid, 1, 0).map_err(map)?;
+        let mode = if all {
+            ssl_sockets::ALL
+        } else {
+            ssl_sockets::ASKED
+        };
+        self.pids.insert(pid, mode, 0).map_err(map)?;
         self.active.set(0, 1, 0).map_err(map)?;
         self.processes.entry(pid).or_default();
         Ok(())

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
+use super::super::Wish;
 use super::finder::{Finder, FinderCounters, Plan};
 
 /// Processes that wait to be looked at, and plans that wait to be taken.
@@ -26,8 +27,8 @@ const LOOKS: [Duration; 4] = [
 enum Request {
     /// A process has a new image.
     Exec(u32),
-    /// Whether a process' connections without keys are to be read otherwise.
-    Fallback(u32, bool),
+    /// How a process' connections without keys are to be read.
+    Fallback(u32, Wish),
 }
 
 /// What the thread hands out.
@@ -35,10 +36,8 @@ enum Request {
 pub enum Found {
     /// A file to probe.
     Plan(Plan),
-    /// A process is to have fallback probes; what it has mapped was looked at.
-    Fallback(u32),
-    /// It is not, any more.
-    Release(u32),
+    /// Which fallback probes a process is to have; what it has mapped was looked at.
+    Fallback(u32, Wish),
 }
 
 /// Tells the thread of processes. Cheap, never waits.
@@ -57,8 +56,8 @@ impl Requests {
     /// A process has connections that are not read for want of keys, or has none any more. False when too
     /// much waits: ask again.
     #[must_use]
-    pub fn fallback(&self, pid: u32, wanted: bool) -> bool {
-        self.send(Request::Fallback(pid, wanted))
+    pub fn fallback(&self, pid: u32, wish: Wish) -> bool {
+        self.send(Request::Fallback(pid, wish))
     }
 
     fn send(&self, request: Request) -> bool {
@@ -175,11 +174,12 @@ fn take(
 ) {
     match request {
         Request::Exec(pid) => enqueue(queues, pid, now),
-        Request::Fallback(pid, true) => {
-            found.extend(finder.process(pid, now).into_iter().map(Found::Plan));
-            found.push(Found::Fallback(pid));
+        Request::Fallback(pid, wish) => {
+            if wish != Wish::Nothing {
+                found.extend(finder.process(pid, now).into_iter().map(Found::Plan));
+            }
+            found.push(Found::Fallback(pid, wish));
         }
-        Request::Fallback(pid, false) => found.push(Found::Release(pid)),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use super::super::Wish;
 use super::super::kernel::{Fallback, SslPoint};
 use super::super::libraries::{
     FileId, LibraryFiles, Mapped, Plan, RealLibraryFiles, Silent, mapped,
@@ -69,12 +70,24 @@ impl Fallbacks {
         }
     }
 
-    /// A process is to be heard.
-    pub(super) fn want(&mut self, pid: u32) {
+    /// A process is to be heard, or not any more.
+    pub(super) fn wish(&mut self, pid: u32, wish: Wish) {
+        if wish == Wish::Nothing {
+            self.release(pid);
+        } else {
+            self.want(pid, wish == Wish::All);
+        }
+    }
+
+    fn want(&mut self, pid: u32, all: bool) {
         let Some(probes) = &mut self.probes else {
             return;
         };
-        if self.processes.contains_key(&pid) {
+        if let Some(process) = self.processes.get(&pid) {
+            if process.entry.trouble.is_none() {
+                // Its failure costs the first requests of connections.
+                let _ = probes.admit(pid, all);
+            }
             return;
         }
         let status = fs::read_to_string(format!("/proc/{pid}/status"));
@@ -83,7 +96,8 @@ impl Fallbacks {
             // It is gone.
             Err(_) => return,
         };
-        let trouble = refused.or_else(|| probes.admit(pid).err().map(|error| error.to_string()));
+        let trouble =
+            refused.or_else(|| probes.admit(pid, all).err().map(|error| error.to_string()));
         if let Some(trouble) = &trouble {
             tracing::info!(pid, trouble, "connections without keys stay closed");
         }
@@ -96,8 +110,7 @@ impl Fallbacks {
         }
     }
 
-    /// It need not be heard any more.
-    pub(super) fn release(&mut self, pid: u32) {
+    fn release(&mut self, pid: u32) {
         let Some(process) = self.processes.remove(&pid) else {
             return;
         };

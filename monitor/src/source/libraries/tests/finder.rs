@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::super::super::Wish;
 use super::super::bounds::{Memory, Rate};
 use super::super::{FileId, Finder, Found, Plan, ProbeKind, Scout};
 use super::fake::Fake;
@@ -219,11 +220,11 @@ fn thread_looks_at_the_host_then_at_what_it_is_told() {
     // A process that needs more is looked at first.
     host.file(7, "SSL_write");
     host.process(300, &[("08:01", 7)]);
-    assert!(requests.fallback(300, true));
-    assert!(requests.fallback(300, false));
+    assert!(requests.fallback(300, Wish::Asked));
+    assert!(requests.fallback(300, Wish::Nothing));
     assert_eq!(next().id.ino, 7);
-    assert!(matches!(told(), Found::Fallback(300)));
-    assert!(matches!(told(), Found::Release(300)));
+    assert!(matches!(told(), Found::Fallback(300, Wish::Asked)));
+    assert!(matches!(told(), Found::Fallback(300, Wish::Nothing)));
     assert_eq!(requests.dropped(), 0);
     drop(requests);
     scout.thread.join().unwrap();
