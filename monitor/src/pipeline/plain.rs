@@ -289,3 +289,8 @@ impl State {
         self.look_after(index);
     }
 }
+
+#[cfg(test)]
+#[path = "plain_tests.rs"]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;
