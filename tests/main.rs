@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod clients;
+mod expect;
 mod fallback;
 mod flood;
 mod key_log;
@@ -14,6 +15,7 @@ mod remote;
 mod secrets;
 mod split;
 mod systemd;
+mod tls;
 mod unix;
 
 use std::process::ExitCode;
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         keys::trials(),
         key_log::trials(),
         fallback::trials(),
+        tls::trials(),
         netns::trials(),
         remote::trials(),
         split::trials(),

@@ -101,6 +101,7 @@ fn close(state: &mut SockState, flags: u8) {
         pad: 0,
         bytes: state.bytes,
         calls: state.calls,
+        ends: state.next,
     });
     slot.submit(u64::from(BPF_RB_NO_WAKEUP));
 }

@@ -12,7 +12,7 @@ pub use secret::{
 };
 
 /// Version of the layouts below. Changes with any of them.
-pub const ABI: u32 = 3;
+pub const ABI: u32 = 4;
 
 /// What a record is; first byte of its header.
 pub mod kind {
@@ -325,6 +325,8 @@ pub struct Close {
     pub bytes: [u64; 2],
     /// Calls in all.
     pub calls: [u32; 2],
+    /// Offsets at which what was sent and received ends.
+    pub ends: [u32; 2],
 }
 
 /// A process replaced its image.
@@ -594,7 +596,7 @@ const _: () = {
     assert!(size_of::<TlsData>() == 64);
     assert!(size_of::<Open>() == 216);
     assert!(core::mem::offset_of!(Open, path) == OPEN_BYTES);
-    assert!(size_of::<Close>() == 56);
+    assert!(size_of::<Close>() == 64);
     assert!(size_of::<Exec>() == 560);
     assert!(size_of::<Fork>() == 48);
     assert!(size_of::<Exit>() == 32);

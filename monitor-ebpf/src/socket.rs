@@ -112,6 +112,12 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
     }
     // Within one host the sender has told of these bytes already.
     if way == dir::RX && connection::known_up_to(state, w, start.wrapping_add(length)) {
+        // It may be a handshake all the same, whose secrets this thread derives next.
+        if (state.class == class::TLS || state.class == class::UNKNOWN)
+            && state.calls[w] < tls::HANDSHAKE_CALLS
+        {
+            tls::used(state);
+        }
         return;
     }
     // Inside a long body most calls end here, or after a look at eight bytes.

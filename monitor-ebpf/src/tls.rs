@@ -25,6 +25,8 @@ const HEADER: u32 = 5;
 const LONGEST: u32 = (1 << 14) + 2048;
 /// Records of a direction within which a handshake is over.
 const HANDSHAKE: u32 = 16;
+/// Calls of a direction within which a handshake is over (a record can take two: its header comes first).
+pub(crate) const HANDSHAKE_CALLS: u32 = 2 * HANDSHAKE;
 /// Content type of application data; what else is not clear text has this type in TLS 1.3.
 const APPLICATION: u8 = 23;
 
@@ -56,20 +58,27 @@ pub(crate) fn on_io(
     if half.flags & tls_flag::LOST != 0 {
         return;
     }
+    let filling = call.way == dir::RX && state.pair != 0;
     if half.flags & tls_flag::BEGUN == 0 {
         half.flags |= tls_flag::BEGUN;
         half.pos = start;
+        // A receiver that let go by what the sender has told of cannot number the rest: the sender will
+        // tell of that as well, only later than the receiver has read it.
+        if filling && state.tunnel == 0 && state.bytes[w] != u64::from(length) {
+            half.flags |= tls_flag::LOST;
+            return;
+        }
     }
     if half.pos != start {
-        // Bytes went by that no buffer could be had for.
+        // Bytes went by that no buffer could be had for, or that the sender has told of.
         half.flags |= tls_flag::LOST;
-        count(loss::TLS_FRAMING, 1);
+        if !filling {
+            count(loss::TLS_FRAMING, 1);
+        }
         return;
     }
     if half.record < HANDSHAKE {
-        // SAFETY: no preconditions.
-        let thread = unsafe { helpers::bpf_get_current_pid_tgid() };
-        let _ = LAST_TLS.insert(thread, state.cookie, 0);
+        used(state);
     }
     if turned {
         half.budget = MESSAGE_BYTES;
@@ -113,6 +122,14 @@ pub(crate) fn on_io(
     } else if walk.whole.get() != 0 && way == dir::TX {
         connection::sent_up(state, w, start.wrapping_add(length));
     }
+}
+
+/// Notes that this thread is at this connection's handshake.
+#[inline(always)]
+pub(crate) fn used(state: &SockState) {
+    // SAFETY: no preconditions.
+    let thread = unsafe { helpers::bpf_get_current_pid_tgid() };
+    let _ = LAST_TLS.insert(thread, state.cookie, 0);
 }
 
 /// A connection that was already encrypted when it was first seen: told of once, and left alone.

@@ -51,7 +51,7 @@ pub struct Counters {
 }
 
 /// Anomalies and their names, in the order of [`Counters::anomalies`].
-pub const ANOMALIES: [(Anomaly, &str); 15] = [
+pub const ANOMALIES: [(Anomaly, &str); 16] = [
     (Anomaly::Gap, "gap"),
     (Anomaly::HeadTooLong, "head_too_long"),
     (Anomaly::BadRequest, "bad_request"),
@@ -62,6 +62,7 @@ pub const ANOMALIES: [(Anomaly, &str); 15] = [
     (Anomaly::JoinedMidway, "joined_midway"),
     (Anomaly::Pipeline, "pipeline"),
     (Anomaly::Resynchronised, "resynchronised"),
+    (Anomaly::Unseen, "unseen"),
     (Anomaly::LeftHttp, "left_http"),
     (Anomaly::BadFrame, "bad_frame"),
     (Anomaly::BadFields, "bad_fields"),

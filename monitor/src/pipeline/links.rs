@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
-use monitor_ebpf::{Open, open_flag};
+use monitor_ebpf::{Close, Open, open_flag};
 
 use super::analyst::{Analyst, Pending, Receiver, Unnamed};
 use super::ends::Ends;
@@ -16,7 +16,7 @@ use super::secure::Secure;
 use super::taps::Side;
 use super::turns::{Turns, Waits};
 use crate::wire::tls::Keyring;
-use crate::wire::{Connection, Piece};
+use crate::wire::{Connection, Dir, Piece};
 
 const AF_UNIX: u16 = 1;
 /// Most addresses of this host that are remembered.
@@ -156,6 +156,22 @@ impl Link {
         if !self.listed && !self.unnamed.is_empty() {
             self.listed = true;
             list.push(index);
+        }
+    }
+
+    /// A socket of the link ended where `close` says. Whoever sent knows best; what was received counts
+    /// when the other end is elsewhere.
+    pub(super) fn reached(&mut self, side: Option<Side>, close: &Close, analyst: &mut Analyst) {
+        let (sent, received) = match side {
+            Some(Side::Client) => (Dir::ToServer, Dir::ToClient),
+            Some(Side::Server) => (Dir::ToClient, Dir::ToServer),
+            None => return,
+        };
+        let alone = self.ends.taps == 1 && !self.ends.local;
+        let (wire, _, mut receiver) = self.parts(analyst);
+        wire.reached(sent, close.ends[0], &mut receiver);
+        if alone {
+            wire.reached(received, close.ends[1], &mut receiver);
         }
     }
 

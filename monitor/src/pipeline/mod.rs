@@ -535,6 +535,9 @@ impl State {
                 self.keyless.suspect(pid);
             }
             if gone {
+                if link.sequenced && link.tls.is_none() && link.probed.is_none() {
+                    link.reached(side, close, &mut self.analyst);
+                }
                 let left = link.ends.taps.saturating_sub(1);
                 link.ends.taps = left;
                 if left == 0 {

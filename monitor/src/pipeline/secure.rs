@@ -34,8 +34,9 @@ pub(super) struct Secure {
     advised: u32,
     /// How much of the handshake accesses repeat so far.
     known: u8,
-    /// Where each direction stands: towards the server, towards the client.
-    told: [Told; 2],
+    /// Where each direction stands (towards the server, towards the client), as each of `socks` tells it:
+    /// both tell of some records, and what one leaves out counts from where it left off itself.
+    told: [[Told; 2]; 2],
 }
 
 /// The record of a direction that was told of last, and by which socket.
@@ -116,7 +117,7 @@ impl Secure {
             socks: [0; 2],
             advised: 0,
             known: 0,
-            told: [Told::default(); 2],
+            told: [[Told::default(); 2]; 2],
         }
     }
 
@@ -251,7 +252,7 @@ impl Link {
     /// Records of a socket were lost.
     pub(super) fn doubt_tls(&mut self, sock: u64) {
         if let Some(secure) = &mut self.tls {
-            for told in &mut secure.told {
+            for told in secure.told.iter_mut().flatten() {
                 told.doubt |= told.sock == sock;
             }
         }
@@ -318,9 +319,14 @@ impl State {
         } else {
             Dir::ToClient
         };
-        let told = link.tls.as_mut().map(|secure| match dir {
-            Dir::ToServer => &mut secure.told[0],
-            Dir::ToClient => &mut secure.told[1],
+        let told = link.tls.as_mut().and_then(|secure| {
+            let mut socks = secure.socks.iter();
+            let sock = socks.position(|sock| *sock == record.sock || *sock == 0)?;
+            let way = match dir {
+                Dir::ToServer => &mut secure.told[0],
+                Dir::ToClient => &mut secure.told[1],
+            };
+            way.get_mut(sock)
         });
         let passed = told.and_then(|told| told.passed(record, place));
         let chunk = Chunk {

@@ -237,6 +237,24 @@ impl<P> Connection<P> {
         }
     }
 
+    /// The direction is known to have carried bytes up to `off`. Where a message may begin among those
+    /// that did not come, and they end the direction, nothing else would tell that it was not seen.
+    pub fn reached<X: Exchanges<Pending = P>>(&mut self, dir: Dir, off: u32, sink: &mut X) {
+        if self.speaks != Speaks::Http || self.http2.is_some() {
+            return;
+        }
+        let half = self.half(dir);
+        let gap = off.wrapping_sub(half.stream.next());
+        if gap == 0 || gap >= 1 << 31 || half.stream.waiting() {
+            return;
+        }
+        let skipped = half.skip(gap);
+        half.stream.advance(skipped);
+        if skipped < gap && matches!(half.state, State::Start | State::Head) {
+            sink.anomaly(Anomaly::Unseen);
+        }
+    }
+
     /// The connection is gone: every request in flight is unanswered.
     pub fn close<X: Exchanges<Pending = P>>(&mut self, sink: &mut X) {
         self.settle(sink);

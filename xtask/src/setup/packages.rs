@@ -75,8 +75,11 @@ pub(crate) const TESTS: [Package; 14] = [
 ];
 
 /// What the throughput measurement wants.
-pub(crate) const BENCH: [Package; 2] = [
+pub(crate) const BENCH: [Package; 5] = [
+    Package::new("bpftrace", "bpftrace"),
+    Package::new("curl", "curl"),
     Package::new("nginx-light", "nginx"),
+    Package::new("openssl", "openssl"),
     Package::new("wrk", "wrk"),
 ];
 

@@ -409,14 +409,21 @@ impl Keyring {
         sockets.any(|socket| self.waiting_socket.contains_key(&socket))
     }
 
-    /// Forgets what is left of a connection's secrets: it has all it needs.
+    /// Forgets what is left of a connection's secrets: it has all it needs. A secret of another random, or
+    /// that another socket may be in need of, stays: which socket it was derived for is a guess.
     pub(super) fn discard(&mut self, ends: &[End], random: Option<&[u8; 32]>) {
         let mut ids: ArrayVec<u64, MAX_LEFT> = ArrayVec::new();
         let same_random = random.and_then(|random| self.by_random.get(random));
         let same_sockets = ends.iter().filter_map(|end| self.by_socket.get(&end.1));
         for id in same_random.into_iter().chain(same_sockets).flatten() {
-            let room = !ids.is_full() && !ids.contains(id);
-            if room {
+            let ours = self.entries.get(id).is_some_and(|entry| {
+                let other = entry.client_random.as_ref().zip(random);
+                let sockets = entry.owners.iter().map(|owner| owner.1);
+                let mut others = sockets
+                    .filter(|socket| *socket != 0 && ends.iter().all(|end| end.1 != *socket));
+                other.map_or_else(|| others.next().is_none(), |(a, b)| a == b)
+            });
+            if ours && !ids.is_full() && !ids.contains(id) {
                 ids.push(*id);
             }
         }

@@ -1,0 +1,12 @@
+// Node's servers of TLS: server.js https|http2 PORT CERTIFICATE KEY. Each answers 200 to everything.
+const fs = require('fs');
+const [kind, port, cert, key] = process.argv.slice(2);
+const options = {cert: fs.readFileSync(cert), key: fs.readFileSync(key), allowHTTP1: kind === 'http2'};
+const answer = (request, response) => {
+  request.resume();
+  request.on('end', () => response.end('ok\n'));
+};
+const server = kind === 'http2'
+  ? require('http2').createSecureServer(options, answer)
+  : require('https').createServer(options, answer);
+server.listen(Number(port), '127.0.0.1');
