@@ -154,7 +154,7 @@ fn line(access: &AccessRecord) -> String {
             .as_ref()
             .map_or(0, |response| response.status),
         access.protocol,
-        text(tls.map(|tls| tls.version.as_str())),
+        text(tls.and_then(|tls| tls.version.as_deref())),
         text(tls.and_then(|tls| tls.sni.as_deref())),
         text(tls.and_then(|tls| tls.alpn.as_deref())),
         End::seen(access.client.as_ref()),

@@ -4,8 +4,10 @@ mod bad_input;
 mod clients;
 mod coverage;
 mod expect;
+mod fallback;
 mod flood;
 mod http2;
+mod key_log;
 mod keys;
 mod lifecycle;
 mod netns;
@@ -32,6 +34,8 @@ fn main() -> ExitCode {
         clients::trials(),
         unix::trials(),
         keys::trials(),
+        key_log::trials(),
+        fallback::trials(),
         tls::trials(),
         http2::trials(),
         tunnel::trials(),

@@ -12,7 +12,7 @@ pub use secret::{
 };
 
 /// Version of the layouts below. Changes with any of them.
-pub const ABI: u32 = 3;
+pub const ABI: u32 = 5;
 
 /// What a record is; first byte of its header.
 pub mod kind {
@@ -34,6 +34,9 @@ pub mod kind {
     pub const KEY: u8 = 8;
     /// Part of one TLS record of one direction of one socket ([`super::TlsData`]).
     pub const TLS: u8 = 9;
+    /// Bytes that a TLS library took or gave in clear, of one direction of one socket ([`super::Data`]): `off`
+    /// counts from the first that were seen, `seq` counts the records of the library's connection.
+    pub const PLAIN: u8 = 10;
 }
 
 /// Direction of bytes as the socket's owner sees it.
@@ -182,6 +185,24 @@ pub mod advice {
     pub const WHOLE_TX: u32 = 2;
     /// Every TLS record that is received.
     pub const WHOLE_RX: u32 = 4;
+    /// What its TLS library takes and gives in clear is wanted: keys cannot be had.
+    pub const PLAIN: u32 = 8;
+}
+
+/// Which sockets of a process are told of by its fallback probes.
+pub mod ssl_sockets {
+    /// Those with [`super::advice::PLAIN`].
+    pub const ASKED: u32 = 1;
+    /// Those without any advice, too.
+    pub const ALL: u32 = 2;
+}
+
+/// Which function a fallback probe is at; bits of its cookie.
+pub mod ssl_call {
+    /// It writes; else it reads.
+    pub const WRITE: u64 = 1;
+    /// It says by its fourth argument how much it moved; else it returns that.
+    pub const EX: u64 = 2;
 }
 /// Room for a path in an [`Exec`] or [`Cgroup`] record, in bytes: at most half of it is used, the
 /// other half lets the verifier see that the last component fits.

@@ -247,6 +247,23 @@ pub(crate) static LABELS: LruHashMap<crate::keys::Output, u32, 4096> = LruHashMa
 #[btf_map]
 pub(crate) static PENDING: LruHashMap<u64, crate::keys::gnutls::Pending, 4096> = LruHashMap::new();
 
+/// 1 while a process has fallback probes, see [`crate::fallback`].
+#[btf_map]
+pub(crate) static FALLBACK: Array<u32, 1> = Array::new();
+
+/// Processes that have them.
+#[btf_map]
+pub(crate) static FALLBACK_PIDS: LruHashMap<u32, u32, 1024> = LruHashMap::new();
+
+/// Calls of a TLS library under way, by `pid_tgid`.
+#[btf_map]
+pub(crate) static SSL_CALLS: LruHashMap<u64, crate::fallback::Call, 8192> = LruHashMap::new();
+
+/// Connections of TLS libraries whose socket is known.
+#[btf_map]
+pub(crate) static SSLS: LruHashMap<crate::fallback::SslKey, crate::fallback::SslState, 8192> =
+    LruHashMap::new();
+
 /// Adds to a loss counter of this CPU.
 #[inline(always)]
 pub(crate) fn count(which: u32, amount: u64) {

@@ -6,7 +6,7 @@ use aya_ebpf::helpers::generated as helpers;
 use monitor_ebpf::{PROGRESS_CALLS, PROGRESS_SHIFT, class, dir, loss, uncovered};
 
 use crate::{
-    buffer, classify, clear, connection, emit, fairness,
+    buffer, classify, clear, connection, emit, fairness, fallback,
     kernel::field,
     maps::{SockState, count, sock_flag, sock_state, sock_state_or_new, tls_state},
     offset, tls,
@@ -82,6 +82,7 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
     if state.flags & sock_flag::IGNORED != 0 {
         return;
     }
+    fallback::note(state.cookie);
     if result == 0 {
         // Once: some programs go on reading at the end.
         // Of a unix socket nothing else tells of the end.

@@ -1,8 +1,9 @@
 //! A process of known behaviour at one end of a socket, for the end-to-end tests.
 //!
-//! `peer once|flood|neighbour|sendfile|uring|splice|relay …`; what it did goes to standard output.
+//! `peer once|flood|neighbour|sendfile|uring|splice|relay|tls-serve|tls-get …`; what it did goes to standard output.
 #![allow(clippy::print_stdout, reason = "its output is what a test reads")]
 
+mod secure;
 mod uring;
 
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
@@ -25,7 +26,13 @@ fn main() -> Result<()> {
         ["uring", address, path] => uring(address.parse()?, path),
         ["splice", address] => splice(address.parse()?),
         ["relay", address, target] => relay(address.parse()?, target.parse()?),
-        _ => bail!("usage: peer once|flood|neighbour|sendfile|uring|splice|relay …"),
+        ["tls-serve", address] => secure::serve(address.parse()?),
+        ["tls-get", address, version, path, count] => {
+            secure::get(address.parse()?, version, path, count.parse()?)
+        }
+        _ => bail!(
+            "usage: peer once|flood|neighbour|sendfile|uring|splice|relay|tls-serve|tls-get …"
+        ),
     }
 }
 

@@ -100,7 +100,10 @@ pub(super) fn access(record: &AccessRecord, style: Style) -> String {
 fn carried(record: &AccessRecord) -> String {
     let http2 = (record.protocol == "h2").then(|| "h2".to_owned());
     let tls = record.tls.as_ref();
-    let tls = tls.map(|tls| field(&format!("tls{}", tls.version)).into_owned());
+    let tls = tls.map(|tls| {
+        let version = tls.version.as_deref().unwrap_or("?");
+        field(&format!("tls{version}")).into_owned()
+    });
     let mut parts: Vec<String> = http2.into_iter().chain(tls).collect();
     if let Some(last) = parts.last_mut() {
         last.push(' ');

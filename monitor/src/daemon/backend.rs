@@ -19,7 +19,8 @@ use crate::serve::records::{
     DeadLetter, DeliveryResult, HookStatus, IdentityStatus, Loss, MissingProbe, PolicyStatus,
     ProbedRecord, QueueStatus, StatusRecord, WebhookStatus,
 };
-use crate::source::prober::{Book, SharedBook, read};
+use crate::source::key_logs::{self, SharedKeyLogs};
+use crate::source::prober::{self, Book, SharedBook};
 use crate::store;
 
 /// What changes at a reload.
@@ -41,6 +42,8 @@ pub(super) struct Daemon {
     pub(super) hooks: Vec<String>,
     /// What is probed; empty until it is known, or when nothing can be.
     pub(super) probed: Arc<OnceLock<SharedBook>>,
+    /// Key logs that are followed.
+    pub(super) key_logs: Option<SharedKeyLogs>,
     pub(super) started: (String, Instant),
     pub(super) current: RwLock<Current>,
     /// The newest counters, and accesses per second between the last two.
@@ -149,7 +152,43 @@ fn resident() -> Option<u64> {
 impl Daemon {
     /// What is probed now.
     fn book(&self) -> Book {
-        self.probed.get().map(read).unwrap_or_default()
+        self.probed.get().map(prober::read).unwrap_or_default()
+    }
+
+    /// Processes with probes at reads and writes, for want of keys.
+    fn fallback(&self) -> Vec<HookStatus> {
+        self.book()
+            .fallback
+            .into_iter()
+            .map(|(pid, entry)| HookStatus {
+                name: format!("fallback:{pid}"),
+                attached: !entry.files.is_empty(),
+                detail: entry.trouble.or_else(|| {
+                    Some(match entry.files.as_slice() {
+                        [] => "no SSL_read or SSL_write in its files".to_owned(),
+                        files => files.join(", "),
+                    })
+                }),
+                runs: None,
+            })
+            .collect()
+    }
+
+    /// Key logs as hooks: each secret is a run.
+    fn key_logs(&self) -> Vec<HookStatus> {
+        let logs = self.key_logs.as_ref().map(key_logs::read);
+        logs.into_iter()
+            .flatten()
+            .map(|log| HookStatus {
+                name: format!("key-log:{}", log.path.display()),
+                attached: log.trouble.is_none(),
+                detail: log.trouble.or_else(|| {
+                    let bad = log.counts.malformed;
+                    (bad > 0).then(|| format!("{bad} lines are none of a key log"))
+                }),
+                runs: Some(log.counts.secrets),
+            })
+            .collect()
     }
 
     fn webhooks(&self) -> Vec<WebhookStatus> {
@@ -300,6 +339,8 @@ impl Backend for Daemon {
                     detail: None,
                     runs: None,
                 })
+                .chain(self.key_logs())
+                .chain(self.fallback())
                 .collect(),
             accesses: AccessStatus {
                 total: snapshot.accesses,

@@ -11,6 +11,7 @@ use monitor_ebpf::{Close, Open, open_flag};
 
 use super::analyst::{Analyst, Pending, Receiver, Unnamed};
 use super::ends::Ends;
+use super::plain::Probed;
 use super::secure::Secure;
 use super::taps::Side;
 use super::turns::{Turns, Waits};
@@ -38,6 +39,8 @@ pub(super) struct Link {
     pub(super) wire: Connection<Pending>,
     /// What the decoder's bytes are in, if they are encrypted.
     pub(super) tls: Option<Box<Secure>>,
+    /// The same, where probes tell what they say in clear.
+    pub(super) probed: Option<Probed>,
     pub(super) ends: Ends,
     /// Exchanges that wait for the other end's name.
     pub(super) unnamed: Unnamed,
@@ -69,6 +72,7 @@ impl Link {
         Self {
             wire: Connection::new(bases),
             tls: None,
+            probed: None,
             ends: Ends::new(unix),
             unnamed: Unnamed::new(),
             listed: false,

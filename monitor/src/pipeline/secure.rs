@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use monitor_ebpf::{Data, Key, advice, data_flag, dir, key_flag, key_label};
+use monitor_ebpf::{Data, Key, advice, dir, key_flag, key_label};
 
-use super::State;
 use super::analyst::Analyst;
 use super::links::Link;
 use super::taps::{Place, Side};
 use super::turns::Turns;
+use super::{LOGGED_PER_PASS, State};
 use crate::access::Tls;
 use crate::coverage::First;
 use crate::wire::tls::{
@@ -100,7 +100,10 @@ struct Sink<'a> {
 
 impl Plain for Sink<'_> {
     fn piece(&mut self, piece: Piece<'_>) {
-        self.early |= self.link.feed(&piece, self.analyst);
+        // What probes tell counts from other bytes: once it is used, keys come too late.
+        if self.link.probed.is_none() {
+            self.early |= self.link.feed(&piece, self.analyst);
+        }
     }
 
     fn lost_records(&mut self) {
@@ -145,20 +148,39 @@ impl Secure {
     }
 
     /// What to tell the source now: that whole records are wanted, or none any more.
-    fn advice(&mut self, multiplexed: bool, list: &mut Vec<(u64, u32)>) {
+    fn advice(&mut self, multiplexed: bool, probed: bool, list: &mut Vec<(u64, u32)>) {
+        let state = self.session.state();
+        let read = matches!(state, Seen::Reading { .. });
+        // Keys came, and nobody has been told of otherwise.
+        let spare = read && !probed;
         for sock in self.socks.iter_mut().filter(|sock| sock.cookie != 0) {
-            let wanted = match self.session.state() {
+            let wanted = match state {
                 // Keys that came too late once may come in time for what follows.
-                Seen::Opaque(Why::NoKeys) | Seen::Handshake => 0,
-                Seen::Opaque(_) => advice::LEAVE,
+                Seen::Handshake => 0,
+                Seen::Opaque(Why::NoKeys) => advice::PLAIN,
+                Seen::Opaque(_) => advice::LEAVE | advice::PLAIN,
                 // What is lost of a request's fields makes all that come after it unknown. Of a
                 // response only the status matters, which is known without the fields before it.
                 Seen::Reading { .. } if multiplexed && sock.client => advice::WHOLE_TX,
                 Seen::Reading { .. } if multiplexed => advice::WHOLE_RX,
                 Seen::Reading { .. } => 0,
             };
-            if wanted & !sock.advised != 0 {
-                sock.advised |= wanted;
+            let mut advised = sock.advised | wanted;
+            if spare {
+                advised &= !advice::PLAIN;
+            }
+            if advised != sock.advised {
+                sock.advised = advised;
+                list.push((sock.cookie, advised));
+            }
+        }
+    }
+
+    /// Plaintext is wanted from elsewhere.
+    fn starve(&mut self, list: &mut Vec<(u64, u32)>) {
+        for sock in self.socks.iter_mut().filter(|sock| sock.cookie != 0) {
+            if sock.advised & advice::PLAIN == 0 {
+                sock.advised |= advice::PLAIN;
                 list.push((sock.cookie, sock.advised));
             }
         }
@@ -174,7 +196,7 @@ impl Secure {
         self.alpn = self.session.alpn().map(Box::from);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Some(Arc::new(Tls {
-            version: version.to_string(),
+            version: Some(version.to_string()),
             sni: self.session.sni().map(str::to_owned),
             alpn: self.session.alpn().map(text),
             via: "keys".to_owned(),
@@ -205,7 +227,9 @@ impl Link {
         };
         // Each part of a record is a call of its own: what the handshake said is known by the time that
         // application data comes.
-        if let Some(news) = secure.news() {
+        if self.probed.is_none()
+            && let Some(news) = secure.news()
+        {
             self.ends.tls = Some(news);
         }
         let mut sink = Sink {
@@ -223,7 +247,7 @@ impl Link {
     fn advise(&mut self, list: &mut Vec<(u64, u32)>) {
         let multiplexed = self.wire.multiplexes();
         if let Some(secure) = &mut self.tls {
-            secure.advice(multiplexed, list);
+            secure.advice(multiplexed, self.probed.is_some(), list);
         }
     }
 
@@ -260,6 +284,29 @@ impl Link {
             .map_or(0, |secure| secure.session.memory() + size_of::<Secure>())
     }
 
+    /// Application data came, and neither keys nor anything else for it.
+    pub(super) fn tls_is_unread(&self) -> bool {
+        self.probed.is_none()
+            && self
+                .tls
+                .as_ref()
+                .is_some_and(|secure| secure.session.starves(u64::MAX))
+    }
+
+    /// Its plaintext comes by way of keys.
+    pub(super) fn tls_is_read(&self) -> bool {
+        self.tls
+            .as_ref()
+            .is_some_and(|secure| matches!(secure.session.state(), Seen::Reading { .. }))
+    }
+
+    /// Keys are waited for.
+    pub(super) fn tls_wants_keys(&self) -> bool {
+        self.tls
+            .as_ref()
+            .is_some_and(|secure| secure.session.state() == Seen::Handshake)
+    }
+
     /// Records are waited for.
     pub(super) fn tls_waits(&self) -> bool {
         self.tls
@@ -278,10 +325,6 @@ impl State {
         let Some(link) = self.links.get_mut(index) else {
             return;
         };
-        if record.header.flags & data_flag::LATE != 0 {
-            link.late_tls = true;
-            return;
-        }
         let Some(side) = tap.side else {
             self.losses.undecided += 1;
             return;
@@ -324,6 +367,13 @@ impl State {
             self.early.push(index);
         }
         link.advise(&mut self.advice);
+        if self.keyless.suspects(tgid)
+            && link.probed.is_none()
+            && !link.tls_is_read()
+            && let Some(secure) = &mut link.tls
+        {
+            secure.starve(&mut self.advice);
+        }
     }
 
     /// A process has derived a secret.
@@ -350,7 +400,7 @@ impl State {
         };
         let flags = key.header.flags;
         let known = |flag, random| (flags & flag != 0).then_some(random);
-        let offers = self.secrets.ring.add(NewSecret {
+        self.offer(NewSecret {
             label,
             client_random: known(key_flag::CLIENT_RANDOM, key.client_random),
             server_random: known(key_flag::SERVER_RANDOM, key.server_random),
@@ -359,6 +409,29 @@ impl State {
             socket_hint: key.sock,
             time: key.time,
         });
+    }
+
+    /// Takes what key logs have brought, as much as one pass has time for.
+    pub(super) fn take_logged(&mut self) {
+        for _ in 0..LOGGED_PER_PASS {
+            let Some(logged) = self.logged.as_mut().and_then(|next| next()) else {
+                return;
+            };
+            self.offer(NewSecret {
+                label: logged.label,
+                client_random: Some(logged.client_random),
+                server_random: None,
+                value: logged.value,
+                tgid: 0,
+                socket_hint: 0,
+                time: self.analyst.now,
+            });
+        }
+    }
+
+    /// Takes a secret, and gives it to the links that wait for such a one.
+    fn offer(&mut self, secret: NewSecret) {
+        let offers = self.secrets.ring.add(secret);
         for id in offers {
             let Some(index) = self.secrets.links.get(&id).copied() else {
                 continue;
@@ -389,6 +462,9 @@ impl State {
                 && let Some(secure) = &mut link.tls
             {
                 secure.session.expire(now, &mut self.secrets.ring);
+                if secure.session.starves(now) {
+                    secure.starve(&mut self.advice);
+                }
                 link.advise(&mut self.advice);
             }
         }

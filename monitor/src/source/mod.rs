@@ -4,6 +4,7 @@
 pub mod btf;
 pub mod elf;
 pub mod kernel;
+pub mod key_logs;
 pub mod libraries;
 pub mod prober;
 pub mod procfs;
@@ -17,6 +18,9 @@ pub enum Event<'a> {
     Data(&'a Data, &'a [u8]),
     /// Part of a TLS record of a socket; its bytes follow.
     Tls(&'a TlsData, &'a [u8]),
+    /// Plaintext of a socket, from its TLS library; the captured bytes follow. Offsets count from the first
+    /// byte that was seen, record numbers are the library's connection's own.
+    Plain(&'a Data, &'a [u8]),
     /// A socket was seen for the first time.
     Open(&'a Open),
     /// A socket closed, or its peer will send no more.
@@ -31,6 +35,18 @@ pub enum Event<'a> {
     Cgroup(&'a Cgroup),
     /// A process is about to use a TLS secret. The record is overwritten after this.
     Key(&'a Key),
+}
+
+/// What is wanted of a process' calls of its TLS library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Nothing.
+    Nothing,
+    /// What goes through sockets that were asked for ([`monitor_ebpf::advice::PLAIN`]).
+    Asked,
+    /// What goes through others, too, as long as nothing was said of them: it has no keys in general, and
+    /// the first request of a connection comes before one can ask for it.
+    All,
 }
 
 /// Losses a source knows of, by cause, since it began.
