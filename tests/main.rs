@@ -5,6 +5,7 @@ mod clients;
 mod coverage;
 mod expect;
 mod flood;
+mod http2;
 mod keys;
 mod lifecycle;
 mod netns;
@@ -15,6 +16,7 @@ mod secrets;
 mod split;
 mod systemd;
 mod tls;
+mod tunnel;
 mod unix;
 
 use std::process::ExitCode;
@@ -31,6 +33,8 @@ fn main() -> ExitCode {
         unix::trials(),
         keys::trials(),
         tls::trials(),
+        http2::trials(),
+        tunnel::trials(),
         netns::trials(),
         remote::trials(),
         coverage::trials(),

@@ -178,8 +178,10 @@ pub const TLS_SHORT: u32 = 2048;
 pub mod advice {
     /// Nothing more of it is wanted.
     pub const LEAVE: u32 = 1;
-    /// Every TLS record is wanted whole: messages can begin anywhere (HTTP/2).
-    pub const WHOLE: u32 = 2;
+    /// Every TLS record that is sent is wanted whole: requests can begin anywhere in it (HTTP/2).
+    pub const WHOLE_TX: u32 = 2;
+    /// Every TLS record that is received.
+    pub const WHOLE_RX: u32 = 4;
 }
 /// Room for a path in an [`Exec`] or [`Cgroup`] record, in bytes: at most half of it is used, the
 /// other half lets the verifier see that the last component fits.

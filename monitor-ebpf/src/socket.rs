@@ -117,14 +117,18 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
         return;
     }
     // Within one host the sender has told of these bytes already.
-    if way == dir::RX && connection::known_up_to(state, w, start.wrapping_add(length)) {
+    let known = way == dir::RX && connection::known_up_to(state, w, start.wrapping_add(length));
+    if known {
         // It may be a handshake all the same, whose secrets this thread derives next.
         if (state.class == class::TLS || state.class == class::UNKNOWN)
             && state.calls[w] < tls::HANDSHAKE_CALLS
         {
             tls::used(state);
         }
-        return;
+        // How this end's answers are to be taken is told by the first bytes that it reads.
+        if state.class != class::UNKNOWN || !turned {
+            return;
+        }
     }
     // Inside a long body most calls end here, or after a look at eight bytes.
     let buffers = match if flags & MSG_TRUNC != 0 && way == dir::RX {
@@ -135,10 +139,15 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
     } {
         Ok(buffers) => buffers,
         Err(cause) => {
-            fairness::uncovered(tgid, cause, u64::from(length));
+            if !known {
+                fairness::uncovered(tgid, cause, u64::from(length));
+            }
             return;
         }
     };
+    if known {
+        return classify::glance(state, buffers.peek(), length);
+    }
     let call = emit::Call {
         way,
         tgid,
