@@ -47,11 +47,16 @@ impl Covered {
     }
 }
 
+/// By process: bytes by cause, calls cut short.
+type Processes = HashMap<u32, ([u64; uncovered::COUNT], u64)>;
+
 /// What was counted of processes.
 #[derive(Debug, Default)]
 pub(super) struct Counted {
-    /// By process: bytes by cause, calls cut short.
-    processes: HashMap<u32, ([u64; uncovered::COUNT], u64)>,
+    processes: Processes,
+    /// What the source said last. It reads its counters as they are, ahead of the events that say who a
+    /// process is; by the next time those have come.
+    waiting: Processes,
     /// When open connections were counted, ns.
     open_at: u64,
 }
@@ -199,9 +204,9 @@ impl State {
         }
     }
 
-    /// Takes over what the source counts by process.
+    /// Takes over what the source counted by process when this was called last.
     pub(super) fn cover_processes(&mut self, counters: &SourceCounters) {
-        let mut now: HashMap<u32, ([u64; uncovered::COUNT], u64)> = HashMap::new();
+        let mut now = Processes::new();
         for entry in &counters.uncovered {
             let cause = uncovered::NAMES
                 .iter()
@@ -214,6 +219,7 @@ impl State {
         for entry in &counters.shed {
             now.entry(entry.pid).or_default().1 = entry.short + entry.counted;
         }
+        let now = std::mem::replace(&mut self.counted.waiting, now);
         let time_us = self.analyst.wall_us(self.analyst.now);
         for (pid, (causes, shed)) in &now {
             let (old_causes, old_shed) =

@@ -250,10 +250,8 @@ fn obey<S: Source>(pipeline: &mut Pipeline<S>, command: Command) {
             let _ = answer.send(analyst.census.snapshot());
         }
         Command::Coverage(answer) => {
-            let counters = pipeline.source.counters();
             let state = &mut pipeline.state;
             state.cover_open();
-            state.cover_processes(&counters);
             let _ = answer.send(state.coverage.snapshot());
         }
     }

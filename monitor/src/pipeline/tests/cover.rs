@@ -276,6 +276,8 @@ fn what_a_process_lost_goes_to_its_workload_once() {
     // The counter had made room, and begins anew.
     pipeline.state.cover_processes(&SourceCounters::default());
     pipeline.state.cover_processes(&counters(4, 0));
+    // The next time.
+    pipeline.state.cover_processes(&counters(4, 0));
     let records = records(&mut pipeline);
     let client = of(&records, "exe:/bin/client");
     assert_eq!(client.uncovered[0].cause, "quic");
