@@ -17,6 +17,8 @@ const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const SOCK_STREAM: u16 = 1;
 const SOCK_DGRAM: u16 = 2;
+/// Receives of a connection within which it may become a proxy's tunnel.
+const FIRST_CALLS: u32 = 4;
 /// UDP port of HTTP/3.
 const QUIC_PORT: u16 = 443;
 const IPPROTO_TCP: u16 = 6;
@@ -119,7 +121,7 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
             tls::used(state);
         }
         // How this end's answers are to be taken is told by the first bytes that it reads.
-        if state.class != class::UNKNOWN || !turned {
+        if !turned || (state.class != class::UNKNOWN && state.calls[w] > FIRST_CALLS) {
             return;
         }
     }
