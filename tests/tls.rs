@@ -32,8 +32,8 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 pub(crate) const VERSIONS: [&str; 2] = ["1.2", "1.3"];
 
-/// curl that trusts a certificate and no proxy, with a token.
-pub(crate) fn curl(certificate: &Certificate) -> Command {
+/// curl that trusts a certificate and no proxy.
+pub(crate) fn anonymous(certificate: &Certificate) -> Command {
     let mut command = Command::new("/usr/bin/curl");
     command.args([
         "--silent",
@@ -44,13 +44,16 @@ pub(crate) fn curl(certificate: &Certificate) -> Command {
         "20",
         "--cacert",
     ]);
-    command.arg(&certificate.file);
-    command.args([
-        "-H",
-        "Authorization: Bearer over-tls",
-        "--output",
-        "/dev/null",
-    ]);
+    command
+        .arg(&certificate.file)
+        .args(["--output", "/dev/null"]);
+    command
+}
+
+/// The same with a token.
+pub(crate) fn curl(certificate: &Certificate) -> Command {
+    let mut command = anonymous(certificate);
+    command.args(["-H", "Authorization: Bearer over-tls"]);
     command
 }
 
