@@ -1,6 +1,7 @@
 //! End to end: real programs on the real kernel. One file a theme.
 
 mod bad_input;
+mod bulk;
 mod clients;
 mod expect;
 mod flood;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         unix::trials(),
         keys::trials(),
         tls::trials(),
+        bulk::trials(),
         http2::trials(),
         tunnel::trials(),
         netns::trials(),
