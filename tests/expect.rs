@@ -22,11 +22,6 @@ impl End {
         Ok(Self(format!("{}:{}", server.id()?, server.exe)))
     }
 
-    /// Not on this host.
-    pub(crate) fn elsewhere() -> Self {
-        Self("-".to_owned())
-    }
-
     fn seen(end: Option<&EndpointRecord>) -> String {
         end.map_or_else(|| "-".to_owned(), |end| format!("{}:{}", end.pid, end.exe))
     }

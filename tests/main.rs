@@ -1,6 +1,7 @@
 //! End to end: real programs on the real kernel. One file a theme.
 
 mod bad_input;
+mod bulk;
 mod clients;
 mod coverage;
 mod expect;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         key_log::trials(),
         fallback::trials(),
         tls::trials(),
+        bulk::trials(),
         http2::trials(),
         tunnel::trials(),
         netns::trials(),

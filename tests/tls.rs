@@ -1,7 +1,6 @@
 //! Requests inside TLS between real programs: each seen once, with both ends and the handshake's facts.
 
 use std::io::Write;
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -24,16 +23,14 @@ pub(crate) fn trials() -> Vec<Trial> {
         root("tls::java_to_nginx_by_the_servers_keys", java),
         root("tls::sessions_resumed_and_early_data", resumed),
         root("tls::nginx_ends_tls_for_a_clear_upstream", ends_tls),
-        root("tls::large_bodies_then_more_requests", large_bodies),
         root("tls::an_upgrade_to_websocket_is_the_access", websocket),
-        root("tls::two_hundred_processes_of_curl", two_hundred),
     ]
 }
 
 pub(crate) const VERSIONS: [&str; 2] = ["1.2", "1.3"];
 
-/// curl that trusts a certificate and no proxy, with a token.
-pub(crate) fn curl(certificate: &Certificate) -> Command {
+/// curl that trusts a certificate and no proxy.
+pub(crate) fn anonymous(certificate: &Certificate) -> Command {
     let mut command = Command::new("/usr/bin/curl");
     command.args([
         "--silent",
@@ -44,13 +41,16 @@ pub(crate) fn curl(certificate: &Certificate) -> Command {
         "20",
         "--cacert",
     ]);
-    command.arg(&certificate.file);
-    command.args([
-        "-H",
-        "Authorization: Bearer over-tls",
-        "--output",
-        "/dev/null",
-    ]);
+    command
+        .arg(&certificate.file)
+        .args(["--output", "/dev/null"]);
+    command
+}
+
+/// The same with a token.
+pub(crate) fn curl(certificate: &Certificate) -> Command {
+    let mut command = anonymous(certificate);
+    command.args(["-H", "Authorization: Bearer over-tls"]);
     command
 }
 
@@ -547,118 +547,6 @@ fn ends_tls() -> Result<()> {
     inside.same(&daemon, &after)
 }
 
-/// 100,000 and 5,000,000 bytes in both directions, and then a request that is only seen when their records
-/// were counted rightly.
-fn large_bodies() -> Result<()> {
-    let daemon = Daemon::start()?;
-    let dir = daemon.dir();
-    let certificate = Certificate::make(dir)?;
-    std::fs::create_dir(dir.join("files"))?;
-    for (name, length) in [
-        ("small", 100_000),
-        ("medium", 400_000),
-        ("large", 5_000_000),
-    ] {
-        std::fs::write(dir.join("files").join(name), vec![b'x'; length])?;
-    }
-    let server = Server::nginx_tls(dir, "http2", &certificate)?;
-    let script = |interpreter: &str, name: &str, kind: &str| {
-        Server::script(dir, interpreter, name, kind, &certificate)
-    };
-    let node = script("/usr/bin/node", "server.js", "https")?;
-    let python = script("/usr/bin/python3", "server.py", "aiohttp")?;
-    let mut watch = daemon.watch()?;
-    let mut wanted = Wanted::default();
-    for (protocol, version) in [
-        ("--http1.1", "1.3"),
-        ("--http1.1", "1.2"),
-        ("--http2", "1.3"),
-    ] {
-        let word = format!("{}-{version}", &protocol[2..]);
-        let id = up_and_down(
-            &certificate,
-            dir,
-            [protocol, version],
-            &server.https(&format!("/{word}")),
-        )?;
-        wanted.client(&word, id, "/usr/bin/curl")?;
-    }
-    wanted.logged(&daemon, "tls", &server, 21)?;
-    let others = [(&node, "http/1.1"), (&python, "-")].map(|(server, alpn)| -> Result<_> {
-        let mut wanted = Wanted::default();
-        let id = up_and_down(&certificate, dir, ["--http1.1", "1.3"], &server.https("/x"))?;
-        let ends = [End::new(id, "/usr/bin/curl")?, End::of(server)?];
-        for (method, path) in [
-            ("POST", "/x/up-small"),
-            ("GET", "/x/between"),
-            ("GET", "/x/files/small"),
-            ("POST", "/x/up-large"),
-            ("GET", "/x/between"),
-            ("GET", "/x/files/large"),
-            ("GET", "/x/last"),
-        ] {
-            wanted.request(
-                (method, path, 200),
-                "http/1.1",
-                ["1.3", "localhost", alpn],
-                [&ends[0], &ends[1]],
-            );
-        }
-        Ok((server, wanted))
-    });
-    let accesses = watch.until_mark()?;
-    let of = |host: String| {
-        let mut those = accesses.clone();
-        those.retain(|access| access.request.host == host);
-        those
-    };
-    wanted.same(&daemon, &of(server.named()))?;
-    for other in others {
-        let (server, wanted) = other?;
-        wanted
-            .same(&daemon, &of(server.named()))
-            .with_context(|| server.exe.clone())?;
-    }
-    Ok(())
-}
-
-/// One invocation of curl, one connection: bodies up and down, with small requests between and after.
-fn up_and_down(certificate: &Certificate, dir: &Path, how: [&str; 2], base: &str) -> Result<u32> {
-    let [protocol, version] = how;
-    let mut command = curl_at(certificate, version);
-    command.arg(protocol);
-    let next = |command: &mut Command| {
-        command.args([
-            "--next",
-            "--max-time",
-            "20",
-            "--silent",
-            "--show-error",
-            "--noproxy",
-            "*",
-            "--cacert",
-        ]);
-        command
-            .arg(&certificate.file)
-            .args(["--tls-max", version, protocol]);
-        command.args(["--output", "/dev/null", "--output", "/dev/null"]);
-    };
-    for name in ["small", "large"] {
-        // Of HTTP/2, requests are read as far as the first MiB goes before the program hears what they
-        // are: what is lost of them makes fields of later ones unknown.
-        let body = match (protocol, name) {
-            ("--http2", "large") => "medium",
-            _ => name,
-        };
-        let file = format!("@{}", dir.join("files").join(body).display());
-        command.args(["--data-binary", &file, &format!("{base}/up-{name}")]);
-        next(&mut command);
-        command.args([format!("{base}/between"), format!("{base}/files/{name}")]);
-        next(&mut command);
-    }
-    Ok(client(command.arg(format!("{base}/last")))?.0)
-}
-
 fn websocket() -> Result<()> {
     let daemon = Daemon::start()?;
     let certificate = Certificate::make(daemon.dir())?;
@@ -685,21 +573,4 @@ fn websocket() -> Result<()> {
     let mut accesses = watch.until_mark()?;
     accesses.retain(|access| [&*server.named(), "frame"].contains(&&*access.request.host));
     wanted.same(&daemon, &accesses)
-}
-
-fn two_hundred() -> Result<()> {
-    let daemon = Daemon::start()?;
-    let certificate = Certificate::make(daemon.dir())?;
-    let server = Server::nginx_tls(daemon.dir(), "http2", &certificate)?;
-    let mut watch = daemon.watch()?;
-    let mut wanted = Wanted::default();
-    for number in 0..200 {
-        let word = format!("n{number}n");
-        let (id, _) = client(curl(&certificate).arg(server.https(&format!("/{word}/item"))))?;
-        wanted.client(&word, id, "/usr/bin/curl")?;
-    }
-    wanted.logged(&daemon, "tls", &server, 200)?;
-    // Nobody else's traffic on this port.
-    ensure!(TcpStream::connect(server.address).is_ok());
-    wanted.same(&daemon, &watch.accesses_of(&server.named())?)
 }

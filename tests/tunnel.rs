@@ -103,7 +103,7 @@ fn connect() -> Result<()> {
             let (id, _) = client(&mut command)?;
             let curl = End::new(id, "/usr/bin/curl")?;
             let path = format!("/inside/{alpn}");
-            before.request(("CONNECT", "", 200), "http/1.1", CLEAR, [&curl, &this]);
+            before.request(("CONNECT", "/", 200), "http/1.1", CLEAR, [&curl, &this]);
             for _ in 0..2 {
                 let request = ("GET", &*path, 200);
                 before.request(

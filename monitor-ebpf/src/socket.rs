@@ -17,6 +17,9 @@ const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const SOCK_STREAM: u16 = 1;
 const SOCK_DGRAM: u16 = 2;
+/// Calls of a direction within which a tunnel through a proxy begins, whose CONNECT this end need not have
+/// been looked at for.
+const FIRST_CALLS: u32 = 4;
 /// UDP port of HTTP/3.
 const QUIC_PORT: u16 = 443;
 const IPPROTO_TCP: u16 = 6;
@@ -155,7 +158,10 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
         // SAFETY: fields of the trusted current task.
         exec_id: unsafe { field::<u32>(task, offset!(task_self_exec_id)) },
     };
-    if turned && (state.class == class::UNKNOWN || state.tunnel != 0) && length > 2 {
+    let may_begin = state.class == class::UNKNOWN
+        || state.tunnel != 0
+        || (state.class == class::HTTP1 && state.calls[w] <= FIRST_CALLS);
+    if turned && may_begin && length > 2 {
         let head = buffers.peek();
         if classify::is_handshake(head) {
             state.class = class::TLS;
