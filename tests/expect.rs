@@ -120,17 +120,26 @@ impl Wanted {
     }
 }
 
-/// Lines of one list that the other does not have, each as often as it has them more.
+/// Lines of one list, each as often as it has them more than the other; of many, the first.
 fn without(these: &[String], those: &[String]) -> String {
-    let mut those: Vec<&String> = those.iter().collect();
-    let mut left = Vec::new();
+    const SHOWN: usize = 12;
+    let mut more: BTreeMap<&str, i64> = BTreeMap::new();
     for line in these {
-        match those.iter().position(|other| *other == line) {
-            Some(at) => drop(those.swap_remove(at)),
-            None => left.push(line.as_str()),
-        }
+        *more.entry(line).or_default() += 1;
     }
-    left.join("\n")
+    for line in those {
+        *more.entry(line).or_default() -= 1;
+    }
+    let left = more.iter().filter(|(_, times)| **times > 0);
+    let lines: Vec<String> = left
+        .map(|(line, times)| format!("{times} × {line}"))
+        .collect();
+    let rest = lines.len().saturating_sub(SHOWN);
+    let mut text = lines.into_iter().take(SHOWN).collect::<Vec<_>>().join("\n");
+    if rest > 0 {
+        text.push_str(&format!("\n… {rest} more"));
+    }
+    text
 }
 
 fn line(access: &AccessRecord) -> String {

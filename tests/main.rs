@@ -2,9 +2,11 @@
 
 mod bad_input;
 mod clients;
+mod coverage;
 mod expect;
 mod fallback;
 mod flood;
+mod http2;
 mod key_log;
 mod keys;
 mod lifecycle;
@@ -16,6 +18,7 @@ mod secrets;
 mod split;
 mod systemd;
 mod tls;
+mod tunnel;
 mod unix;
 
 use std::process::ExitCode;
@@ -34,8 +37,11 @@ fn main() -> ExitCode {
         key_log::trials(),
         fallback::trials(),
         tls::trials(),
+        http2::trials(),
+        tunnel::trials(),
         netns::trials(),
         remote::trials(),
+        coverage::trials(),
         split::trials(),
         lifecycle::trials(),
         policy::trials(),

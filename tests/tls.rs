@@ -55,7 +55,7 @@ pub(crate) fn curl(certificate: &Certificate) -> Command {
 }
 
 /// Only this version of TLS.
-fn curl_at(certificate: &Certificate, version: &str) -> Command {
+pub(crate) fn curl_at(certificate: &Certificate, version: &str) -> Command {
     let mut command = curl(certificate);
     command.args(["--tls-max", version, &format!("--tlsv{version}")]);
     command
@@ -554,7 +554,11 @@ fn large_bodies() -> Result<()> {
     let dir = daemon.dir();
     let certificate = Certificate::make(dir)?;
     std::fs::create_dir(dir.join("files"))?;
-    for (name, length) in [("small", 100_000), ("large", 5_000_000)] {
+    for (name, length) in [
+        ("small", 100_000),
+        ("medium", 400_000),
+        ("large", 5_000_000),
+    ] {
         std::fs::write(dir.join("files").join(name), vec![b'x'; length])?;
     }
     let server = Server::nginx_tls(dir, "http2", &certificate)?;
@@ -640,7 +644,13 @@ fn up_and_down(certificate: &Certificate, dir: &Path, how: [&str; 2], base: &str
         command.args(["--output", "/dev/null", "--output", "/dev/null"]);
     };
     for name in ["small", "large"] {
-        let file = format!("@{}", dir.join("files").join(name).display());
+        // Of HTTP/2, requests are read as far as the first MiB goes before the program hears what they
+        // are: what is lost of them makes fields of later ones unknown.
+        let body = match (protocol, name) {
+            ("--http2", "large") => "medium",
+            _ => name,
+        };
+        let file = format!("@{}", dir.join("files").join(body).display());
         command.args(["--data-binary", &file, &format!("{base}/up-{name}")]);
         next(&mut command);
         command.args([format!("{base}/between"), format!("{base}/files/{name}")]);

@@ -20,7 +20,7 @@ pub mod kind {
     pub const DATA: u8 = 1;
     /// A socket was seen for the first time ([`super::Open`]).
     pub const OPEN: u8 = 2;
-    /// A socket was closed, or its peer will send no more ([`super::Close`]).
+    /// A socket was closed, its peer will send no more, or it tells how far it is ([`super::Close`]).
     pub const CLOSE: u8 = 3;
     /// A process replaced its image ([`super::Exec`]).
     pub const EXEC: u8 = 4;
@@ -77,6 +77,8 @@ pub mod close_flag {
     pub const GONE: u8 = 1;
     /// End of file was read: the peer sends no more.
     pub const EOF: u8 = 2;
+    /// Neither: another [`super::PROGRESS_SHIFT`] bytes or [`super::PROGRESS_CALLS`] calls went by.
+    pub const PROGRESS: u8 = 4;
 }
 
 /// Bits of [`Exec::flags`](Exec).
@@ -163,6 +165,11 @@ pub const PAYLOAD_CLASSES: [usize; 4] = [184, 952, 4024, 16312];
 /// The same for a record with [`TlsData`] in front. The last holds any TLS record (RFC 5246 §6.2.3:
 /// 2¹⁴ + 2048 bytes; in practice 2¹⁴ + 256, RFC 8446 §5.2).
 pub const TLS_CLASSES: [usize; 4] = [184, 1592, 4024, 16664];
+/// A long connection tells its totals each time a direction has carried another 2 to the power of so many
+/// bytes,
+pub const PROGRESS_SHIFT: u32 = 20;
+/// and each time it took so many more calls (a power of two).
+pub const PROGRESS_CALLS: u32 = 1024;
 /// Most bytes of one message that are sent up.
 pub const MESSAGE_BYTES: u32 = 16 * 1024;
 /// Most steps over the buffers of one call: buffers, and parts of [`PAYLOAD_CLASSES`]' largest size.
@@ -174,10 +181,12 @@ pub const TLS_SHORT: u32 = 2048;
 pub mod advice {
     /// Nothing more of it is wanted.
     pub const LEAVE: u32 = 1;
-    /// Every TLS record is wanted whole: messages can begin anywhere (HTTP/2).
-    pub const WHOLE: u32 = 2;
+    /// Every TLS record that is sent is wanted whole: requests can begin anywhere in it (HTTP/2).
+    pub const WHOLE_TX: u32 = 2;
+    /// Every TLS record that is received.
+    pub const WHOLE_RX: u32 = 4;
     /// What its TLS library takes and gives in clear is wanted: keys cannot be had.
-    pub const PLAIN: u32 = 4;
+    pub const PLAIN: u32 = 8;
 }
 
 /// Which sockets of a process are told of by its fallback probes.
@@ -307,7 +316,7 @@ pub struct Open {
     pub path: [u8; NAME_BYTES],
 }
 
-/// A socket that closed, or whose peer will send no more.
+/// A socket that closed, or whose peer will send no more, or that tells how much it has carried so far.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Close {

@@ -131,6 +131,8 @@ pub(crate) struct TlsHalf {
     pub(crate) record: u32,
     /// Bytes of long records that may still be sent up before the direction turns.
     pub(crate) budget: u32,
+    /// The same, once a connection, for requests: until the monitor has found out what they are.
+    pub(crate) ahead: u32,
     /// Length of the body.
     pub(crate) length: u16,
     /// Bytes in `head`.
@@ -140,7 +142,7 @@ pub(crate) struct TlsHalf {
     /// [`tls_flag`].
     pub(crate) flags: u8,
     /// Reserved, zero.
-    pub(crate) pad: [u8; 7],
+    pub(crate) pad: [u8; 3],
 }
 
 /// Bits of [`TlsHalf::flags`].

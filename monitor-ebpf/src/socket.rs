@@ -3,7 +3,7 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated as helpers;
-use monitor_ebpf::{class, dir, loss, uncovered};
+use monitor_ebpf::{PROGRESS_CALLS, PROGRESS_SHIFT, class, dir, loss, uncovered};
 
 use crate::{
     buffer, classify, clear, connection, emit, fairness, fallback,
@@ -85,7 +85,9 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
     fallback::note(state.cookie);
     if result == 0 {
         // Once: some programs go on reading at the end.
-        if way == dir::RX && state.class != class::OTHER && state.flags & sock_flag::ENDED == 0 {
+        // Of a unix socket nothing else tells of the end.
+        let wanted = state.class != class::OTHER || family == AF_UNIX;
+        if way == dir::RX && wanted && state.flags & sock_flag::ENDED == 0 {
             state.flags |= sock_flag::ENDED;
             connection::end_of_file(state);
         }
@@ -93,8 +95,13 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
     }
     let length = result as u32;
     let w = (way & 1) as usize;
-    state.calls[w] = state.calls[w].wrapping_add(1);
-    state.bytes[w] = state.bytes[w].wrapping_add(u64::from(length));
+    let before = state.bytes[w];
+    let calls = state.calls[w].wrapping_add(1);
+    state.calls[w] = calls;
+    state.bytes[w] = before.wrapping_add(u64::from(length));
+    if (before ^ state.bytes[w]) >> PROGRESS_SHIFT != 0 || calls & (PROGRESS_CALLS - 1) == 0 {
+        connection::progress(state);
+    }
 
     // SAFETY: sk is trusted.
     let start = unsafe { position(sk, state, protocol, w, length) };
@@ -111,14 +118,18 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
         return;
     }
     // Within one host the sender has told of these bytes already.
-    if way == dir::RX && connection::known_up_to(state, w, start.wrapping_add(length)) {
+    let known = way == dir::RX && connection::known_up_to(state, w, start.wrapping_add(length));
+    if known {
         // It may be a handshake all the same, whose secrets this thread derives next.
         if (state.class == class::TLS || state.class == class::UNKNOWN)
             && state.calls[w] < tls::HANDSHAKE_CALLS
         {
             tls::used(state);
         }
-        return;
+        // How this end's answers are to be taken is told by the first bytes that it reads.
+        if state.class != class::UNKNOWN || !turned {
+            return;
+        }
     }
     // Inside a long body most calls end here, or after a look at eight bytes.
     let buffers = match if flags & MSG_TRUNC != 0 && way == dir::RX {
@@ -129,10 +140,15 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
     } {
         Ok(buffers) => buffers,
         Err(cause) => {
-            fairness::uncovered(tgid, cause, u64::from(length));
+            if !known {
+                fairness::uncovered(tgid, cause, u64::from(length));
+            }
             return;
         }
     };
+    if known {
+        return classify::glance(state, buffers.peek(), length);
+    }
     let call = emit::Call {
         way,
         tgid,

@@ -1,8 +1,9 @@
 //! TLS: a call's bytes are walked record by record. Of each record its number, length and type are kept
 //! exactly (the nonce of TLS 1.3 is the number); of its body, what may hold a head goes up.
 //!
-//! Whole: handshakes in clear, short records, and long ones as far as 16 KiB since the direction turned
-//! go. Beyond that a long record is taken for bulk and only counted, unless the monitor asked for all.
+//! Whole: handshakes in clear, short records, the first MiB of requests, and long records as far as 16 KiB
+//! since the direction turned go. Beyond that a long record is taken for bulk and only counted, unless the
+//! monitor asked for all.
 
 use core::ffi::c_void;
 
@@ -16,7 +17,7 @@ use crate::{
     connection,
     emit::{self, Call},
     fairness,
-    maps::{LAST_TLS, SockState, TlsHalf, TlsState, advice, count, tls_flag},
+    maps::{LAST_TLS, SockState, TlsHalf, TlsState, advice, count, sock_flag, tls_flag},
 };
 
 /// Length of a record's header (RFC 8446 §5.1).
@@ -27,6 +28,9 @@ const LONGEST: u32 = (1 << 14) + 2048;
 const HANDSHAKE: u32 = 16;
 /// Calls of a direction within which a handshake is over (a record can take two: its header comes first).
 pub(crate) const HANDSHAKE_CALLS: u32 = 2 * HANDSHAKE;
+/// Bytes of long records of requests that go up whole before the monitor says what it wants: if they are
+/// HTTP/2, what is lost of them makes fields of later ones unknown.
+const AHEAD: u32 = 1 << 20;
 /// Content type of application data; what else is not clear text has this type in TLS 1.3.
 const APPLICATION: u8 = 23;
 
@@ -62,6 +66,14 @@ pub(crate) fn on_io(
     if half.flags & tls_flag::BEGUN == 0 {
         half.flags |= tls_flag::BEGUN;
         half.pos = start;
+        let asks = if call.way == dir::TX {
+            sock_flag::CLIENT
+        } else {
+            sock_flag::SERVER
+        };
+        if state.flags & asks != 0 {
+            half.ahead = AHEAD;
+        }
         // A receiver that let go by what the sender has told of cannot number the rest: the sender will
         // tell of that as well, only later than the receiver has read it.
         if filling && state.tunnel == 0 && state.bytes[w] != u64::from(length) {
@@ -87,7 +99,12 @@ pub(crate) fn on_io(
             state.class = class::OTHER;
             return;
         }
-        if wanted & told::WHOLE != 0 {
+        let whole = if w == dir::TX as usize {
+            told::WHOLE_TX
+        } else {
+            told::WHOLE_RX
+        };
+        if wanted & whole != 0 {
             half.flags |= tls_flag::WHOLE;
         }
     }
@@ -243,6 +260,9 @@ fn begin(half: &mut TlsHalf) -> bool {
     let early = outer != APPLICATION && half.record < HANDSHAKE;
     if length <= TLS_SHORT || early || half.flags & tls_flag::WHOLE != 0 {
         half.want = length;
+    } else if length <= half.ahead {
+        half.want = length;
+        half.ahead -= length;
     } else {
         half.want = if length < half.budget {
             length

@@ -1,10 +1,11 @@
-"""Python's HTTPS servers: server.py KIND PORT CERTIFICATE KEY. Each answers 200 to everything."""
+"""Python's HTTPS servers: server.py KIND PORT CERTIFICATE KEY [ADDRESS]. Each answers 200 to everything."""
 
 import asyncio
 import ssl
 import sys
 
 kind, port = sys.argv[1], int(sys.argv[2])
+host = sys.argv[5] if len(sys.argv) > 5 else "127.0.0.1"
 context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
 context.load_cert_chain(sys.argv[3], sys.argv[4])
 
@@ -24,7 +25,7 @@ def http_server():
 
         do_POST = do_GET
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server = ThreadingHTTPServer((host, port), Handler)
     # In the connection's own thread: one that says nothing must not hold up the others.
     server.get_request = lambda get=server.get_request: (
         lambda pair: (context.wrap_socket(pair[0], server_side=True, do_handshake_on_connect=False), pair[1])
@@ -41,7 +42,7 @@ def aiohttp_server():
 
     app = web.Application(client_max_size=64 << 20)
     app.router.add_route("*", "/{path:.*}", answer)
-    web.run_app(app, host="127.0.0.1", port=port, ssl_context=context)
+    web.run_app(app, host=host, port=port, ssl_context=context)
 
 
 async def websocket():
@@ -57,7 +58,7 @@ async def websocket():
             writer.write(data)
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=context)
+    server = await asyncio.start_server(serve, host, port, ssl=context)
     await server.serve_forever()
 
 

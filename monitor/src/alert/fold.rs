@@ -22,10 +22,11 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::access::workload::Label;
-use crate::access::{Access, Endpoint};
+use crate::access::{Access, Workload};
 use crate::judge::{Finding, FindingKind};
 
 use super::evidence::FIRST_EVIDENCE;
+use super::subject::Subject;
 use super::{AlertUpdate, FoldKey, MAX_EVIDENCE};
 
 /// Default bound of the table.
@@ -124,11 +125,29 @@ impl Folder {
 
     /// Takes a finding in.
     pub fn observe(&mut self, finding: &Finding, access: &Access) {
-        let label = access
-            .client
-            .as_ref()
-            .map(|Endpoint { workload, .. }| workload.label());
-        let identity = access.identity.as_deref();
+        self.take(finding, Subject::Access(access));
+    }
+
+    /// Takes a finding in that is about a workload and no access of it: its alert has no evidence but its
+    /// words. `operation` says what the workload did, `time_us` when (microseconds since 1970).
+    pub fn observe_workload(
+        &mut self,
+        finding: &Finding,
+        workload: &Workload,
+        operation: &str,
+        time_us: i64,
+    ) {
+        let subject = Subject::Workload {
+            workload,
+            operation,
+            time_us,
+        };
+        self.take(finding, subject);
+    }
+
+    fn take(&mut self, finding: &Finding, subject: Subject<'_>) {
+        let label = subject.label();
+        let identity = subject.identity().map(|name| &**name);
         let hash = self.hash(finding.kind, identity, label, &finding.clause);
         let found = self.index.find(hash, |slot| {
             self.entries.get(*slot as usize).is_some_and(|entry| {
@@ -146,9 +165,9 @@ impl Folder {
         if let Some(slot) = found.copied() {
             self.unlink(slot);
             self.link(slot);
-            self.grow(slot, finding, access);
+            self.grow(slot, finding, subject);
         } else {
-            self.insert(hash, label, finding, access);
+            self.insert(hash, label, finding, subject);
         }
     }
 
@@ -193,23 +212,26 @@ impl Folder {
         hasher.finish()
     }
 
-    fn grow(&mut self, slot: u32, finding: &Finding, access: &Access) {
+    fn grow(&mut self, slot: u32, finding: &Finding, subject: Subject<'_>) {
         let Some(entry) = self.entries.get_mut(slot as usize) else {
             return;
         };
         let update = &mut entry.update;
         update.count = update.count.saturating_add(1);
-        update.first_us = update.first_us.min(access.time_us);
-        update.last_us = update.last_us.max(access.time_us);
+        update.first_us = update.first_us.min(subject.time_us());
+        update.last_us = update.last_us.max(subject.time_us());
         if finding.severity > update.severity {
             update.severity = finding.severity;
             update.title.clone_from(&finding.title);
             update.normal.clone_from(&finding.normal);
             update.action.clone_from(&finding.action);
             update.techniques = finding.techniques;
-            update.operation = operation(access);
-            update.environment.clone_from(&access.environment);
+            update.operation = subject.operation();
+            update.environment = subject.environment().cloned();
         }
+        let Some(access) = subject.access() else {
+            return;
+        };
         if let Some(oldest) = entry.newest.get_mut(entry.next_newest) {
             assign(oldest, access);
             entry.next_newest = (entry.next_newest + 1) % entry.newest.len().max(1);
@@ -232,31 +254,37 @@ impl Folder {
         }
     }
 
-    fn insert(&mut self, hash: u64, label: Option<Label<'_>>, finding: &Finding, access: &Access) {
+    fn insert(
+        &mut self,
+        hash: u64,
+        label: Option<Label<'_>>,
+        finding: &Finding,
+        subject: Subject<'_>,
+    ) {
         let entry = Entry {
             hash,
-            class: class_of(finding.kind, access.owner.is_some()),
+            class: class_of(finding.kind, subject.owner().is_some()),
             older: NONE,
             newer: NONE,
             update: AlertUpdate {
                 key: FoldKey {
                     kind: finding.kind,
-                    identity: access.identity.clone(),
+                    identity: subject.identity().cloned(),
                     workload: label.map(|label| label.to_string().into()),
                     clause: Arc::from(finding.clause.as_str()),
                 },
                 count: 1,
-                first_us: access.time_us,
-                last_us: access.time_us,
+                first_us: subject.time_us(),
+                last_us: subject.time_us(),
                 severity: finding.severity,
                 title: finding.title.clone(),
                 normal: finding.normal.clone(),
                 action: finding.action.clone(),
                 techniques: finding.techniques,
-                owner: access.owner.clone(),
-                operation: operation(access),
-                environment: access.environment.clone(),
-                evidence: vec![access.clone()],
+                owner: subject.owner().cloned(),
+                operation: subject.operation(),
+                environment: subject.environment().cloned(),
+                evidence: subject.access().cloned().into_iter().collect(),
             },
             newest: Vec::new(),
             next_newest: 0,
@@ -373,20 +401,6 @@ fn class_of(kind: FindingKind, named: bool) -> usize {
     kind as usize * 2 + usize::from(named)
 }
 
-/// `METHOD host/route`.
-fn operation(access: &Access) -> String {
-    let mut text =
-        String::with_capacity(access.method.len() + 2 + access.host.len() + access.route.len());
-    text.push_str(&access.method);
-    text.push(' ');
-    text.push_str(&access.host);
-    if !access.route.starts_with('/') {
-        text.push(' ');
-    }
-    text.push_str(&access.route);
-    text
-}
-
 /// `clone_from` that keeps the path's buffer.
 fn assign(to: &mut Access, from: &Access) {
     let mut path = std::mem::take(&mut to.path);
@@ -469,6 +483,23 @@ mod tests {
         );
         assert_eq!(folder.pending(), 0);
         assert!(drained(&mut folder).is_empty());
+    }
+
+    #[test]
+    fn a_workload_as_such_has_an_alert_without_evidence() {
+        let mut folder = Folder::default();
+        let workload = access(Some("a"), 0).client.unwrap().workload;
+        for time in [7, 3, 9] {
+            let finding = finding(FindingKind::CoverageLost, "c");
+            folder.observe_workload(&finding, &workload, "opaque-tls:no-keys", time);
+        }
+        let out = drained(&mut folder);
+        assert_eq!(out.len(), 1);
+        assert_eq!(out[0].key.workload.as_deref(), Some("unit:ci.service"));
+        assert_eq!((out[0].key.identity.as_deref(), out[0].count), (None, 3));
+        assert_eq!((out[0].first_us, out[0].last_us), (3, 9));
+        assert_eq!(out[0].operation, "opaque-tls:no-keys");
+        assert!(out[0].evidence.is_empty());
     }
 
     #[test]

@@ -8,10 +8,10 @@ use crate::census::{IdentityRecord, Listed};
 use crate::judge::Severity;
 use crate::serve::records::{DeadLetter, DeliveryResult, Loss, StatusRecord};
 
-const NOTHING: &str = "-";
+pub(super) const NOTHING: &str = "-";
 
 /// Microseconds cut to milliseconds; anything that is not such a time stays as it is.
-fn time(raw: &str) -> String {
+pub(super) fn time(raw: &str) -> String {
     match (raw.len(), raw.get(..23), raw.ends_with('Z')) {
         (27, Some(start), true) => text(&format!("{start}Z")).into_owned(),
         _ => field(raw).into_owned(),
@@ -26,7 +26,7 @@ fn duration(us: u64) -> String {
     }
 }
 
-fn optional(value: Option<&str>) -> String {
+pub(super) fn optional(value: Option<&str>) -> String {
     value.map_or_else(|| NOTHING.to_owned(), |value| field(value).into_owned())
 }
 
@@ -245,7 +245,7 @@ pub(super) fn identities(records: &mut [IdentityRecord], style: Style) -> Vec<St
     table.lines(style)
 }
 
-fn mebibytes(bytes: u64) -> String {
+pub(super) fn mebibytes(bytes: u64) -> String {
     format!("{}.{} MiB", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20)
 }
 
@@ -348,6 +348,9 @@ pub(super) fn status(status: &StatusRecord, style: Style) -> Vec<String> {
             connections.forgotten
         ),
     );
+    let (ink, line) = super::coverage::summary(&status.coverage);
+    row("coverage", ink, line);
+    row("probes", None, super::coverage::probes(&status.coverage));
     row(
         "identities",
         None,

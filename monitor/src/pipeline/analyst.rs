@@ -123,7 +123,7 @@ impl Analyst {
     }
 
     /// Microseconds since 1970 of CLOCK_MONOTONIC in ns.
-    fn wall_us(&self, stamp: u64) -> i64 {
+    pub(super) fn wall_us(&self, stamp: u64) -> i64 {
         i64::try_from(stamp)
             .unwrap_or(i64::MAX)
             .saturating_add(self.wall_offset)
@@ -333,7 +333,7 @@ impl Exchanges for Receiver<'_> {
     fn request(&mut self, head: &RequestHead<'_>) -> Pending {
         let mut said = self.analyst.spare.pop().unwrap_or_default();
         self.analyst.recogniser.recognise(head, &mut said);
-        self.analyst.sighted(&mut said, head.time, &self.ends);
+        self.analyst.sighted(&mut said, head.time, self.ends);
         Pending {
             said,
             time: head.time,

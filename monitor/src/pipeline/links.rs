@@ -15,6 +15,7 @@ use super::plain::Probed;
 use super::secure::Secure;
 use super::taps::Side;
 use super::turns::{Turns, Waits};
+use crate::coverage::First;
 use crate::wire::tls::Keyring;
 use crate::wire::{Connection, Dir, Piece};
 
@@ -58,7 +59,11 @@ pub(super) struct Link {
     pub(super) turns: Turns,
     /// Heap held by the decoder when last asked.
     pub(super) memory: usize,
-    bases: Option<(u32, u32)>,
+    /// What its first bytes said.
+    pub(super) first: First,
+    /// It was encrypted already when it was first seen.
+    pub(super) late_tls: bool,
+    pub(super) bases: Option<(u32, u32)>,
     keys: [Option<Key>; 2],
 }
 
@@ -78,6 +83,8 @@ impl Link {
             waits_since: 0,
             turns: Turns::default(),
             memory: 0,
+            first: First::default(),
+            late_tls: false,
             bases,
             keys: [None, None],
         }
@@ -108,6 +115,9 @@ impl Link {
     pub(super) fn feed(&mut self, piece: &Piece<'_>, analyst: &mut Analyst) -> bool {
         let both = self.ends.taps > 1 && self.sequenced && !self.wire.left_http();
         let now = analyst.now;
+        if self.wire.spoken().is_none() && self.bases.is_some() {
+            self.first.take(piece.dir, piece.data);
+        }
         let (wire, turns, mut receiver) = self.parts(analyst);
         let mut first = false;
         if both && turns.must_wait(piece, Waits::of(wire)) {

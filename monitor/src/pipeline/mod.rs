@@ -8,6 +8,7 @@
 )]
 
 mod analyst;
+mod cover;
 mod ends;
 mod links;
 mod plain;
@@ -22,6 +23,7 @@ use monitor_ebpf::{Close, Data, Open, advice, close_flag, data_flag, dir};
 
 use analyst::Analyst;
 pub use analyst::{ANOMALIES, Counters, Numbered};
+use cover::Counted;
 use links::{Link, Links};
 use plain::Keyless;
 use secure::{Secrets, side_of_hello};
@@ -31,6 +33,7 @@ use crate::access::Endpoint;
 use crate::access::credential::Recogniser;
 use crate::alert::fold::Folder;
 use crate::census::Census;
+use crate::coverage::Coverage;
 use crate::host::Host;
 use crate::judge::Judge;
 use crate::source::{Event, Source, Wish};
@@ -100,6 +103,9 @@ struct State {
     secrets: Secrets,
     keyless: Keyless,
     analyst: Analyst,
+    coverage: Coverage,
+    /// What each process had lost when last asked, and when all connections were last counted.
+    counted: Counted,
     limits: Limits,
     losses: PipelineLosses,
     pass: u64,
@@ -150,6 +156,8 @@ impl<S: Source> Pipeline<S> {
             secrets: Secrets::default(),
             keyless: Keyless::default(),
             analyst: Analyst::new(recogniser, judge, census, folder),
+            coverage: Coverage::default(),
+            counted: Counted::default(),
             limits,
             losses: PipelineLosses::default(),
             pass: 0,
@@ -210,6 +218,7 @@ impl<S: Source> Pipeline<S> {
             state.finish_closed(limit);
         }
         state.expire_secrets(now);
+        state.cover_now_and_then(now);
         for (sock, advice) in std::mem::take(&mut state.advice) {
             if advice & advice::PLAIN == 0 {
                 state.keyless.gone(sock, now);
@@ -232,6 +241,9 @@ impl State {
             Event::Tls(record, bytes) => self.data(&record.data, Some(Place::of(record)), bytes),
             Event::Plain(record, bytes) => self.plain(record, bytes),
             Event::Open(record) => self.open(record),
+            Event::Close(record) if record.header.flags & close_flag::PROGRESS != 0 => {
+                self.cover(record);
+            }
             Event::Close(record) => self.closes.push((*record, self.analyst.now)),
             Event::Exec(record) => {
                 self.host.exec(record);
@@ -284,9 +296,15 @@ impl State {
                 let link = self.links.stray(record.sock);
                 let mut tap = Tap::new(link, None);
                 tap.expect(record.seq);
+                tap.exec_id = record.exec_id;
+                tap.endpoint = Some(Endpoint {
+                    pid: record.tgid,
+                    workload: self.host.workload(record.tgid, record.exec_id),
+                });
                 self.taps.entry(record.sock).or_insert(tap)
             }
         };
+        tap.covered.record(record);
         let waited = tap.waiting();
         match tap.arrive(record, place, bytes, self.analyst.now) {
             Turn::Now => {
@@ -359,6 +377,7 @@ impl State {
             return false;
         };
         link.last = self.pass;
+        link.first.seen();
         if tap.side.is_none() {
             let Some(side) = begins else {
                 self.losses.undecided += 1;
@@ -524,6 +543,7 @@ impl State {
                 return true;
             }
             let gone = close.header.flags & close_flag::GONE != 0;
+            self.cover(close);
             if gone {
                 self.taps.remove(&close.sock);
                 self.keyless.gone(close.sock, self.analyst.now);
@@ -575,8 +595,14 @@ impl State {
             .collect();
         by_age.sort_unstable();
         let enough = by_age.len() / 8 + 1;
-        let mut doomed: Vec<u32> = Vec::new();
-        for (_, index) in by_age.into_iter().take(enough) {
+        let mut doomed: Vec<u32> = by_age
+            .into_iter()
+            .take(enough)
+            .map(|(_, index)| index)
+            .collect();
+        doomed.sort_unstable();
+        self.cover_given_up(&doomed);
+        for index in doomed.iter().copied() {
             let Some(link) = self.links.get_mut(index) else {
                 continue;
             };
@@ -585,9 +611,7 @@ impl State {
             self.memory -= link.memory;
             self.links.remove(index);
             self.losses.evicted += 1;
-            doomed.push(index);
         }
-        doomed.sort_unstable();
         let (keyless, now) = (&mut self.keyless, self.analyst.now);
         self.taps.retain(|sock, tap| {
             let keep = doomed.binary_search(&tap.connection).is_err();

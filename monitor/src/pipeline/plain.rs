@@ -190,6 +190,7 @@ impl State {
         if let Some(link) = self.links.get_mut(tap.connection)
             && link.tls.is_none()
         {
+            link.late_tls = true;
             self.advice
                 .push((record.sock, advice::LEAVE | advice::PLAIN));
         }
@@ -283,8 +284,10 @@ impl State {
             && multiplexed
             && !std::mem::replace(&mut probed.whole, true)
         {
-            self.advice
-                .push((record.sock, advice::LEAVE | advice::PLAIN | advice::WHOLE));
+            self.advice.push((
+                record.sock,
+                advice::LEAVE | advice::PLAIN | advice::WHOLE_TX | advice::WHOLE_RX,
+            ));
         }
         self.look_after(index);
     }

@@ -11,6 +11,7 @@ use super::taps::{Place, Side};
 use super::turns::Turns;
 use super::{LOGGED_PER_PASS, State};
 use crate::access::Tls;
+use crate::coverage::First;
 use crate::wire::tls::{
     Chunk, HEADER, Keyring, Label, NewSecret, Plain, Secret, Session, State as Seen, Why,
 };
@@ -28,15 +29,25 @@ const EXPIRE_EVERY: u64 = 1_000_000_000;
 pub(super) struct Secure {
     pub(super) session: Session,
     id: u64,
-    /// Cookies of the sockets whose records came.
-    socks: [u64; 2],
-    /// What the source was told of them.
-    advised: u32,
-    /// How much of the handshake accesses repeat so far.
-    known: u8,
+    /// The sockets whose records came.
+    socks: [Sock; 2],
+    /// Accesses repeat what the handshake said, and this protocol.
+    known: bool,
+    alpn: Option<Box<[u8]>>,
     /// Where each direction stands (towards the server, towards the client), as each of `socks` tells it:
     /// both tell of some records, and what one leaves out counts from where it left off itself.
     told: [[Told; 2]; 2],
+}
+
+/// A socket whose records came.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sock {
+    /// Its cookie; 0 while there is none.
+    cookie: u64,
+    /// It is the client's.
+    client: bool,
+    /// What the source was told of it.
+    advised: u32,
 }
 
 /// The record of a direction that was told of last, and by which socket.
@@ -114,68 +125,74 @@ impl Secure {
         Self {
             session: Session::new(id),
             id,
-            socks: [0; 2],
-            advised: 0,
-            known: 0,
+            socks: [Sock::default(); 2],
+            known: false,
+            alpn: None,
             told: [[Told::default(); 2]; 2],
         }
     }
 
     /// Notes an end whose records come. Its process may derive the secrets.
-    fn end(&mut self, tgid: u32, sock: u64, ring: &mut Keyring) {
-        if self.socks.contains(&sock) {
+    fn end(&mut self, tgid: u32, cookie: u64, client: bool, ring: &mut Keyring) {
+        if self.socks.iter().any(|sock| sock.cookie == cookie) {
             return;
         }
-        if let Some(free) = self.socks.iter_mut().find(|sock| **sock == 0) {
-            *free = sock;
+        if let Some(free) = self.socks.iter_mut().find(|sock| sock.cookie == 0) {
+            *free = Sock {
+                cookie,
+                client,
+                advised: 0,
+            };
         }
-        self.session.tap(tgid, sock, ring);
+        self.session.tap(tgid, cookie, ring);
     }
 
     /// What to tell the source now: that whole records are wanted, or none any more.
     fn advice(&mut self, multiplexed: bool, probed: bool, list: &mut Vec<(u64, u32)>) {
-        let wanted = match self.session.state() {
-            // Keys that came too late once may come in time for what follows.
-            Seen::Handshake => 0,
-            Seen::Opaque(Why::NoKeys) => advice::PLAIN,
-            Seen::Opaque(_) => advice::LEAVE | advice::PLAIN,
-            Seen::Reading { .. } if multiplexed => advice::WHOLE,
-            Seen::Reading { .. } => 0,
-        };
-        let read = matches!(self.session.state(), Seen::Reading { .. });
-        // Keys came, and nobody has been told of otherwise.
-        let spare = self.advised & advice::PLAIN != 0 && read && !probed;
-        let before = self.advised;
-        self.advised |= wanted;
-        if spare {
-            self.advised &= !advice::PLAIN;
-        }
-        if self.advised != before {
-            self.say(list);
+        let state = self.session.state();
+        let read = matches!(state, Seen::Reading { .. });
+        for sock in self.socks.iter_mut().filter(|sock| sock.cookie != 0) {
+            let wanted = match state {
+                Seen::Handshake => 0,
+                // Keys that came too late once may come in time for what follows.
+                Seen::Opaque(Why::NoKeys) => advice::PLAIN,
+                Seen::Opaque(_) => advice::LEAVE | advice::PLAIN,
+                // What is lost of a request's fields makes all that come after it unknown. Of a
+                // response only the status matters, which is known without the fields before it.
+                Seen::Reading { .. } if multiplexed && sock.client => advice::WHOLE_TX,
+                Seen::Reading { .. } if multiplexed => advice::WHOLE_RX,
+                Seen::Reading { .. } => 0,
+            };
+            let mut advised = sock.advised | wanted;
+            if read && !probed {
+                // Keys came, and nothing was told otherwise.
+                advised &= !advice::PLAIN;
+            }
+            if advised != sock.advised {
+                sock.advised = advised;
+                list.push((sock.cookie, advised));
+            }
         }
     }
 
     /// Plaintext is wanted from elsewhere.
     fn starve(&mut self, list: &mut Vec<(u64, u32)>) {
-        if self.advised & advice::PLAIN == 0 {
-            self.advised |= advice::PLAIN;
-            self.say(list);
+        for sock in self.socks.iter_mut().filter(|sock| sock.cookie != 0) {
+            if sock.advised & advice::PLAIN == 0 {
+                sock.advised |= advice::PLAIN;
+                list.push((sock.cookie, sock.advised));
+            }
         }
     }
 
-    fn say(&self, list: &mut Vec<(u64, u32)>) {
-        let socks = self.socks.iter().filter(|sock| **sock != 0);
-        list.extend(socks.map(|sock| (*sock, self.advised)));
-    }
-
-    /// What accesses repeat of it, whenever there is more to say than before.
+    /// What accesses repeat of it, whenever there is something else to say than before.
     fn news(&mut self) -> Option<Arc<Tls>> {
         let version = self.session.version()?;
-        let known = 1 + u8::from(self.session.alpn().is_some());
-        if known <= self.known {
+        if self.known && self.session.alpn() == self.alpn.as_deref() {
             return None;
         }
-        self.known = known;
+        self.known = true;
+        self.alpn = self.session.alpn().map(Box::from);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Some(Arc::new(Tls {
             version: Some(version.to_string()),
@@ -193,6 +210,7 @@ impl Link {
         self.close(analyst);
         self.wire = Connection::inside_tls(Some((0, 0)), false);
         self.turns = Turns::default();
+        self.first = First::default();
         self.tls = Some(Box::new(Secure::new(secrets.enrol(index))));
     }
 
@@ -321,7 +339,7 @@ impl State {
         };
         let told = link.tls.as_mut().and_then(|secure| {
             let mut socks = secure.socks.iter();
-            let sock = socks.position(|sock| *sock == record.sock || *sock == 0)?;
+            let sock = socks.position(|sock| sock.cookie == record.sock || sock.cookie == 0)?;
             let way = match dir {
                 Dir::ToServer => &mut secure.told[0],
                 Dir::ToClient => &mut secure.told[1],
@@ -342,7 +360,7 @@ impl State {
         let (tgid, sock) = (record.tgid, record.sock);
         let ring = &mut self.secrets.ring;
         if link.with_tls(&mut self.analyst, |secure, sink| {
-            secure.end(tgid, sock, ring);
+            secure.end(tgid, sock, side == Side::Client, ring);
             secure.session.chunk(&chunk, ring, sink);
         }) {
             self.early.push(index);

@@ -54,9 +54,9 @@ pub enum Wish {
 pub struct SourceCounters {
     /// Name and count, as in `monitor_ebpf::loss::NAMES`.
     pub counters: Vec<(&'static str, u64)>,
-    /// Bytes that no buffer could be had for, by process and cause, largest first (at most 32).
+    /// Bytes that no buffer could be had for, by process and cause, largest first.
     pub uncovered: Vec<Uncovered>,
-    /// Processes whose capture was cut short to keep the rings fair, most first (at most 32).
+    /// Processes whose capture was cut short to keep the rings fair, most first.
     pub shed: Vec<Shed>,
 }
 

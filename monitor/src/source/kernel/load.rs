@@ -492,10 +492,8 @@ impl Source for Kernel {
         }
         out.uncovered
             .sort_by_key(|entry| std::cmp::Reverse(entry.bytes));
-        out.uncovered.truncate(32);
         out.shed
             .sort_by_key(|entry| std::cmp::Reverse(entry.short + entry.counted));
-        out.shed.truncate(32);
         out
     }
 

@@ -276,6 +276,12 @@ impl Session {
         }
     }
 
+    /// Records of application data wait for keys.
+    #[must_use]
+    pub fn unread(&self) -> bool {
+        self.full || !self.backlog.is_empty()
+    }
+
     /// Server name that the client asked for, in lower case.
     #[must_use]
     pub fn sni(&self) -> Option<&str> {
