@@ -1,8 +1,14 @@
 //! End to end: real programs on the real kernel. One file a theme.
 
 mod bad_input;
+mod bulk;
 mod clients;
+mod coverage;
+mod expect;
+mod fallback;
 mod flood;
+mod http2;
+mod key_log;
 mod keys;
 mod lifecycle;
 mod netns;
@@ -12,6 +18,8 @@ mod remote;
 mod secrets;
 mod split;
 mod systemd;
+mod tls;
+mod tunnel;
 mod unix;
 
 use std::process::ExitCode;
@@ -27,8 +35,15 @@ fn main() -> ExitCode {
         clients::trials(),
         unix::trials(),
         keys::trials(),
+        key_log::trials(),
+        fallback::trials(),
+        tls::trials(),
+        bulk::trials(),
+        http2::trials(),
+        tunnel::trials(),
         netns::trials(),
         remote::trials(),
+        coverage::trials(),
         split::trials(),
         lifecycle::trials(),
         policy::trials(),

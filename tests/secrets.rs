@@ -8,20 +8,36 @@ use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use e2e::http::{Answerer, get};
+use e2e::process::client;
+use e2e::tls::Certificate;
 use e2e::trial::root;
-use e2e::{Daemon, Receiver, Setup, unique};
+use e2e::{Daemon, Receiver, Server, Setup, unique};
 use libtest_mimic::Trial;
+use memchr::memmem;
+
+use crate::tls::{VERSIONS, anonymous};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        root("secrets::nothing_kept_has_them", nothing_kept_has_them),
-        root("secrets::memory_has_them_no_more", memory_has_them_no_more),
+        root("secrets::nothing_kept_has_them", || {
+            nothing_kept_has_them(false)
+        }),
+        root("secrets::nothing_kept_has_them_nor_tls_secrets", || {
+            nothing_kept_has_them(true)
+        }),
+        root("secrets::memory_has_them_no_more", || {
+            memory_has_them_no_more(false)
+        }),
+        root("secrets::memory_has_tls_secrets_no_more", || {
+            memory_has_them_no_more(true)
+        }),
     ]
 }
 
 /// Secrets and the forms in which they cross the wire.
 struct Planted {
-    needles: Vec<String>,
+    /// What each is, and its bytes.
+    needles: Vec<(String, Vec<u8>)>,
     requests: Vec<(String, Vec<(String, String)>)>,
 }
 
@@ -57,12 +73,32 @@ impl Planted {
             (format!("/bot123456:{path}/sendMessage"), Vec::new()),
         ];
         Self {
-            needles: vec![bearer, password, basic, query, cookie, key, path],
+            needles: [bearer, password, basic, query, cookie, key, path]
+                .map(|secret| (secret.clone(), secret.into_bytes()))
+                .to_vec(),
             requests,
         }
     }
 
-    fn send(&self, server: &Answerer) -> Result<()> {
+    /// Sends the requests, inside TLS of either version by turns if there is a certificate; TLS' own secrets
+    /// are looked for from then on, too. As `host:port`.
+    fn send(&mut self, place: &Place) -> Result<String> {
+        let server = match place {
+            Place::Clear(server) => server,
+            Place::Tls(server, certificate, log) => {
+                for (number, (path, headers)) in self.requests.iter().enumerate() {
+                    let version = VERSIONS[number % 2];
+                    let mut command = anonymous(certificate);
+                    command.args(["--tls-max", version]);
+                    for (name, value) in headers {
+                        command.args(["-H", &format!("{name}: {value}")]);
+                    }
+                    client(command.arg(server.https(path)).env("SSLKEYLOGFILE", log))?;
+                }
+                self.key_log(&fs::read_to_string(log)?)?;
+                return Ok(server.named());
+            }
+        };
         for (path, headers) in &self.requests {
             let headers: Vec<(&str, &str)> = headers
                 .iter()
@@ -70,6 +106,26 @@ impl Planted {
                 .collect();
             get(server.address(), path, &headers)?;
         }
+        Ok(server.address().to_string())
+    }
+
+    /// The secrets in a key log, as they are and as they are written there.
+    fn key_log(&mut self, text: &str) -> Result<()> {
+        let before = self.needles.len();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let (what, hex) = line.rsplit_once(' ').context("not a line of a key log")?;
+            let label = what.split(' ').next().unwrap_or_default();
+            let byte = |at: usize| Ok(u8::from_str_radix(hex.get(at..at + 2).context("odd")?, 16)?);
+            let raw: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect::<Result<_>>()?;
+            ensure!(raw.len() >= 32, "{label} is short");
+            self.needles.push((label.to_owned(), raw));
+            self.needles
+                .push((format!("{label} in hexadecimal"), hex.as_bytes().to_vec()));
+        }
+        ensure!(
+            self.needles.len() >= before + 2 * 3 * 6,
+            "few secrets in the key log"
+        );
         Ok(())
     }
 
@@ -77,18 +133,35 @@ impl Planted {
     fn find(&self, bytes: &[u8]) -> Option<&str> {
         self.needles
             .iter()
-            .find(|needle| {
-                bytes
-                    .windows(needle.len())
-                    .any(|window| window == needle.as_bytes())
-            })
-            .map(String::as_str)
+            .find(|(_, needle)| memmem::find(bytes, needle).is_some())
+            .map(|(what, _)| what.as_str())
+    }
+}
+
+/// Where requests go.
+enum Place {
+    Clear(Answerer),
+    /// With the certificate, and the file for the client's key log.
+    Tls(Server, Certificate, PathBuf),
+}
+
+impl Place {
+    fn new(tls: bool, daemon: &Daemon, keys: &Path) -> Result<Self> {
+        if !tls {
+            return Ok(Self::Clear(Answerer::inet()?));
+        }
+        let certificate = Certificate::make(keys)?;
+        let block = "location / { access_log off; return 200 \"ok\\n\"; }";
+        let home = keys.join(format!("nginx-{}", daemon.id()?));
+        fs::create_dir(&home)?;
+        let server = Server::nginx_tls_with(&home, "tls", "http2", &certificate, block)?;
+        Ok(Self::Tls(server, certificate, keys.join("keys.log")))
     }
 }
 
 fn daemon(receiver: &Receiver, keys: &Path, planted: &Planted) -> Result<Daemon> {
     let trap = keys.join("trap");
-    fs::write(&trap, &planted.needles[0])?;
+    fs::write(&trap, &planted.needles[0].1)?;
     Setup::default()
         .policy(&format!(
             "[identities.trap]\nowner = \"security\"\ncredentials = [\"file:{}\"]\n",
@@ -99,14 +172,14 @@ fn daemon(receiver: &Receiver, keys: &Path, planted: &Planted) -> Result<Daemon>
         .start()
 }
 
-fn nothing_kept_has_them() -> Result<()> {
-    let (receiver, keys, planted) = (Receiver::start()?, tempfile::tempdir()?, Planted::new());
+fn nothing_kept_has_them(tls: bool) -> Result<()> {
+    let (receiver, keys, mut planted) = (Receiver::start()?, tempfile::tempdir()?, Planted::new());
     let mut daemon = daemon(&receiver, keys.path(), &planted)?;
-    let server = Answerer::inet()?;
+    let place = Place::new(tls, &daemon, keys.path())?;
     let shown = {
         let mut watch = daemon.watch()?;
-        planted.send(&server)?;
-        let accesses = watch.accesses_of(&server.address().to_string())?;
+        let host = planted.send(&place)?;
+        let accesses = watch.accesses_of(&host)?;
         ensure!(
             accesses.len() == planted.requests.len(),
             "not all were seen: {accesses:#?}"
@@ -160,7 +233,7 @@ fn nothing_kept_has_them() -> Result<()> {
         "log and store were to be looked at, and {looked_at} files were"
     );
     // The search itself can find.
-    ensure!(planted.find(planted.needles[3].as_bytes()).is_some());
+    ensure!(planted.find(&planted.needles[3].1).is_some());
     Ok(())
 }
 
@@ -180,18 +253,18 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Neither heap nor stack, once other traffic has followed; the rings that the kernel writes are its own.
-fn memory_has_them_no_more() -> Result<()> {
-    let (receiver, keys, planted) = (Receiver::start()?, tempfile::tempdir()?, Planted::new());
+fn memory_has_them_no_more(tls: bool) -> Result<()> {
+    let (receiver, keys, mut planted) = (Receiver::start()?, tempfile::tempdir()?, Planted::new());
     let daemon = daemon(&receiver, keys.path(), &planted)?;
-    let server = Answerer::inet()?;
+    let place = Place::new(tls, &daemon, keys.path())?;
     let mut watch = daemon.watch()?;
-    planted.send(&server)?;
-    let seen = watch.accesses_of(&server.address().to_string())?.len();
+    let host = planted.send(&place)?;
+    let seen = watch.accesses_of(&host)?.len();
     ensure!(seen == planted.requests.len(), "{seen} requests were seen");
     let id = daemon.id()?;
     let maps = fs::read_to_string(format!("/proc/{id}/maps"))?;
     let mut memory = fs::File::open(format!("/proc/{id}/mem"))?;
-    let (host, mut control) = (server.address().to_string(), false);
+    let mut control = false;
     for line in maps.lines() {
         let mut words = line.split_whitespace();
         let (range, rights, name) = (
@@ -214,9 +287,7 @@ fn memory_has_them_no_more() -> Result<()> {
             continue; // gone since
         }
         // What is no secret is there, so the search finds what there is.
-        control |= bytes
-            .windows(host.len())
-            .any(|window| window == host.as_bytes());
+        control |= memmem::find(&bytes, host.as_bytes()).is_some();
         if let Some(found) = planted.find(&bytes) {
             anyhow::bail!("{found} is in {line}");
         }

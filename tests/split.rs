@@ -24,6 +24,10 @@ pub(crate) fn trials() -> Vec<Trial> {
             "split::three_thousand_requests_pipelined_in_odd_pieces",
             pipelined_without_end,
         ),
+        root(
+            "split::what_hides_behind_a_body_is_told_of",
+            hidden_behind_a_body,
+        ),
         root("split::peeked_bytes_count_once", peeked),
         root("split::vectors_and_messages", vectors_and_messages),
         root("split::short_writes_and_would_block", short_writes),
@@ -303,6 +307,48 @@ fn pipelined_without_end() -> Result<()> {
     for number in 0..COUNT {
         let access = only(&accesses, &format!("/endless/n{number}n"))?;
         ensure!(access.credential.is_some(), "credential of {access:#?}");
+    }
+    Ok(())
+}
+
+/// A method with a body may send far more than a message's share; requests behind it are not all seen, and
+/// then the status says that something was not.
+fn hidden_behind_a_body() -> Result<()> {
+    const COUNT: usize = 1_000;
+    let daemon = Daemon::start()?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let host = listener.local_addr()?.to_string();
+    let server = std::thread::spawn(move || -> Result<()> {
+        let (mut stream, _) = listener.accept()?;
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all)?;
+        stream.write_all(&ANSWER.repeat(COUNT))?;
+        Ok(())
+    });
+    let mut watch = daemon.watch()?;
+    let mut stream = TcpStream::connect(&host)?;
+    let head = format!(
+        "POST /hidden/n HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer split-token\r\nContent-Length: 2\r\n\r\nab"
+    );
+    stream.write_all(head.repeat(COUNT).as_bytes())?;
+    stream.shutdown(std::net::Shutdown::Write)?;
+    stream.read_to_end(&mut Vec::new())?;
+    drop(stream);
+    server
+        .join()
+        .map_err(|_| anyhow::anyhow!("a thread of this test panicked"))??;
+    let seen = watch.accesses_of(&host)?.len();
+    ensure!(seen > 50, "{seen} accesses");
+    if seen < COUNT {
+        wait_for("status to tell of what was not seen", || {
+            let status = daemon.status()?;
+            let causes = status["anomalies"].as_array().into_iter().flatten();
+            let told = causes
+                .filter_map(|anomaly| anomaly["cause"].as_str())
+                .any(|cause| cause == "unseen" || cause == "gap");
+            Ok(told.then_some(()))
+        })
+        .with_context(|| format!("{seen} of {COUNT} accesses"))?;
     }
     Ok(())
 }

@@ -93,6 +93,16 @@ pub(crate) fn observe(state: &mut SockState, w: usize, bytes: u64, valid: u32) {
     }
 }
 
+/// Takes note of what a connection begins with, of which the other end has told.
+#[inline(always)]
+pub(crate) fn glance(state: &mut SockState, head: u64, length: u32) {
+    if length > 3 && head as u32 == word(b"PRI ") {
+        state.class = class::HTTP2;
+    } else if length > 2 && is_handshake(head) {
+        state.class = class::TLS;
+    }
+}
+
 #[inline(always)]
 fn word(bytes: &[u8; 4]) -> u32 {
     u32::from_le_bytes(*bytes)

@@ -75,6 +75,12 @@ pub(crate) unsafe fn on_state(sk: *const c_void, old: i32, new: i32) {
     }
 }
 
+/// The socket has carried so much more, and goes on.
+#[inline(always)]
+pub(crate) fn progress(state: &mut SockState) {
+    close(state, close_flag::PROGRESS);
+}
+
 /// The peer will send no more.
 #[inline(always)]
 pub(crate) fn end_of_file(state: &mut SockState) {
@@ -101,6 +107,7 @@ fn close(state: &mut SockState, flags: u8) {
         pad: 0,
         bytes: state.bytes,
         calls: state.calls,
+        ends: state.next,
     });
     slot.submit(u64::from(BPF_RB_NO_WAKEUP));
 }

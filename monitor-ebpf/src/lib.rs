@@ -12,7 +12,7 @@ pub use secret::{
 };
 
 /// Version of the layouts below. Changes with any of them.
-pub const ABI: u32 = 2;
+pub const ABI: u32 = 5;
 
 /// What a record is; first byte of its header.
 pub mod kind {
@@ -20,7 +20,7 @@ pub mod kind {
     pub const DATA: u8 = 1;
     /// A socket was seen for the first time ([`super::Open`]).
     pub const OPEN: u8 = 2;
-    /// A socket was closed, or its peer will send no more ([`super::Close`]).
+    /// A socket was closed, its peer will send no more, or it tells how far it is ([`super::Close`]).
     pub const CLOSE: u8 = 3;
     /// A process replaced its image ([`super::Exec`]).
     pub const EXEC: u8 = 4;
@@ -34,6 +34,9 @@ pub mod kind {
     pub const KEY: u8 = 8;
     /// Part of one TLS record of one direction of one socket ([`super::TlsData`]).
     pub const TLS: u8 = 9;
+    /// Bytes that a TLS library took or gave in clear, of one direction of one socket ([`super::Data`]): `off`
+    /// counts from the first that were seen, `seq` counts the records of the library's connection.
+    pub const PLAIN: u8 = 10;
 }
 
 /// Direction of bytes as the socket's owner sees it.
@@ -74,6 +77,8 @@ pub mod close_flag {
     pub const GONE: u8 = 1;
     /// End of file was read: the peer sends no more.
     pub const EOF: u8 = 2;
+    /// Neither: another [`super::PROGRESS_SHIFT`] bytes or [`super::PROGRESS_CALLS`] calls went by.
+    pub const PROGRESS: u8 = 4;
 }
 
 /// Bits of [`Exec::flags`](Exec).
@@ -160,6 +165,11 @@ pub const PAYLOAD_CLASSES: [usize; 4] = [184, 952, 4024, 16312];
 /// The same for a record with [`TlsData`] in front. The last holds any TLS record (RFC 5246 §6.2.3:
 /// 2¹⁴ + 2048 bytes; in practice 2¹⁴ + 256, RFC 8446 §5.2).
 pub const TLS_CLASSES: [usize; 4] = [184, 1592, 4024, 16664];
+/// A long connection tells its totals each time a direction has carried another 2 to the power of so many
+/// bytes,
+pub const PROGRESS_SHIFT: u32 = 20;
+/// and each time it took so many more calls (a power of two).
+pub const PROGRESS_CALLS: u32 = 1024;
 /// Most bytes of one message that are sent up.
 pub const MESSAGE_BYTES: u32 = 16 * 1024;
 /// Most steps over the buffers of one call: buffers, and parts of [`PAYLOAD_CLASSES`]' largest size.
@@ -171,8 +181,28 @@ pub const TLS_SHORT: u32 = 2048;
 pub mod advice {
     /// Nothing more of it is wanted.
     pub const LEAVE: u32 = 1;
-    /// Every TLS record is wanted whole: messages can begin anywhere (HTTP/2).
-    pub const WHOLE: u32 = 2;
+    /// Every TLS record that is sent is wanted whole: requests can begin anywhere in it (HTTP/2).
+    pub const WHOLE_TX: u32 = 2;
+    /// Every TLS record that is received.
+    pub const WHOLE_RX: u32 = 4;
+    /// What its TLS library takes and gives in clear is wanted: keys cannot be had.
+    pub const PLAIN: u32 = 8;
+}
+
+/// Which sockets of a process are told of by its fallback probes.
+pub mod ssl_sockets {
+    /// Those with [`super::advice::PLAIN`].
+    pub const ASKED: u32 = 1;
+    /// Those without any advice, too.
+    pub const ALL: u32 = 2;
+}
+
+/// Which function a fallback probe is at; bits of its cookie.
+pub mod ssl_call {
+    /// It writes; else it reads.
+    pub const WRITE: u64 = 1;
+    /// It says by its fourth argument how much it moved; else it returns that.
+    pub const EX: u64 = 2;
 }
 /// Room for a path in an [`Exec`] or [`Cgroup`] record, in bytes: at most half of it is used, the
 /// other half lets the verifier see that the last component fits.
@@ -286,7 +316,7 @@ pub struct Open {
     pub path: [u8; NAME_BYTES],
 }
 
-/// A socket that closed, or whose peer will send no more.
+/// A socket that closed, or whose peer will send no more, or that tells how much it has carried so far.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Close {
@@ -304,6 +334,8 @@ pub struct Close {
     pub bytes: [u64; 2],
     /// Calls in all.
     pub calls: [u32; 2],
+    /// Offsets at which what was sent and received ends.
+    pub ends: [u32; 2],
 }
 
 /// A process replaced its image.
@@ -573,7 +605,7 @@ const _: () = {
     assert!(size_of::<TlsData>() == 64);
     assert!(size_of::<Open>() == 216);
     assert!(core::mem::offset_of!(Open, path) == OPEN_BYTES);
-    assert!(size_of::<Close>() == 56);
+    assert!(size_of::<Close>() == 64);
     assert!(size_of::<Exec>() == 560);
     assert!(size_of::<Fork>() == 48);
     assert!(size_of::<Exit>() == 32);

@@ -12,6 +12,7 @@ mod clear;
 mod connection;
 mod emit;
 mod fairness;
+mod fallback;
 mod kernel;
 mod keys;
 mod maps;
@@ -22,8 +23,8 @@ mod tls;
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, uprobe},
-    programs::{BtfTracePointContext, ProbeContext},
+    macros::{btf_tracepoint, uprobe, uretprobe},
+    programs::{BtfTracePointContext, ProbeContext, RetProbeContext},
 };
 use monitor_ebpf::dir;
 
@@ -124,6 +125,18 @@ fn tls1_prf(ctx: ProbeContext) -> u32 {
 #[uprobe(sleepable)]
 fn go_key_log(ctx: ProbeContext) -> u32 {
     keys::go::write_key_log(&ctx);
+    0
+}
+
+#[uprobe(sleepable)]
+fn ssl_enter(ctx: ProbeContext) -> u32 {
+    fallback::enter(&ctx);
+    0
+}
+
+#[uretprobe(sleepable)]
+fn ssl_leave(ctx: RetProbeContext) -> u32 {
+    fallback::leave(&ctx);
     0
 }
 

@@ -131,6 +131,8 @@ pub(crate) struct TlsHalf {
     pub(crate) record: u32,
     /// Bytes of long records that may still be sent up before the direction turns.
     pub(crate) budget: u32,
+    /// The same, once a connection, for requests: until the monitor has found out what they are.
+    pub(crate) ahead: u32,
     /// Length of the body.
     pub(crate) length: u16,
     /// Bytes in `head`.
@@ -140,7 +142,7 @@ pub(crate) struct TlsHalf {
     /// [`tls_flag`].
     pub(crate) flags: u8,
     /// Reserved, zero.
-    pub(crate) pad: [u8; 7],
+    pub(crate) pad: [u8; 3],
 }
 
 /// Bits of [`TlsHalf::flags`].
@@ -244,6 +246,23 @@ pub(crate) static LABELS: LruHashMap<crate::keys::Output, u32, 4096> = LruHashMa
 /// Secrets under derivation by GnuTLS, by `pid_tgid`.
 #[btf_map]
 pub(crate) static PENDING: LruHashMap<u64, crate::keys::gnutls::Pending, 4096> = LruHashMap::new();
+
+/// 1 while a process has fallback probes, see [`crate::fallback`].
+#[btf_map]
+pub(crate) static FALLBACK: Array<u32, 1> = Array::new();
+
+/// Processes that have them.
+#[btf_map]
+pub(crate) static FALLBACK_PIDS: LruHashMap<u32, u32, 1024> = LruHashMap::new();
+
+/// Calls of a TLS library under way, by `pid_tgid`.
+#[btf_map]
+pub(crate) static SSL_CALLS: LruHashMap<u64, crate::fallback::Call, 8192> = LruHashMap::new();
+
+/// Connections of TLS libraries whose socket is known.
+#[btf_map]
+pub(crate) static SSLS: LruHashMap<crate::fallback::SslKey, crate::fallback::SslState, 8192> =
+    LruHashMap::new();
 
 /// Adds to a loss counter of this CPU.
 #[inline(always)]

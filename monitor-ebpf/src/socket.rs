@@ -3,10 +3,10 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated as helpers;
-use monitor_ebpf::{class, dir, loss, uncovered};
+use monitor_ebpf::{PROGRESS_CALLS, PROGRESS_SHIFT, class, dir, loss, uncovered};
 
 use crate::{
-    buffer, classify, clear, connection, emit, fairness,
+    buffer, classify, clear, connection, emit, fairness, fallback,
     kernel::field,
     maps::{SockState, count, sock_flag, sock_state, sock_state_or_new, tls_state},
     offset, tls,
@@ -17,6 +17,9 @@ const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const SOCK_STREAM: u16 = 1;
 const SOCK_DGRAM: u16 = 2;
+/// Calls of a direction within which a tunnel through a proxy begins, whose CONNECT this end need not have
+/// been looked at for.
+const FIRST_CALLS: u32 = 4;
 /// UDP port of HTTP/3.
 const QUIC_PORT: u16 = 443;
 const IPPROTO_TCP: u16 = 6;
@@ -82,9 +85,12 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
     if state.flags & sock_flag::IGNORED != 0 {
         return;
     }
+    fallback::note(state.cookie);
     if result == 0 {
         // Once: some programs go on reading at the end.
-        if way == dir::RX && state.class != class::OTHER && state.flags & sock_flag::ENDED == 0 {
+        // Of a unix socket nothing else tells of the end.
+        let wanted = state.class != class::OTHER || family == AF_UNIX;
+        if way == dir::RX && wanted && state.flags & sock_flag::ENDED == 0 {
             state.flags |= sock_flag::ENDED;
             connection::end_of_file(state);
         }
@@ -92,8 +98,13 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
     }
     let length = result as u32;
     let w = (way & 1) as usize;
-    state.calls[w] = state.calls[w].wrapping_add(1);
-    state.bytes[w] = state.bytes[w].wrapping_add(u64::from(length));
+    let before = state.bytes[w];
+    let calls = state.calls[w].wrapping_add(1);
+    state.calls[w] = calls;
+    state.bytes[w] = before.wrapping_add(u64::from(length));
+    if (before ^ state.bytes[w]) >> PROGRESS_SHIFT != 0 || calls & (PROGRESS_CALLS - 1) == 0 {
+        connection::progress(state);
+    }
 
     // SAFETY: sk is trusted.
     let start = unsafe { position(sk, state, protocol, w, length) };
@@ -110,8 +121,18 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
         return;
     }
     // Within one host the sender has told of these bytes already.
-    if way == dir::RX && connection::known_up_to(state, w, start.wrapping_add(length)) {
-        return;
+    let known = way == dir::RX && connection::known_up_to(state, w, start.wrapping_add(length));
+    if known {
+        // It may be a handshake all the same, whose secrets this thread derives next.
+        if (state.class == class::TLS || state.class == class::UNKNOWN)
+            && state.calls[w] < tls::HANDSHAKE_CALLS
+        {
+            tls::used(state);
+        }
+        // How this end's answers are to be taken is told by the first bytes that it reads.
+        if state.class != class::UNKNOWN || !turned {
+            return;
+        }
     }
     // Inside a long body most calls end here, or after a look at eight bytes.
     let buffers = match if flags & MSG_TRUNC != 0 && way == dir::RX {
@@ -122,17 +143,25 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
     } {
         Ok(buffers) => buffers,
         Err(cause) => {
-            fairness::uncovered(tgid, cause, u64::from(length));
+            if !known {
+                fairness::uncovered(tgid, cause, u64::from(length));
+            }
             return;
         }
     };
+    if known {
+        return classify::glance(state, buffers.peek(), length);
+    }
     let call = emit::Call {
         way,
         tgid,
         // SAFETY: fields of the trusted current task.
         exec_id: unsafe { field::<u32>(task, offset!(task_self_exec_id)) },
     };
-    if turned && (state.class == class::UNKNOWN || state.tunnel != 0) && length > 2 {
+    let may_begin = state.class == class::UNKNOWN
+        || state.tunnel != 0
+        || (state.class == class::HTTP1 && state.calls[w] <= FIRST_CALLS);
+    if turned && may_begin && length > 2 {
         let head = buffers.peek();
         if classify::is_handshake(head) {
             state.class = class::TLS;

@@ -1,8 +1,9 @@
 //! TLS: a call's bytes are walked record by record. Of each record its number, length and type are kept
 //! exactly (the nonce of TLS 1.3 is the number); of its body, what may hold a head goes up.
 //!
-//! Whole: handshakes in clear, short records, and long ones as far as 16 KiB since the direction turned
-//! go. Beyond that a long record is taken for bulk and only counted, unless the monitor asked for all.
+//! Whole: handshakes in clear, short records, the first MiB of requests, and long records as far as 16 KiB
+//! since the direction turned go. Beyond that a long record is taken for bulk and only counted, unless the
+//! monitor asked for all.
 
 use core::ffi::c_void;
 
@@ -16,7 +17,7 @@ use crate::{
     connection,
     emit::{self, Call},
     fairness,
-    maps::{LAST_TLS, SockState, TlsHalf, TlsState, advice, count, tls_flag},
+    maps::{LAST_TLS, SockState, TlsHalf, TlsState, advice, count, sock_flag, tls_flag},
 };
 
 /// Length of a record's header (RFC 8446 §5.1).
@@ -25,6 +26,11 @@ const HEADER: u32 = 5;
 const LONGEST: u32 = (1 << 14) + 2048;
 /// Records of a direction within which a handshake is over.
 const HANDSHAKE: u32 = 16;
+/// Calls of a direction within which a handshake is over (a record can take two: its header comes first).
+pub(crate) const HANDSHAKE_CALLS: u32 = 2 * HANDSHAKE;
+/// Bytes of long records of requests that go up whole before the monitor says what it wants: if they are
+/// HTTP/2, what is lost of them makes fields of later ones unknown.
+const AHEAD: u32 = 1 << 20;
 /// Content type of application data; what else is not clear text has this type in TLS 1.3.
 const APPLICATION: u8 = 23;
 
@@ -56,20 +62,35 @@ pub(crate) fn on_io(
     if half.flags & tls_flag::LOST != 0 {
         return;
     }
+    let filling = call.way == dir::RX && state.pair != 0;
     if half.flags & tls_flag::BEGUN == 0 {
         half.flags |= tls_flag::BEGUN;
         half.pos = start;
+        let asks = if call.way == dir::TX {
+            sock_flag::CLIENT
+        } else {
+            sock_flag::SERVER
+        };
+        if state.flags & asks != 0 {
+            half.ahead = AHEAD;
+        }
+        // A receiver that let go by what the sender has told of cannot number the rest: the sender will
+        // tell of that as well, only later than the receiver has read it.
+        if filling && state.tunnel == 0 && state.bytes[w] != u64::from(length) {
+            half.flags |= tls_flag::LOST;
+            return;
+        }
     }
     if half.pos != start {
-        // Bytes went by that no buffer could be had for.
+        // Bytes went by that no buffer could be had for, or that the sender has told of.
         half.flags |= tls_flag::LOST;
-        count(loss::TLS_FRAMING, 1);
+        if !filling {
+            count(loss::TLS_FRAMING, 1);
+        }
         return;
     }
     if half.record < HANDSHAKE {
-        // SAFETY: no preconditions.
-        let thread = unsafe { helpers::bpf_get_current_pid_tgid() };
-        let _ = LAST_TLS.insert(thread, state.cookie, 0);
+        used(state);
     }
     if turned {
         half.budget = MESSAGE_BYTES;
@@ -78,7 +99,12 @@ pub(crate) fn on_io(
             state.class = class::OTHER;
             return;
         }
-        if wanted & told::WHOLE != 0 {
+        let whole = if w == dir::TX as usize {
+            told::WHOLE_TX
+        } else {
+            told::WHOLE_RX
+        };
+        if wanted & whole != 0 {
             half.flags |= tls_flag::WHOLE;
         }
     }
@@ -113,6 +139,14 @@ pub(crate) fn on_io(
     } else if walk.whole.get() != 0 && way == dir::TX {
         connection::sent_up(state, w, start.wrapping_add(length));
     }
+}
+
+/// Notes that this thread is at this connection's handshake.
+#[inline(always)]
+pub(crate) fn used(state: &SockState) {
+    // SAFETY: no preconditions.
+    let thread = unsafe { helpers::bpf_get_current_pid_tgid() };
+    let _ = LAST_TLS.insert(thread, state.cookie, 0);
 }
 
 /// A connection that was already encrypted when it was first seen: told of once, and left alone.
@@ -226,6 +260,9 @@ fn begin(half: &mut TlsHalf) -> bool {
     let early = outer != APPLICATION && half.record < HANDSHAKE;
     if length <= TLS_SHORT || early || half.flags & tls_flag::WHOLE != 0 {
         half.want = length;
+    } else if length <= half.ahead {
+        half.want = length;
+        half.ahead -= length;
     } else {
         half.want = if length < half.budget {
             length

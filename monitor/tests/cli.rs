@@ -88,6 +88,7 @@ fn commands_that_ask_the_daemon() {
     snapshot!("alerts_show", daemon, "alerts show alert-1");
     snapshot!("alerts_show_missing", daemon, "alerts show alert-9");
     snapshot!("identities", daemon, "identities");
+    snapshot!("coverage", daemon, "coverage");
     snapshot!("status", daemon, "status");
     snapshot!("send_test", daemon, "send-test");
     snapshot!("send_test_missing", daemon, "send-test nobody");
@@ -108,6 +109,7 @@ fn json_output_parses_and_keeps_its_values() {
         "alerts",
         "alerts show alert-1",
         "identities",
+        "coverage",
         "status",
         "send-test",
         "dead-letters",
@@ -193,6 +195,7 @@ fn no_daemon_is_69() {
         "tail",
         "alerts",
         "identities",
+        "coverage",
         "status",
         "send-test",
         "dead-letters",
@@ -246,7 +249,7 @@ fn help_and_pages() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     pages.sort();
-    assert_eq!(pages.len(), 13, "{pages:?}");
+    assert_eq!(pages.len(), 14, "{pages:?}");
     assert!(
         pages.contains(&"bailiwick.1".to_owned())
             && pages.contains(&"bailiwick-alerts-show.1".to_owned())
@@ -386,6 +389,7 @@ fn a_reader_that_had_enough_is_a_success() {
         "tail",
         "tail --no-follow",
         "identities",
+        "coverage",
         "status",
         "man",
         "completions zsh",

@@ -6,9 +6,10 @@ use bailiwick::alert::Alert;
 use bailiwick::census::IdentityRecord;
 use bailiwick::cli::Probe;
 use bailiwick::config::Diagnostic;
+use bailiwick::coverage::CoverageRecord;
 use bailiwick::serve::filter::{Field, Filter};
 use bailiwick::serve::protocol::{Command, ErrorCode, Note, parse_request};
-use bailiwick::serve::records::{DeadLetter, DeliveryResult, StatusRecord};
+use bailiwick::serve::records::{DeadLetter, DeliveryResult, ProbedRecord, StatusRecord};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -111,6 +112,8 @@ fn examples_of_records_parse() {
             "status" => check::<StatusRecord>(section, &block),
             "delivery" => check::<DeliveryResult>(section, &block),
             "dead-letter" => check::<DeadLetter>(section, &block),
+            "coverage" => check::<CoverageRecord>(section, &block),
+            "probed" => check::<ProbedRecord>(section, &block),
             "diagnostic" => {
                 let own = Diagnostic::error(value["message"].as_str().unwrap())
                     .in_file(value["file"].as_str().unwrap())
@@ -133,11 +136,13 @@ fn examples_of_records_parse() {
     let all = [
         "access",
         "alert",
+        "coverage",
         "dead-letter",
         "delivery",
         "diagnostic",
         "identity",
         "probe",
+        "probed",
         "status",
     ];
     // A type may have more than one example.

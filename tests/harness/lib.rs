@@ -10,6 +10,7 @@ pub mod process;
 pub mod receiver;
 pub mod remote;
 pub mod server;
+pub mod tls;
 pub mod trial;
 pub mod watch;
 

@@ -11,6 +11,10 @@ use anyhow::{Context, Result};
 use crate::process::{children, exe};
 use crate::{Process, wait_for};
 
+/// What nginx itself says of a request, for [`crate::tls::log`].
+const LOG_FORMAT: &str = "log_format truth '$request_method $uri $status $server_protocol $ssl_protocol \
+     $ssl_server_name $ssl_alpn_protocol';\n";
+
 /// A server that answers GET for any path under its root.
 #[derive(Debug)]
 pub struct Server {
@@ -72,7 +76,7 @@ impl Server {
     /// # Errors
     /// When it does not start.
     pub fn nginx(dir: &Path) -> Result<Self> {
-        Self::nginx_with(dir, "nginx", "return 200 \"ok\\n\";")
+        Self::nginx_with(dir, "nginx", "", "location / { return 200 \"ok\\n\"; }")
     }
 
     /// nginx with one worker that passes everything on to another server.
@@ -80,13 +84,15 @@ impl Server {
     /// # Errors
     /// When it does not start.
     pub fn nginx_proxy(dir: &Path, upstream: SocketAddr) -> Result<Self> {
-        let location = format!(
-            "proxy_pass http://{upstream}; proxy_http_version 1.1; proxy_set_header Connection \"\";"
-        );
-        Self::nginx_with(dir, "proxy", &location)
+        Self::nginx_with(dir, "proxy", "", &passes_to(upstream))
     }
 
-    fn nginx_with(dir: &Path, name: &str, location: &str) -> Result<Self> {
+    /// nginx with one worker, a name for its directory, what follows the address that it listens on, and
+    /// what is in its `server` block.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn nginx_with(dir: &Path, name: &str, listen: &str, block: &str) -> Result<Self> {
         let address = free()?;
         let home = dir.join(name);
         fs::create_dir(&home)?;
@@ -101,8 +107,8 @@ impl Server {
             format!(
                 "daemon off; worker_processes 1; user root; pid {at}/pid; error_log {at}/error.log;\n\
                  events {{ worker_connections 4096; }}\n\
-                 http {{ access_log off; keepalive_requests 1000000;\n{temporary}\
-                 server {{ listen {address}; location / {{ {location} }} }} }}\n"
+                 http {{ access_log off; keepalive_requests 1000000;\n{temporary}{LOG_FORMAT}\
+                 server {{ listen {address} {listen}; {block} }} }}\n"
             ),
         )?;
         let mut command = Command::new("/usr/sbin/nginx");
@@ -171,6 +177,14 @@ impl Server {
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
+}
+
+/// The location of an nginx that passes everything on.
+#[must_use]
+pub fn passes_to(upstream: SocketAddr) -> String {
+    format!(
+        "location / {{ proxy_pass http://{upstream}; proxy_http_version 1.1; proxy_set_header Connection \"\"; }}"
+    )
 }
 
 /// A port that nobody listens on.

@@ -8,7 +8,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 /// A test that watches the real kernel. Where this user or kernel does not allow it, it is reported by
 /// name as skipped (`ignored`); with `CI=true` it fails instead, so that nothing passes by not being run.
-pub fn root(name: &str, test: fn() -> Result<()>) -> Trial {
+pub fn root(name: &str, test: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
     let Some(lack) = lack() else {
         return Trial::test(name, move || test().map_err(failed));
     };
@@ -19,6 +19,13 @@ pub fn root(name: &str, test: fn() -> Result<()>) -> Trial {
     }
     Trial::test(name, || Ok(()))
         .with_kind(format!("skipped: needs {lack}"))
+        .with_ignored_flag(true)
+}
+
+/// A test of what is known to be missing, and why: not run unless asked for (`--ignored`).
+pub fn missing(name: &str, why: &str, test: fn() -> Result<()>) -> Trial {
+    root(name, test)
+        .with_kind(format!("missing: {why}"))
         .with_ignored_flag(true)
 }
 

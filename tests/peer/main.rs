@@ -1,12 +1,14 @@
 //! A process of known behaviour at one end of a socket, for the end-to-end tests.
 //!
-//! `peer once|flood|neighbour|sendfile|uring|splice …`; what it did goes to standard output.
+//! `peer once|flood|neighbour|sendfile|uring|splice|relay|tls-serve|tls-get …`; what it did goes to standard
+//! output.
 #![allow(clippy::print_stdout, reason = "its output is what a test reads")]
 
+mod secure;
 mod uring;
 
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -24,7 +26,16 @@ fn main() -> Result<()> {
         ["sendfile", address, path] => sendfile(address.parse()?, path),
         ["uring", address, path] => uring(address.parse()?, path),
         ["splice", address] => splice(address.parse()?),
-        _ => bail!("usage: peer once|flood|neighbour|sendfile|uring|splice …"),
+        ["relay", address, target] => relay(address.parse()?, target.parse()?),
+        ["tls-serve", address] => secure::serve(address.parse()?),
+        ["tls-get", address, version, path, count] => {
+            secure::get(address.parse()?, version, path, count.parse()?)
+        }
+        _ => {
+            bail!(
+                "usage: peer once|flood|neighbour|sendfile|uring|splice|relay|tls-serve|tls-get …"
+            )
+        }
     }
 }
 
@@ -159,6 +170,38 @@ fn splice(address: SocketAddr) -> Result<()> {
         if !head.is_empty() {
             stream
                 .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
+        }
+    }
+}
+
+/// Passes every connection on to `target`, all bytes by way of pipes: stands for the network between two
+/// hosts.
+fn relay(address: SocketAddr, target: SocketAddr) -> Result<()> {
+    let listener = TcpListener::bind(address)?;
+    loop {
+        let (client, _) = listener.accept()?;
+        let server = TcpStream::connect(target)?;
+        for (from, to) in [(client.try_clone()?, server.try_clone()?), (server, client)] {
+            std::thread::spawn(move || {
+                // Either end may go first.
+                let _ = pass(&from, &to);
+                let _ = to.shutdown(Shutdown::Write);
+            });
+        }
+    }
+}
+
+/// Moves one direction until its end.
+fn pass(from: &TcpStream, to: &TcpStream) -> Result<()> {
+    use rustix::pipe::{SpliceFlags, pipe, splice};
+    let (reader, writer) = pipe()?;
+    loop {
+        let mut moved = splice(from, None, &writer, None, 65536, SpliceFlags::empty())?;
+        if moved == 0 {
+            return Ok(());
+        }
+        while moved > 0 {
+            moved -= splice(&reader, None, to, None, moved, SpliceFlags::empty())?;
         }
     }
 }

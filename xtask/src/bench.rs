@@ -3,9 +3,10 @@
 //! The cost that counts is the one on a server that is busy: nginx and wrk run with and without the
 //! monitor in alternating pairs, so that what else the machine does falls on both.
 
-mod load;
+pub(crate) mod load;
 mod process;
 mod report;
+mod tls;
 
 use std::fs;
 use std::time::Duration;
@@ -35,6 +36,9 @@ pub(crate) struct Options {
     /// Only the throughput measurement, not the benchmarks of single functions.
     #[arg(long)]
     pub(crate) no_micro: bool,
+    /// TLS instead: bare, with keys taken at the handshake, and with classic probes on reads and writes.
+    #[arg(long)]
+    pub(crate) tls: bool,
 }
 
 /// Runs all measurements.
@@ -47,15 +51,19 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
     let toolchain = setup::ensure(project, Purpose::Bench)?;
     build::ebpf(project, &toolchain)?;
     build::binary(project)?;
+    let dir = project.target().join("bench");
+    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    if options.tls {
+        println!("{}", tls::run(project, &dir, options)?);
+        return Ok(());
+    }
     if !options.no_micro {
         sh(project.cargo().args(["bench", "--package", "bailiwick"]))?;
     }
 
-    let dir = project.target().join("bench");
-    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let nginx = Nginx::start(&dir)?;
     // Once before anything is measured: caches, and nginx's own memory.
-    wrk(nginx.port, 2, options.connections)?;
+    wrk(&nginx.clear(), 2, options.connections, false)?;
 
     let mut runs = Vec::new();
     for pair in 0..options.pairs {
@@ -101,7 +109,7 @@ fn measure(
         nginx.cpu()?,
         monitor.as_ref().map(Monitor::cpu).transpose()?,
     );
-    let load = wrk(nginx.port, options.seconds, options.connections)?;
+    let load = wrk(&nginx.clear(), options.seconds, options.connections, false)?;
     let server = nginx.cpu()? - before.0;
     let (mut agent, mut status) = (None, None);
     if let (Some(monitor), Some(begin)) = (&monitor, before.1) {

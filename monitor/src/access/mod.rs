@@ -220,15 +220,16 @@ pub struct Access {
 /// What is known of the TLS that carried an access. Shared by all accesses of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tls {
-    /// `1.2` or `1.3`.
-    pub version: String,
+    /// `1.2` or `1.3`; none when the handshake was not seen.
+    #[serde(default)]
+    pub version: Option<String>,
     /// Server name that the client asked for (RFC 6066 §3), at most 255 bytes.
     #[serde(default)]
     pub sni: Option<String>,
     /// Protocol agreed upon, or the only one offered (RFC 7301).
     #[serde(default)]
     pub alpn: Option<String>,
-    /// How the plaintext was had: `keys`.
+    /// How the plaintext was had: `keys`, or `probes` at the TLS library's reads and writes.
     pub via: String,
     /// JA4 of the ClientHello.
     #[serde(default)]

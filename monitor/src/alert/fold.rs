@@ -25,10 +25,11 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::access::workload::Label;
-use crate::access::{Access, Endpoint};
+use crate::access::{Access, Workload};
 use crate::judge::{Finding, FindingKind, Words};
 
 use super::evidence::FIRST_EVIDENCE;
+use super::subject::Subject;
 use super::{AlertUpdate, FoldKey, MAX_EVIDENCE};
 
 /// Default bound of the table.
@@ -141,11 +142,35 @@ impl Folder {
         access: &Access,
         words: impl FnOnce() -> Option<Words>,
     ) {
-        let label = access
-            .client
-            .as_ref()
-            .map(|Endpoint { workload, .. }| workload.label());
-        let identity = access.identity.as_deref();
+        self.take(finding, Subject::Access(access), words);
+    }
+
+    /// Takes a finding in that is about a workload and no access of it: its alert has no evidence but its
+    /// words. `operation` says what the workload did, `time_us` when (microseconds since 1970).
+    pub fn observe_workload(
+        &mut self,
+        finding: Finding,
+        words: Words,
+        workload: &Workload,
+        operation: &str,
+        time_us: i64,
+    ) {
+        let subject = Subject::Workload {
+            workload,
+            operation,
+            time_us,
+        };
+        self.take(finding, subject, || Some(words));
+    }
+
+    fn take(
+        &mut self,
+        finding: Finding,
+        subject: Subject<'_>,
+        words: impl FnOnce() -> Option<Words>,
+    ) {
+        let label = subject.label();
+        let identity = subject.identity().map(|name| &**name);
         let hash = self.hash(finding.kind, identity, label);
         let found = self.index.find(hash, |slot| {
             self.entries.get(*slot as usize).is_some_and(|entry| {
@@ -163,9 +188,9 @@ impl Folder {
         if let Some(slot) = found.copied() {
             self.unlink(slot);
             self.link(slot);
-            self.grow(slot, finding, access, words);
+            self.grow(slot, finding, subject, words);
         } else if let Some(words) = words() {
-            self.insert(hash, label, finding, access, words);
+            self.insert(hash, label, finding, subject, words);
         }
     }
 
@@ -208,7 +233,7 @@ impl Folder {
         &mut self,
         slot: u32,
         finding: Finding,
-        access: &Access,
+        subject: Subject<'_>,
         words: impl FnOnce() -> Option<Words>,
     ) {
         let Some(entry) = self.entries.get_mut(slot as usize) else {
@@ -216,8 +241,8 @@ impl Folder {
         };
         let update = &mut entry.update;
         update.count = update.count.saturating_add(1);
-        update.first_us = update.first_us.min(access.time_us);
-        update.last_us = update.last_us.max(access.time_us);
+        update.first_us = update.first_us.min(subject.time_us());
+        update.last_us = update.last_us.max(subject.time_us());
         if finding.severity > update.severity
             && let Some(words) = words()
         {
@@ -226,9 +251,12 @@ impl Folder {
             update.normal = words.normal;
             update.action = words.action;
             update.techniques = words.techniques;
-            update.operation = operation(access);
-            update.environment.clone_from(&access.environment);
+            update.operation = subject.operation();
+            update.environment = subject.environment().cloned();
         }
+        let Some(access) = subject.access() else {
+            return;
+        };
         if let Some(oldest) = entry.newest.get_mut(entry.next_newest) {
             assign(oldest, access);
             entry.next_newest = (entry.next_newest + 1) % entry.newest.len().max(1);
@@ -256,34 +284,34 @@ impl Folder {
         hash: u64,
         label: Option<Label<'_>>,
         finding: Finding,
-        access: &Access,
+        subject: Subject<'_>,
         words: Words,
     ) {
         let entry = Entry {
             hash,
             rules: self.rules,
-            class: class_of(finding.kind, access.owner.is_some()),
+            class: class_of(finding.kind, subject.owner().is_some()),
             older: NONE,
             newer: NONE,
             update: AlertUpdate {
                 key: FoldKey {
                     kind: finding.kind,
-                    identity: access.identity.clone(),
+                    identity: subject.identity().cloned(),
                     workload: label.map(|label| label.to_string().into()),
                     clause: words.clause.into(),
                 },
                 count: 1,
-                first_us: access.time_us,
-                last_us: access.time_us,
+                first_us: subject.time_us(),
+                last_us: subject.time_us(),
                 severity: finding.severity,
                 title: words.title,
                 normal: words.normal,
                 action: words.action,
                 techniques: words.techniques,
-                owner: access.owner.clone(),
-                operation: operation(access),
-                environment: access.environment.clone(),
-                evidence: vec![access.clone()],
+                owner: subject.owner().cloned(),
+                operation: subject.operation(),
+                environment: subject.environment().cloned(),
+                evidence: subject.access().cloned().into_iter().collect(),
             },
             newest: Vec::new(),
             next_newest: 0,
@@ -398,20 +426,6 @@ impl Entry {
 
 fn class_of(kind: FindingKind, named: bool) -> usize {
     kind as usize * 2 + usize::from(named)
-}
-
-/// `METHOD host/route`.
-fn operation(access: &Access) -> String {
-    let mut text =
-        String::with_capacity(access.method.len() + 2 + access.host.len() + access.route.len());
-    text.push_str(&access.method);
-    text.push(' ');
-    text.push_str(&access.host);
-    if !access.route.starts_with('/') {
-        text.push(' ');
-    }
-    text.push_str(&access.route);
-    text
 }
 
 /// `clone_from` that keeps the path's buffer.

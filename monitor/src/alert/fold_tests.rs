@@ -55,6 +55,27 @@ fn folds_one_key() {
 }
 
 #[test]
+fn a_workload_as_such_has_an_alert_without_evidence() {
+    let mut folder = Folder::default();
+    let workload = access(Some("a"), 0).client.unwrap().workload;
+    for time in [7, 3, 9] {
+        let finding = Finding {
+            kind: FindingKind::CoverageLost,
+            severity: Severity::High,
+        };
+        let operation = "opaque-tls:no-keys";
+        folder.observe_workload(finding, words("c"), &workload, operation, time);
+    }
+    let out = drained(&mut folder);
+    assert_eq!(out.len(), 1);
+    assert_eq!(out[0].key.workload.as_deref(), Some("unit:ci.service"));
+    assert_eq!((out[0].key.identity.as_deref(), out[0].count), (None, 3));
+    assert_eq!((out[0].first_us, out[0].last_us), (3, 9));
+    assert_eq!(out[0].operation, "opaque-tls:no-keys");
+    assert!(out[0].evidence.is_empty());
+}
+
+#[test]
 fn evidence_stays_in_order_while_the_ring_fills() {
     for n in 1..=12_i64 {
         let mut folder = Folder::default();

@@ -20,6 +20,7 @@ mod service_tests;
 mod settle;
 mod shared;
 pub mod status;
+mod subject;
 #[cfg(test)]
 pub(crate) mod testing;
 mod update;

@@ -75,6 +75,8 @@ pub enum Command {
     DeadLetters(DeadLettersArgs),
     /// Show the identities that were seen
     Identities,
+    /// Show how the traffic of each workload was understood, what was not and why, and what is probed
+    Coverage,
     /// Show what the daemon does, sees and loses
     Status,
     /// Check configuration and policy: exit 0 good, 1 warnings, 78 errors

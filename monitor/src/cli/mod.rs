@@ -6,6 +6,7 @@
 pub mod args;
 mod check;
 mod client;
+mod coverage;
 pub mod doctor;
 pub mod exit;
 pub mod log;
@@ -271,6 +272,10 @@ async fn ask(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
             for line in render::identities(&mut parsed, style) {
                 out.line(&line)?;
             }
+        }
+        Command::Coverage => {
+            let records = client::ask(&socket(cli)?, &Ask::Coverage).await?;
+            coverage::show(&records, out)?;
         }
         Command::Status => {
             for record in client::ask(&socket(cli)?, &Ask::Status).await? {

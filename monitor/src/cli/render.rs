@@ -8,10 +8,10 @@ use crate::census::{IdentityRecord, Listed};
 use crate::judge::Severity;
 use crate::serve::records::{DeadLetter, DeliveryResult, Loss, StatusRecord};
 
-const NOTHING: &str = "-";
+pub(super) const NOTHING: &str = "-";
 
 /// Microseconds cut to milliseconds; anything that is not such a time stays as it is.
-fn time(raw: &str) -> String {
+pub(super) fn time(raw: &str) -> String {
     match (raw.len(), raw.get(..23), raw.ends_with('Z')) {
         (27, Some(start), true) => text(&format!("{start}Z")).into_owned(),
         _ => field(raw).into_owned(),
@@ -26,7 +26,7 @@ fn duration(us: u64) -> String {
     }
 }
 
-fn optional(value: Option<&str>) -> String {
+pub(super) fn optional(value: Option<&str>) -> String {
     value.map_or_else(|| NOTHING.to_owned(), |value| field(value).into_owned())
 }
 
@@ -70,7 +70,7 @@ pub(super) fn access(record: &AccessRecord, style: Style) -> String {
     let from = record.client.as_ref().map_or_else(peer, endpoint);
     let to = record.server.as_ref().map_or_else(peer, endpoint);
     let mut line = format!(
-        "{} {} {} {} {} {} {} {} {} → {}",
+        "{} {} {} {} {} {} {}{} {} {} → {}",
         style.paint(Ink::Dim, &time(&record.time)),
         style.paint(Ink::Identity, &optional(record.identity.as_deref())),
         credential,
@@ -80,6 +80,7 @@ pub(super) fn access(record: &AccessRecord, style: Style) -> String {
             ink,
             &status.map_or_else(|| NOTHING.to_owned(), |status| status.to_string())
         ),
+        style.paint(Ink::Dim, &carried(record)),
         record
             .duration_us
             .map_or_else(|| NOTHING.to_owned(), duration),
@@ -93,6 +94,21 @@ pub(super) fn access(record: &AccessRecord, style: Style) -> String {
         line.push_str(&style.paint(Ink::Bad, &format!("✗ finding: {}", names.join(", "))));
     }
     line
+}
+
+/// What carried the request, where it was not HTTP/1 in clear text: `h2+tls1.3 `.
+fn carried(record: &AccessRecord) -> String {
+    let http2 = (record.protocol == "h2").then(|| "h2".to_owned());
+    let tls = record.tls.as_ref();
+    let tls = tls.map(|tls| {
+        let version = tls.version.as_deref().unwrap_or("?");
+        field(&format!("tls{version}")).into_owned()
+    });
+    let mut parts: Vec<String> = http2.into_iter().chain(tls).collect();
+    if let Some(last) = parts.last_mut() {
+        last.push(' ');
+    }
+    parts.join("+")
 }
 
 fn severity(severity: Severity) -> (Ink, &'static str) {
@@ -245,7 +261,7 @@ pub(super) fn identities(records: &mut [IdentityRecord], style: Style) -> Vec<St
     table.lines(style)
 }
 
-fn mebibytes(bytes: u64) -> String {
+pub(super) fn mebibytes(bytes: u64) -> String {
     format!("{}.{} MiB", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20)
 }
 
@@ -348,6 +364,9 @@ pub(super) fn status(status: &StatusRecord, style: Style) -> Vec<String> {
             connections.forgotten
         ),
     );
+    let (ink, line) = super::coverage::summary(&status.coverage);
+    row("coverage", ink, line);
+    row("probes", None, super::coverage::probes(&status.coverage));
     row(
         "identities",
         None,

@@ -5,7 +5,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::*;
+use crate::cli::coverage;
 use crate::cli::quote::is_plain;
+use crate::coverage::CoverageRecord;
+use crate::serve::records::ProbedRecord;
 
 const PLAIN: Style = Style { color: false };
 const COLOR: Style = Style { color: true };
@@ -42,17 +45,21 @@ fn lines(kind: &str, value: &Value, style: Style) -> Vec<String> {
         "status" => status(&parse(value), style),
         "delivery" => vec![delivery(&parse(value), style)],
         "dead-letter" => vec![dead_letter(&parse(value), style)],
+        "coverage" => coverage::workloads(&[parse(value)], style),
+        "probed" => coverage::files(&[parse(value)], style),
         other => panic!("{other}"),
     }
 }
 
-const KINDS: [&str; 6] = [
+const KINDS: [&str; 8] = [
     "access",
     "alert",
     "identity",
     "status",
     "delivery",
     "dead-letter",
+    "coverage",
+    "probed",
 ];
 
 /// Puts `text` in the place of every string (and into every null) where the record still parses.
@@ -79,6 +86,8 @@ fn poison(kind: &str, text: &str) -> Value {
         "identity" => serde_json::from_value::<IdentityRecord>(value.clone()).is_ok(),
         "status" => serde_json::from_value::<StatusRecord>(value.clone()).is_ok(),
         "delivery" => serde_json::from_value::<DeliveryResult>(value.clone()).is_ok(),
+        "coverage" => serde_json::from_value::<CoverageRecord>(value.clone()).is_ok(),
+        "probed" => serde_json::from_value::<ProbedRecord>(value.clone()).is_ok(),
         _ => serde_json::from_value::<DeadLetter>(value.clone()).is_ok(),
     };
     let mut value = example(kind);

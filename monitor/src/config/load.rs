@@ -10,9 +10,10 @@ use super::diagnostic::{Diagnostic, Place, position};
 use super::reader::{Refused, Section, Source};
 use super::{
     Capture, CheckSetting, Checks, Config, DEFAULT_FILE, Dpop, Log, RawTable, SOCKET_NAME,
-    SecretSource, WebhookConfig,
+    SecretSource, Tls, WebhookConfig,
 };
 use crate::judge::{FindingKind, Severity};
+use crate::source::key_logs;
 
 /// Longest configuration file read.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
@@ -227,6 +228,9 @@ fn apply(config: &mut Config, source: Source<'_>, out: &mut Vec<Diagnostic>) {
     if let Some(dpop) = top.section("dpop", out) {
         apply_dpop(&mut config.dpop, dpop, out);
     }
+    if let Some(tls) = top.section("tls", out) {
+        apply_tls(&mut config.tls, tls, base, out);
+    }
     for (webhook, span) in top.tables::<WebhookConfig>("webhook", out) {
         if config
             .webhooks
@@ -304,6 +308,34 @@ fn apply_dpop(dpop: &mut Dpop, mut section: Section<'_>, out: &mut Vec<Diagnosti
         within(0, 1000, "milliseconds a second"),
     ) {
         dpop.verify_ms_per_second = ms;
+    }
+    section.finish(out);
+}
+
+fn apply_tls(tls: &mut Tls, mut section: Section<'_>, base: &Path, out: &mut Vec<Diagnostic>) {
+    let paths = |paths: Vec<PathBuf>| {
+        if paths.len() > key_logs::MOST_FILES {
+            return Err((
+                format!("{} key logs are too many", paths.len()),
+                format!(
+                    "at most {}: several programs can write into one",
+                    key_logs::MOST_FILES
+                ),
+            ));
+        }
+        paths
+            .into_iter()
+            .map(|path| match path.file_name() {
+                Some(_) => Ok(base.join(path)),
+                None => Err((
+                    format!("\"{}\" is no file", path.display()),
+                    "the path that the programs have in SSLKEYLOGFILE".to_owned(),
+                )),
+            })
+            .collect()
+    };
+    if let Some(paths) = section.take_if("key_logs", out, paths) {
+        tls.key_logs = paths;
     }
     section.finish(out);
 }

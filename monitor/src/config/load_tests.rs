@@ -96,6 +96,8 @@ fn every_key_is_read() {
         proof_window_s = 60
         key_window_s = 7
         verify_ms_per_second = 0
+        [tls]
+        key_logs = ["/k/log", "keys"]
         [[webhook]]
         name = "a"
         url = "https://a.example/"
@@ -110,6 +112,10 @@ fn every_key_is_read() {
         [Path::new("/p/a.toml"), Path::new("/etc/bailiwick/b")]
     );
     assert_eq!(config.state_dir, Path::new("/s"));
+    assert_eq!(
+        config.tls.key_logs,
+        [Path::new("/k/log"), Path::new("/etc/bailiwick/keys")]
+    );
     assert_eq!(
         config.dpop,
         Dpop {
@@ -158,7 +164,7 @@ fn every_key_is_read() {
         config.credentials[0].table["header"].as_str(),
         Some("x-key")
     );
-    assert_eq!(config.credentials[0].place.line, 29);
+    assert_eq!(config.credentials[0].place.line, 31);
 }
 
 #[test]

@@ -55,6 +55,8 @@ pub struct Config {
     pub checks: Checks,
     /// DPoP proofs.
     pub dpop: Dpop,
+    /// TLS.
+    pub tls: Tls,
     /// Where alerts go.
     pub webhooks: Vec<WebhookConfig>,
     /// Extra rules that recognise credentials, as written, each with its place.
@@ -121,6 +123,13 @@ pub struct Capture {
     pub cgroup_share_mib_s: u32,
     /// Memory of all connections being decoded together, in MiB; the oldest idle ones go first.
     pub max_connection_memory_mib: u32,
+}
+
+/// How TLS is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Key logs (RFC 9850) that are followed, resolved against the file that names them.
+    pub key_logs: Vec<PathBuf>,
 }
 
 /// What DPoP proofs are held to (RFC 9449).
@@ -228,6 +237,7 @@ impl Default for Config {
             capture: Capture::default(),
             checks: Checks::default(),
             dpop: Dpop::default(),
+            tls: Tls::default(),
             webhooks: Vec::new(),
             credentials: Vec::new(),
             cookies: Vec::new(),

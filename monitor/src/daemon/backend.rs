@@ -10,14 +10,17 @@ use crate::access::record::AccessRecord;
 use crate::alert::{Alert, AlertService};
 use crate::census::IdentityRecord;
 use crate::config::Config;
+use crate::coverage::CoverageRecord;
 use crate::pipeline::thread::{Command, Snapshot};
 use crate::policy::Policy;
 use crate::serve::Backend;
 use crate::serve::records::{
-    AccessStatus, AlertQuery, AlertStatus, ConnectionStatus, DeadLetter, DeliveryResult,
-    HookStatus, IdentityStatus, Loss, PolicyStatus, QueueStatus, StatusRecord, WebhookStatus,
+    AccessStatus, AlertQuery, AlertStatus, AttachedProbe, ConnectionStatus, CoverageStatus,
+    DeadLetter, DeliveryResult, HookStatus, IdentityStatus, Loss, MissingProbe, PolicyStatus,
+    ProbedRecord, QueueStatus, StatusRecord, WebhookStatus,
 };
-use crate::source::prober::SharedBook;
+use crate::source::key_logs::{self, SharedKeyLogs};
+use crate::source::prober::{Book, SharedBook, read};
 use crate::store;
 
 /// What changes at a reload.
@@ -39,6 +42,8 @@ pub(super) struct Daemon {
     pub(super) hooks: Vec<String>,
     /// What is probed; empty until it is known, or when nothing can be.
     pub(super) probed: Arc<OnceLock<SharedBook>>,
+    /// Key logs that are followed.
+    pub(super) key_logs: Option<SharedKeyLogs>,
     pub(super) started: (String, Instant),
     pub(super) current: RwLock<Current>,
     /// The newest counters, and accesses per second between the last two.
@@ -108,6 +113,31 @@ fn uncovered(snapshot: &Snapshot) -> Vec<Loss> {
     all
 }
 
+fn coverage(snapshot: &Snapshot, book: &Book) -> CoverageStatus {
+    let stats = &snapshot.coverage;
+    let probes = || book.files.values().flat_map(|file| &file.attached);
+    CoverageStatus {
+        read: stats.read,
+        other: stats.other,
+        dark: stats.dark,
+        workloads: stats.workloads as u64,
+        dark_workloads: stats.dark_workloads as u64,
+        forgotten: stats.forgotten,
+        probed_files: book
+            .files
+            .values()
+            .filter(|file| !file.attached.is_empty())
+            .count() as u64,
+        probes: probes().count() as u64,
+        stepped_probes: probes().filter(|(_, emulated)| !emulated).count() as u64,
+        missing_probes: book
+            .files
+            .values()
+            .map(|file| file.missing.len() as u64)
+            .sum(),
+    }
+}
+
 /// Resident memory of this process.
 fn resident() -> Option<u64> {
     let pages: u64 = std::fs::read_to_string("/proc/self/statm")
@@ -120,6 +150,47 @@ fn resident() -> Option<u64> {
 }
 
 impl Daemon {
+    /// What is probed now.
+    fn book(&self) -> Book {
+        self.probed.get().map(read).unwrap_or_default()
+    }
+
+    /// Processes with probes at reads and writes, for want of keys.
+    fn fallback(&self) -> Vec<HookStatus> {
+        let book = self.book();
+        book.fallback
+            .into_iter()
+            .map(|(pid, entry)| HookStatus {
+                name: format!("fallback:{pid}"),
+                attached: !entry.files.is_empty(),
+                detail: entry.trouble.or_else(|| {
+                    Some(match entry.files.as_slice() {
+                        [] => "no SSL_read or SSL_write in its files".to_owned(),
+                        files => files.join(", "),
+                    })
+                }),
+                runs: None,
+            })
+            .collect()
+    }
+
+    /// Key logs as hooks: each secret is a run.
+    fn key_logs(&self) -> Vec<HookStatus> {
+        let logs = self.key_logs.as_ref().map(key_logs::read);
+        logs.into_iter()
+            .flatten()
+            .map(|log| HookStatus {
+                name: format!("key-log:{}", log.path.display()),
+                attached: log.trouble.is_none(),
+                detail: log.trouble.or_else(|| {
+                    let bad = log.counts.malformed;
+                    (bad > 0).then(|| format!("{bad} lines are none of a key log"))
+                }),
+                runs: Some(log.counts.secrets),
+            })
+            .collect()
+    }
+
     fn webhooks(&self) -> Vec<WebhookStatus> {
         let status = self.alerts.status();
         status
@@ -185,6 +256,44 @@ impl Backend for Daemon {
         answered.await.unwrap_or_default()
     }
 
+    async fn coverage(&self) -> Vec<CoverageRecord> {
+        let (answer, answered) = oneshot::channel();
+        if self.commands.try_send(Command::Coverage(answer)).is_err() {
+            return Vec::new();
+        }
+        answered.await.unwrap_or_default()
+    }
+
+    fn probed(&self) -> Vec<ProbedRecord> {
+        let book = self.book();
+        let means = book.means;
+        book.files
+            .into_values()
+            .map(|file| ProbedRecord {
+                r#type: "probed".to_owned(),
+                v: 1,
+                file: file.path,
+                means: means.to_owned(),
+                attached: file
+                    .attached
+                    .into_iter()
+                    .map(|(function, emulated)| AttachedProbe {
+                        function: function.to_owned(),
+                        emulated,
+                    })
+                    .collect(),
+                missing: file
+                    .missing
+                    .into_iter()
+                    .map(|(function, why)| MissingProbe {
+                        function: function.to_owned(),
+                        why,
+                    })
+                    .collect(),
+            })
+            .collect()
+    }
+
     fn status(&self) -> StatusRecord {
         let (snapshot, per_second) = self
             .snapshot
@@ -230,6 +339,8 @@ impl Backend for Daemon {
                     detail: None,
                     runs: None,
                 })
+                .chain(self.key_logs())
+                .chain(self.fallback())
                 .collect(),
             accesses: AccessStatus {
                 total: snapshot.accesses,
@@ -254,6 +365,7 @@ impl Backend for Daemon {
                 max_bytes: u64::from(current.config.capture.max_connection_memory_mib) << 20,
                 forgotten: snapshot.losses.evicted,
             },
+            coverage: coverage(&snapshot, &self.book()),
             queues: vec![QueueStatus {
                 name: "alert updates for the store".to_owned(),
                 length: alerts.buffered as u64,

@@ -98,6 +98,7 @@ async fn async_run(
         monitor_pid: std::process::id(),
         secret: random_u64(),
     };
+    let (logs, key_logs) = setup::key_logs(&config).unzip();
     let probed = Arc::new(OnceLock::new());
     let book = Arc::clone(&probed);
     let (hot, outputs, hooks) = start(config.capture.drain_interval, move || {
@@ -108,8 +109,13 @@ async fn async_run(
         let folder = Folder::default();
         let mut pipeline = Pipeline::new(source, host, recogniser, judge, census, folder, limits);
         if let Some((requests, shared)) = probing {
+            let asks = requests.clone();
+            pipeline.ask_for_plaintext(move |pid, wish| asks.fallback(pid, wish));
             pipeline.tell_of_images(move |pid| requests.exec(pid));
             let _ = book.set(shared);
+        }
+        if let Some(logs) = logs {
+            pipeline.take_secrets(move || logs.next());
         }
         Ok(pipeline)
     })
@@ -133,6 +139,7 @@ async fn async_run(
         store,
         hooks,
         probed,
+        key_logs,
         current: RwLock::new(Current {
             config,
             policy,

@@ -15,6 +15,7 @@ use crate::policy::{self, Files, Policy};
 
 use super::DaemonError;
 use crate::source::kernel::Kernel;
+use crate::source::key_logs::{self, KeyLogs, SharedKeyLogs};
 use crate::source::libraries::{Finder, RealLibraryFiles, Requests};
 use crate::source::prober::{self, SharedBook};
 
@@ -162,6 +163,16 @@ pub(super) fn probing(source: &mut Kernel) -> Option<(Requests, SharedBook)> {
     let finder = Finder::new(Box::new(RealLibraryFiles::new()));
     prober::start(finder, probes)
         .inspect_err(|error| tracing::warn!(%error, "no thread for probes: TLS stays closed"))
+        .ok()
+}
+
+/// Follows the configured key logs.
+pub(super) fn key_logs(config: &Config) -> Option<(KeyLogs, SharedKeyLogs)> {
+    if config.tls.key_logs.is_empty() {
+        return None;
+    }
+    key_logs::start(&config.tls.key_logs)
+        .inspect_err(|error| tracing::warn!(%error, "no thread for key logs: they are not read"))
         .ok()
 }
 

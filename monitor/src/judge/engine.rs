@@ -20,7 +20,8 @@ use super::proofs::{History, ProofMemory, Proofs, Sighted};
 use super::workload::WorkloadBinding;
 use super::{Finding, FindingKind, FindingSet, Severity, Words};
 use crate::access::dpop::Proof;
-use crate::access::{Access, Role};
+use crate::access::{Access, Role, Workload};
+use crate::coverage::Turned;
 use crate::policy::path::{Ambiguity, Reading};
 use crate::policy::{Found, Identity, IdentityId, Policy, Request};
 
@@ -76,7 +77,7 @@ impl FindingKind {
             Self::Canary => Severity::Critical,
             Self::Duty | Self::Environment | Self::Workload => Severity::High,
             Self::Cleartext | Self::ExpiredToken => Severity::High,
-            Self::CredentialInUrl | Self::ProofMissing => Severity::Medium,
+            Self::CredentialInUrl | Self::ProofMissing | Self::CoverageLost => Severity::Medium,
             Self::BoundTokenAsBearer
             | Self::ProofMismatch
             | Self::ProofReplayed
@@ -181,6 +182,19 @@ impl Judge {
     /// passes a request on before it answers it, so the order of answers is the wrong one.
     pub fn sighted(&mut self, proof: &mut Proof, sighted: &Sighted<'_>) {
         self.proofs.begin(proof, sighted);
+    }
+
+    /// Puts it into words that a workload turned dark, unless that is not asked for.
+    #[must_use]
+    pub fn coverage_lost(&self, workload: &Workload, turned: &Turned) -> Option<(Finding, Words)> {
+        let kind = FindingKind::CoverageLost;
+        let severity = self.severities.get(kind as usize).copied()?;
+        (!self.settings.disabled.contains(kind)).then(|| {
+            (
+                Finding { kind, severity },
+                super::coverage_lost::words(workload, turned),
+            )
+        })
     }
 
     /// What is remembered of proofs.

@@ -24,6 +24,7 @@ mod cache;
 mod canary;
 mod check;
 mod cleartext;
+mod coverage_lost;
 mod credential_in_url;
 mod duty;
 mod engine;
@@ -74,11 +75,13 @@ pub enum FindingKind {
     ProofReplayed,
     /// Two workloads hold one key.
     KeyShared,
+    /// A workload that could be read cannot be any more.
+    CoverageLost,
 }
 
 impl FindingKind {
     /// All kinds, in order of their discriminants.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Duty,
         Self::Environment,
         Self::Workload,
@@ -91,6 +94,7 @@ impl FindingKind {
         Self::ProofMismatch,
         Self::ProofReplayed,
         Self::KeyShared,
+        Self::CoverageLost,
     ];
 
     /// Name in JSON, configuration and messages.
@@ -109,6 +113,7 @@ impl FindingKind {
             Self::ProofMismatch => "proof-mismatch",
             Self::ProofReplayed => "proof-replayed",
             Self::KeyShared => "key-shared",
+            Self::CoverageLost => "coverage-lost",
         }
     }
 }

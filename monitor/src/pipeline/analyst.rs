@@ -52,7 +52,7 @@ pub struct Counters {
 }
 
 /// Anomalies and their names, in the order of [`Counters::anomalies`].
-pub const ANOMALIES: [(Anomaly, &str); 15] = [
+pub const ANOMALIES: [(Anomaly, &str); 16] = [
     (Anomaly::Gap, "gap"),
     (Anomaly::HeadTooLong, "head_too_long"),
     (Anomaly::BadRequest, "bad_request"),
@@ -63,6 +63,7 @@ pub const ANOMALIES: [(Anomaly, &str); 15] = [
     (Anomaly::JoinedMidway, "joined_midway"),
     (Anomaly::Pipeline, "pipeline"),
     (Anomaly::Resynchronised, "resynchronised"),
+    (Anomaly::Unseen, "unseen"),
     (Anomaly::LeftHttp, "left_http"),
     (Anomaly::BadFrame, "bad_frame"),
     (Anomaly::BadFields, "bad_fields"),
@@ -124,7 +125,7 @@ impl Analyst {
     }
 
     /// Microseconds since 1970 of CLOCK_MONOTONIC in ns.
-    fn wall_us(&self, stamp: u64) -> i64 {
+    pub(super) fn wall_us(&self, stamp: u64) -> i64 {
         i64::try_from(stamp)
             .unwrap_or(i64::MAX)
             .saturating_add(self.wall_offset)

@@ -91,6 +91,11 @@ impl Ends {
         }
     }
 
+    /// The server's address, as far as it is known.
+    pub(super) fn server_address(&self) -> Option<SocketAddr> {
+        self.server_address
+    }
+
     /// Notes how many sockets of this host belong to the link.
     pub(super) fn tapped(&mut self, taps: u8) {
         self.taps = taps;

@@ -7,15 +7,17 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
-use monitor_ebpf::{Open, open_flag};
+use monitor_ebpf::{Close, Open, open_flag};
 
 use super::analyst::{Analyst, Pending, Receiver, Unnamed};
 use super::ends::Ends;
+use super::plain::Probed;
 use super::secure::Secure;
 use super::taps::Side;
 use super::turns::{Turns, Waits};
+use crate::coverage::First;
 use crate::wire::tls::Keyring;
-use crate::wire::{Connection, Piece};
+use crate::wire::{Connection, Dir, Piece};
 
 const AF_UNIX: u16 = 1;
 /// Most addresses of this host that are remembered.
@@ -37,6 +39,8 @@ pub(super) struct Link {
     pub(super) wire: Connection<Pending>,
     /// What the decoder's bytes are in, if they are encrypted.
     pub(super) tls: Option<Box<Secure>>,
+    /// The same, where probes tell what they say in clear.
+    pub(super) probed: Option<Probed>,
     pub(super) ends: Ends,
     /// Exchanges that wait for the other end's name.
     pub(super) unnamed: Unnamed,
@@ -55,7 +59,11 @@ pub(super) struct Link {
     pub(super) turns: Turns,
     /// Heap held by the decoder when last asked.
     pub(super) memory: usize,
-    bases: Option<(u32, u32)>,
+    /// What its first bytes said.
+    pub(super) first: First,
+    /// It was encrypted already when it was first seen.
+    pub(super) late_tls: bool,
+    pub(super) bases: Option<(u32, u32)>,
     keys: [Option<Key>; 2],
 }
 
@@ -64,6 +72,7 @@ impl Link {
         Self {
             wire: Connection::new(bases),
             tls: None,
+            probed: None,
             ends: Ends::new(unix),
             unnamed: Unnamed::new(),
             listed: false,
@@ -74,6 +83,8 @@ impl Link {
             waits_since: 0,
             turns: Turns::default(),
             memory: 0,
+            first: First::default(),
+            late_tls: false,
             bases,
             keys: [None, None],
         }
@@ -104,6 +115,9 @@ impl Link {
     pub(super) fn feed(&mut self, piece: &Piece<'_>, analyst: &mut Analyst) -> bool {
         let both = self.ends.taps > 1 && self.sequenced && !self.wire.left_http();
         let now = analyst.now;
+        if self.wire.spoken().is_none() && self.bases.is_some() {
+            self.first.take(piece.dir, piece.data);
+        }
         let (wire, turns, mut receiver) = self.parts(analyst);
         let mut first = false;
         if both && turns.must_wait(piece, Waits::of(wire)) {
@@ -152,6 +166,22 @@ impl Link {
         if !self.listed && !self.unnamed.is_empty() {
             self.listed = true;
             list.push(index);
+        }
+    }
+
+    /// A socket of the link ended where `close` says. Whoever sent knows best; what was received counts
+    /// when the other end is elsewhere.
+    pub(super) fn reached(&mut self, side: Option<Side>, close: &Close, analyst: &mut Analyst) {
+        let (sent, received) = match side {
+            Some(Side::Client) => (Dir::ToServer, Dir::ToClient),
+            Some(Side::Server) => (Dir::ToClient, Dir::ToServer),
+            None => return,
+        };
+        let alone = self.ends.taps == 1 && !self.ends.local;
+        let (wire, _, mut receiver) = self.parts(analyst);
+        wire.reached(sent, close.ends[0], &mut receiver);
+        if alone {
+            wire.reached(received, close.ends[1], &mut receiver);
         }
     }
 

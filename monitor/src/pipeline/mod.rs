@@ -8,8 +8,10 @@
 )]
 
 mod analyst;
+mod cover;
 mod ends;
 mod links;
+mod plain;
 mod secure;
 mod taps;
 
@@ -17,11 +19,13 @@ pub mod thread;
 mod turns;
 
 use hashbrown::HashMap;
-use monitor_ebpf::{Close, Data, Open, advice, close_flag, dir};
+use monitor_ebpf::{Close, Data, Open, advice, close_flag, data_flag, dir};
 
 use analyst::Analyst;
 pub use analyst::{ANOMALIES, Counters, Numbered};
+use cover::Counted;
 use links::{Link, Links};
+use plain::Keyless;
 use secure::{Secrets, side_of_hello};
 use taps::{Place, Side, Tap, Turn, side_of};
 
@@ -29,9 +33,11 @@ use crate::access::Endpoint;
 use crate::access::credential::Recogniser;
 use crate::alert::fold::Folder;
 use crate::census::Census;
+use crate::coverage::Coverage;
 use crate::host::Host;
 use crate::judge::Judge;
-use crate::source::{Event, Source};
+use crate::source::{Event, Source, Wish};
+use crate::wire::tls::LoggedSecret;
 use crate::wire::{Dir, Piece};
 
 /// How long a record that was overtaken is waited for, in ns. The task that makes it can be preempted
@@ -41,6 +47,11 @@ const PATIENT: u64 = 500_000_000;
 const IMPATIENT: u64 = 5_000_000;
 /// How long after a loss that is assumed, in ns.
 const LOSS_MATTERS: u64 = 1_000_000_000;
+
+/// How long the end of a connection that has no keys waits for a key log to be read, in ns.
+const LOG_PATIENCE: u64 = 200_000_000;
+/// Secrets from key logs that are taken in one pass.
+const LOGGED_PER_PASS: usize = 1024;
 
 /// Bounds of the pipeline.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +101,11 @@ struct State {
     taps: HashMap<u64, Tap>,
     links: Links,
     secrets: Secrets,
+    keyless: Keyless,
     analyst: Analyst,
+    coverage: Coverage,
+    /// What each process had lost when last asked, and when all connections were last counted.
+    counted: Counted,
     limits: Limits,
     losses: PipelineLosses,
     pass: u64,
@@ -111,6 +126,8 @@ struct State {
     memory: usize,
     /// Told of each process with a new image.
     hear: Box<dyn Fn(u32) + Send>,
+    /// Secrets from key logs.
+    logged: Option<Box<dyn FnMut() -> Option<LoggedSecret> + Send>>,
 }
 
 impl<S> std::fmt::Debug for Pipeline<S> {
@@ -137,7 +154,10 @@ impl<S: Source> Pipeline<S> {
             taps: HashMap::new(),
             links: Links::default(),
             secrets: Secrets::default(),
+            keyless: Keyless::default(),
             analyst: Analyst::new(recogniser, judge, census, folder),
+            coverage: Coverage::default(),
+            counted: Counted::default(),
             limits,
             losses: PipelineLosses::default(),
             pass: 0,
@@ -151,6 +171,7 @@ impl<S: Source> Pipeline<S> {
             advice: Vec::new(),
             memory: 0,
             hear: Box::new(|_| {}),
+            logged: None,
         };
         Self { source, state }
     }
@@ -158,6 +179,17 @@ impl<S: Source> Pipeline<S> {
     /// Tells `hear` of each process that replaced its image. It must not wait.
     pub fn tell_of_images(&mut self, hear: impl Fn(u32) + Send + 'static) {
         self.state.hear = Box::new(hear);
+    }
+
+    /// Says to `ask` what is wanted of a process with connections without keys. It must not wait; when it
+    /// returns false it is asked again.
+    pub fn ask_for_plaintext(&mut self, ask: impl Fn(u32, Wish) -> bool + Send + 'static) {
+        self.state.keyless.ask_by(Box::new(ask));
+    }
+
+    /// Takes secrets from `next`, too, in every pass. It must not wait.
+    pub fn take_secrets(&mut self, next: impl FnMut() -> Option<LoggedSecret> + Send + 'static) {
+        self.state.logged = Some(Box::new(next));
     }
 
     /// Takes what the source has and works it off. `now` is CLOCK_MONOTONIC in ns, `wall_offset` what
@@ -168,6 +200,7 @@ impl<S: Source> Pipeline<S> {
         state.analyst.now = now;
         state.analyst.wall_offset = wall_offset;
         state.analyst.recogniser.tick(now);
+        state.take_logged();
         let events = self
             .source
             .drain(state.limits.events_per_pass, &mut |event| {
@@ -185,10 +218,17 @@ impl<S: Source> Pipeline<S> {
             state.finish_closed(limit);
         }
         state.expire_secrets(now);
-        for (sock, advice) in state.advice.drain(..) {
+        state.cover_now_and_then(now);
+        for (sock, advice) in std::mem::take(&mut state.advice) {
+            if advice & advice::PLAIN == 0 {
+                state.keyless.gone(sock, now);
+            } else {
+                state.want_plain(sock);
+            }
             self.source.advise(sock, advice);
         }
         state.keep_within_bounds();
+        state.keyless.settle(now);
         state.host.sweep(now);
         events
     }
@@ -199,14 +239,21 @@ impl State {
         match event {
             Event::Data(record, bytes) => self.data(record, None, bytes),
             Event::Tls(record, bytes) => self.data(&record.data, Some(Place::of(record)), bytes),
+            Event::Plain(record, bytes) => self.plain(record, bytes),
             Event::Open(record) => self.open(record),
+            Event::Close(record) if record.header.flags & close_flag::PROGRESS != 0 => {
+                self.cover(record);
+            }
             Event::Close(record) => self.closes.push((*record, self.analyst.now)),
             Event::Exec(record) => {
                 self.host.exec(record);
                 (self.hear)(record.tgid);
             }
             Event::Fork(record) => self.host.fork(record),
-            Event::Exit(record) => self.host.exit(record),
+            Event::Exit(record) => {
+                self.keyless.ended(record.tgid);
+                self.host.exit(record);
+            }
             Event::Cgroup(record) => self.host.cgroup(record),
             Event::Key(record) => self.key(record),
         }
@@ -249,9 +296,15 @@ impl State {
                 let link = self.links.stray(record.sock);
                 let mut tap = Tap::new(link, None);
                 tap.expect(record.seq);
+                tap.exec_id = record.exec_id;
+                tap.endpoint = Some(Endpoint {
+                    pid: record.tgid,
+                    workload: self.host.workload(record.tgid, record.exec_id),
+                });
                 self.taps.entry(record.sock).or_insert(tap)
             }
         };
+        tap.covered.record(record);
         let waited = tap.waiting();
         match tap.arrive(record, place, bytes, self.analyst.now) {
             Turn::Now => {
@@ -290,22 +343,45 @@ impl State {
 
     /// A record whose turn has come.
     fn process(&mut self, record: &Data, place: Option<Place>, bytes: &[u8]) {
-        let now = self.analyst.now;
-        let Some(tap) = self.taps.get_mut(&record.sock) else {
+        if record.header.flags & data_flag::LATE != 0 {
+            return self.late(record);
+        }
+        let begins = match place {
+            Some(place) => side_of_hello(record, place, bytes),
+            None => side_of(record, bytes),
+        };
+        if !self.meet(record, begins) {
             return;
+        }
+        let Some(index) = self.taps.get(&record.sock).map(|tap| tap.connection) else {
+            return;
+        };
+        let led = |link: &mut Link| link.sequenced || link.lead == record.sock;
+        if !self.links.get_mut(index).is_some_and(led) {
+            return;
+        }
+        match place {
+            Some(place) => self.tls_part(record, place, bytes),
+            None => self.clear_part(record, bytes),
+        }
+        self.look_after(index);
+    }
+
+    /// Who is at a record's socket, and which end it is: what the record `begins` with tells, if it is not
+    /// known yet. False when it does not.
+    fn meet(&mut self, record: &Data, begins: Option<Side>) -> bool {
+        let Some(tap) = self.taps.get_mut(&record.sock) else {
+            return false;
         };
         let Some(link) = self.links.get_mut(tap.connection) else {
-            return;
+            return false;
         };
         link.last = self.pass;
+        link.first.seen();
         if tap.side.is_none() {
-            let begins = match place {
-                Some(place) => side_of_hello(record, place, bytes),
-                None => side_of(record, bytes),
-            };
             let Some(side) = begins else {
                 self.losses.undecided += 1;
-                return;
+                return false;
             };
             tap.side = Some(side);
             link.ends.name(tap.side, &tap.endpoint);
@@ -330,14 +406,12 @@ impl State {
             link.ends.name(tap.side, &tap.endpoint);
         }
         link.name(&mut self.analyst, 0);
-        if !link.sequenced && link.lead != record.sock {
-            return;
-        }
-        let index = tap.connection;
-        match place {
-            Some(place) => self.tls_part(record, place, bytes),
-            None => self.clear_part(record, bytes),
-        }
+        true
+    }
+
+    /// A link was fed: what it waits for, and what it holds.
+    fn look_after(&mut self, index: u32) {
+        let now = self.analyst.now;
         let Some(link) = self.links.get_mut(index) else {
             return;
         };
@@ -365,7 +439,7 @@ impl State {
         let Some(link) = self.links.get_mut(tap.connection) else {
             return;
         };
-        if link.tls.is_some() {
+        if link.tls.is_some() || link.probed.is_some() {
             return;
         }
         let sent = record.header.dir == dir::TX;
@@ -447,6 +521,8 @@ impl State {
             return;
         }
         let mut closes = std::mem::take(&mut self.closes);
+        let read_by = self.analyst.now.saturating_sub(LOG_PATIENCE);
+        let logs = self.logged.is_some();
         closes.retain(|(close, since)| {
             let Some(tap) = self.taps.get_mut(&close.sock) else {
                 return false;
@@ -456,18 +532,32 @@ impl State {
             }
             let index = tap.connection;
             let side = tap.side;
+            let pid = tap.endpoint.as_ref().map(|end| end.pid);
             let unfinished = |link: &mut Link| !link.turns.is_empty() || link.waits();
             if *since >= limit && self.links.get_mut(index).is_some_and(unfinished) {
                 return true;
             }
+            // A log is written before the connection goes on, but read a little later.
+            let keyless = |link: &mut Link| logs && link.tls_wants_keys();
+            if *since >= read_by && self.links.get_mut(index).is_some_and(keyless) {
+                return true;
+            }
             let gone = close.header.flags & close_flag::GONE != 0;
+            self.cover(close);
             if gone {
                 self.taps.remove(&close.sock);
+                self.keyless.gone(close.sock, self.analyst.now);
             }
             let Some(link) = self.links.get_mut(index) else {
                 return false;
             };
+            if gone && let Some(pid) = pid.filter(|_| link.tls_is_unread()) {
+                self.keyless.suspect(pid);
+            }
             if gone {
+                if link.sequenced && link.tls.is_none() && link.probed.is_none() {
+                    link.reached(side, close, &mut self.analyst);
+                }
                 let left = link.ends.taps.saturating_sub(1);
                 link.ends.taps = left;
                 if left == 0 {
@@ -505,8 +595,14 @@ impl State {
             .collect();
         by_age.sort_unstable();
         let enough = by_age.len() / 8 + 1;
-        let mut doomed: Vec<u32> = Vec::new();
-        for (_, index) in by_age.into_iter().take(enough) {
+        let mut doomed: Vec<u32> = by_age
+            .into_iter()
+            .take(enough)
+            .map(|(_, index)| index)
+            .collect();
+        doomed.sort_unstable();
+        self.cover_given_up(&doomed);
+        for index in doomed.iter().copied() {
             let Some(link) = self.links.get_mut(index) else {
                 continue;
             };
@@ -515,11 +611,15 @@ impl State {
             self.memory -= link.memory;
             self.links.remove(index);
             self.losses.evicted += 1;
-            doomed.push(index);
         }
-        doomed.sort_unstable();
-        self.taps
-            .retain(|_, tap| doomed.binary_search(&tap.connection).is_err());
+        let (keyless, now) = (&mut self.keyless, self.analyst.now);
+        self.taps.retain(|sock, tap| {
+            let keep = doomed.binary_search(&tap.connection).is_err();
+            if !keep {
+                keyless.gone(*sock, now);
+            }
+            keep
+        });
     }
 }
 

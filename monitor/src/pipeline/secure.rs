@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use monitor_ebpf::{Data, Key, advice, data_flag, dir, key_flag, key_label};
+use monitor_ebpf::{Data, Key, advice, dir, key_flag, key_label};
 
-use super::State;
 use super::analyst::Analyst;
 use super::links::Link;
 use super::taps::{Place, Side};
 use super::turns::Turns;
+use super::{LOGGED_PER_PASS, State};
 use crate::access::Tls;
+use crate::coverage::First;
 use crate::wire::tls::{
     Chunk, HEADER, Keyring, Label, NewSecret, Plain, Secret, Session, State as Seen, Why,
 };
@@ -28,14 +29,25 @@ const EXPIRE_EVERY: u64 = 1_000_000_000;
 pub(super) struct Secure {
     pub(super) session: Session,
     id: u64,
-    /// Cookies of the sockets whose records came.
-    socks: [u64; 2],
-    /// What the source was told of them.
+    /// The sockets whose records came.
+    socks: [Sock; 2],
+    /// Accesses repeat what the handshake said, and this protocol.
+    known: bool,
+    alpn: Option<Box<[u8]>>,
+    /// Where each direction stands (towards the server, towards the client), as each of `socks` tells it:
+    /// both tell of some records, and what one leaves out counts from where it left off itself.
+    told: [[Told; 2]; 2],
+}
+
+/// A socket whose records came.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sock {
+    /// Its cookie; 0 while there is none.
+    cookie: u64,
+    /// It is the client's.
+    client: bool,
+    /// What the source was told of it.
     advised: u32,
-    /// How much of the handshake accesses repeat so far.
-    known: u8,
-    /// Where each direction stands: towards the server, towards the client.
-    told: [Told; 2],
 }
 
 /// The record of a direction that was told of last, and by which socket.
@@ -88,7 +100,10 @@ struct Sink<'a> {
 
 impl Plain for Sink<'_> {
     fn piece(&mut self, piece: Piece<'_>) {
-        self.early |= self.link.feed(&piece, self.analyst);
+        // What probes tell counts from other bytes: once it is used, keys come too late.
+        if self.link.probed.is_none() {
+            self.early |= self.link.feed(&piece, self.analyst);
+        }
     }
 
     fn lost_records(&mut self) {
@@ -110,55 +125,77 @@ impl Secure {
         Self {
             session: Session::new(id),
             id,
-            socks: [0; 2],
-            advised: 0,
-            known: 0,
-            told: [Told::default(); 2],
+            socks: [Sock::default(); 2],
+            known: false,
+            alpn: None,
+            told: [[Told::default(); 2]; 2],
         }
     }
 
     /// Notes an end whose records come. Its process may derive the secrets.
-    fn end(&mut self, tgid: u32, sock: u64, ring: &mut Keyring) {
-        if self.socks.contains(&sock) {
+    fn end(&mut self, tgid: u32, cookie: u64, client: bool, ring: &mut Keyring) {
+        if self.socks.iter().any(|sock| sock.cookie == cookie) {
             return;
         }
-        if let Some(free) = self.socks.iter_mut().find(|sock| **sock == 0) {
-            *free = sock;
+        if let Some(free) = self.socks.iter_mut().find(|sock| sock.cookie == 0) {
+            *free = Sock {
+                cookie,
+                client,
+                advised: 0,
+            };
         }
-        self.session.tap(tgid, sock, ring);
+        self.session.tap(tgid, cookie, ring);
     }
 
     /// What to tell the source now: that whole records are wanted, or none any more.
-    fn advice(&mut self, multiplexed: bool, list: &mut Vec<(u64, u32)>) {
-        let wanted = match self.session.state() {
-            // Keys that came too late once may come in time for what follows.
-            Seen::Opaque(Why::NoKeys) | Seen::Handshake => 0,
-            Seen::Opaque(_) => advice::LEAVE,
-            Seen::Reading { .. } if multiplexed => advice::WHOLE,
-            Seen::Reading { .. } => 0,
-        };
-        if wanted & !self.advised != 0 {
-            self.advised |= wanted;
-            list.extend(
-                self.socks
-                    .iter()
-                    .filter(|sock| **sock != 0)
-                    .map(|sock| (*sock, wanted)),
-            );
+    fn advice(&mut self, multiplexed: bool, probed: bool, list: &mut Vec<(u64, u32)>) {
+        let state = self.session.state();
+        let read = matches!(state, Seen::Reading { .. });
+        for sock in self.socks.iter_mut().filter(|sock| sock.cookie != 0) {
+            let wanted = match state {
+                Seen::Handshake => 0,
+                // Keys that came too late once may come in time for what follows.
+                Seen::Opaque(Why::NoKeys) => advice::PLAIN,
+                Seen::Opaque(_) => advice::LEAVE | advice::PLAIN,
+                // What is lost of a request's fields makes all that come after it unknown. Of a
+                // response only the status matters, which is known without the fields before it.
+                Seen::Reading { .. } if multiplexed && sock.client => advice::WHOLE_TX,
+                Seen::Reading { .. } if multiplexed => advice::WHOLE_RX,
+                Seen::Reading { .. } => 0,
+            };
+            let mut advised = sock.advised | wanted;
+            if read && !probed {
+                // Keys came, and nothing was told otherwise.
+                advised &= !advice::PLAIN;
+            }
+            if advised != sock.advised {
+                sock.advised = advised;
+                list.push((sock.cookie, advised));
+            }
         }
     }
 
-    /// What accesses repeat of it, whenever there is more to say than before.
+    /// Plaintext is wanted from elsewhere.
+    fn starve(&mut self, list: &mut Vec<(u64, u32)>) {
+        for sock in self.socks.iter_mut().filter(|sock| sock.cookie != 0) {
+            if sock.advised & advice::PLAIN == 0 {
+                sock.advised |= advice::PLAIN;
+                list.push((sock.cookie, sock.advised));
+            }
+        }
+    }
+
+    /// What accesses repeat of it, whenever there is something else to say than before.
     fn news(&mut self) -> Option<Arc<Tls>> {
         let version = self.session.version()?;
-        let known = 1 + u8::from(self.session.alpn().is_some());
-        if known <= self.known {
+        if self.known && self.session.alpn() == self.alpn.as_deref() {
             return None;
         }
-        self.known = known;
+        self.known = true;
+        self.alpn = self.session.alpn().map(Box::from);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Some(Arc::new(Tls {
-            version: version.to_string(),
+            version: Some(version.to_string()),
             sni: self.session.sni().map(str::to_owned),
             alpn: self.session.alpn().map(text),
             via: "keys".to_owned(),
@@ -173,6 +210,7 @@ impl Link {
         self.close(analyst);
         self.wire = Connection::inside_tls(Some((0, 0)), false);
         self.turns = Turns::default();
+        self.first = First::default();
         self.tls = Some(Box::new(Secure::new(secrets.enrol(index))));
     }
 
@@ -188,7 +226,9 @@ impl Link {
         };
         // Each part of a record is a call of its own: what the handshake said is known by the time that
         // application data comes.
-        if let Some(news) = secure.news() {
+        if self.probed.is_none()
+            && let Some(news) = secure.news()
+        {
             self.ends.tls = Some(news);
         }
         let mut sink = Sink {
@@ -206,7 +246,7 @@ impl Link {
     fn advise(&mut self, list: &mut Vec<(u64, u32)>) {
         let multiplexed = self.wire.multiplexes();
         if let Some(secure) = &mut self.tls {
-            secure.advice(multiplexed, list);
+            secure.advice(multiplexed, self.probed.is_some(), list);
         }
     }
 
@@ -230,7 +270,7 @@ impl Link {
     /// Records of a socket were lost.
     pub(super) fn doubt_tls(&mut self, sock: u64) {
         if let Some(secure) = &mut self.tls {
-            for told in &mut secure.told {
+            for told in secure.told.iter_mut().flatten() {
                 told.doubt |= told.sock == sock;
             }
         }
@@ -241,6 +281,29 @@ impl Link {
         self.tls
             .as_ref()
             .map_or(0, |secure| secure.session.memory() + size_of::<Secure>())
+    }
+
+    /// Application data came, and neither keys nor anything else for it.
+    pub(super) fn tls_is_unread(&self) -> bool {
+        self.probed.is_none()
+            && self
+                .tls
+                .as_ref()
+                .is_some_and(|secure| secure.session.starves(u64::MAX))
+    }
+
+    /// Its plaintext comes by way of keys.
+    pub(super) fn tls_is_read(&self) -> bool {
+        self.tls
+            .as_ref()
+            .is_some_and(|secure| matches!(secure.session.state(), Seen::Reading { .. }))
+    }
+
+    /// Keys are waited for.
+    pub(super) fn tls_wants_keys(&self) -> bool {
+        self.tls
+            .as_ref()
+            .is_some_and(|secure| secure.session.state() == Seen::Handshake)
     }
 
     /// Records are waited for.
@@ -261,9 +324,6 @@ impl State {
         let Some(link) = self.links.get_mut(index) else {
             return;
         };
-        if record.header.flags & data_flag::LATE != 0 {
-            return;
-        }
         let Some(side) = tap.side else {
             self.losses.undecided += 1;
             return;
@@ -277,9 +337,14 @@ impl State {
         } else {
             Dir::ToClient
         };
-        let told = link.tls.as_mut().map(|secure| match dir {
-            Dir::ToServer => &mut secure.told[0],
-            Dir::ToClient => &mut secure.told[1],
+        let told = link.tls.as_mut().and_then(|secure| {
+            let mut socks = secure.socks.iter();
+            let sock = socks.position(|sock| sock.cookie == record.sock || sock.cookie == 0)?;
+            let way = match dir {
+                Dir::ToServer => &mut secure.told[0],
+                Dir::ToClient => &mut secure.told[1],
+            };
+            way.get_mut(sock)
         });
         let passed = told.and_then(|told| told.passed(record, place));
         let chunk = Chunk {
@@ -295,12 +360,19 @@ impl State {
         let (tgid, sock) = (record.tgid, record.sock);
         let ring = &mut self.secrets.ring;
         if link.with_tls(&mut self.analyst, |secure, sink| {
-            secure.end(tgid, sock, ring);
+            secure.end(tgid, sock, side == Side::Client, ring);
             secure.session.chunk(&chunk, ring, sink);
         }) {
             self.early.push(index);
         }
         link.advise(&mut self.advice);
+        if self.keyless.suspects(tgid)
+            && link.probed.is_none()
+            && !link.tls_is_read()
+            && let Some(secure) = &mut link.tls
+        {
+            secure.starve(&mut self.advice);
+        }
     }
 
     /// A process has derived a secret.
@@ -327,7 +399,7 @@ impl State {
         };
         let flags = key.header.flags;
         let known = |flag, random| (flags & flag != 0).then_some(random);
-        let offers = self.secrets.ring.add(NewSecret {
+        self.offer(NewSecret {
             label,
             client_random: known(key_flag::CLIENT_RANDOM, key.client_random),
             server_random: known(key_flag::SERVER_RANDOM, key.server_random),
@@ -336,6 +408,29 @@ impl State {
             socket_hint: key.sock,
             time: key.time,
         });
+    }
+
+    /// Takes what key logs have brought, as much as one pass has time for.
+    pub(super) fn take_logged(&mut self) {
+        for _ in 0..LOGGED_PER_PASS {
+            let Some(logged) = self.logged.as_mut().and_then(|next| next()) else {
+                return;
+            };
+            self.offer(NewSecret {
+                label: logged.label,
+                client_random: Some(logged.client_random),
+                server_random: None,
+                value: logged.value,
+                tgid: 0,
+                socket_hint: 0,
+                time: self.analyst.now,
+            });
+        }
+    }
+
+    /// Takes a secret, and gives it to the links that wait for such a one.
+    fn offer(&mut self, secret: NewSecret) {
+        let offers = self.secrets.ring.add(secret);
         for id in offers {
             let Some(index) = self.secrets.links.get(&id).copied() else {
                 continue;
@@ -366,6 +461,9 @@ impl State {
                 && let Some(secure) = &mut link.tls
             {
                 secure.session.expire(now, &mut self.secrets.ring);
+                if secure.session.starves(now) {
+                    secure.starve(&mut self.advice);
+                }
                 link.advise(&mut self.advice);
             }
         }

@@ -6,6 +6,7 @@
 
 use monitor_ebpf::{Data, TlsData, data_flag, dir};
 
+use super::cover::Covered;
 use crate::access::Endpoint;
 use crate::wire::{Dir, http2_direction};
 
@@ -62,6 +63,7 @@ pub(super) struct Tap {
     pub(super) exec_id: u32,
     /// The source was told that nothing more is wanted.
     pub(super) left: bool,
+    pub(super) covered: Covered,
     next: u32,
     held: Vec<Held>,
     held_bytes: usize,
@@ -86,6 +88,7 @@ impl Tap {
             endpoint: None,
             exec_id: 0,
             left: false,
+            covered: Covered::default(),
             next: 0,
             held: Vec::new(),
             held_bytes: 0,

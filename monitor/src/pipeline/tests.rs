@@ -1,6 +1,8 @@
 //! The whole hot path on made-up events: no kernel, no privileges.
 
-use monitor_ebpf::{Exec, Header, PATH_BYTES, exec_flag, kind, open_flag};
+use monitor_ebpf::{Exec, Header, PATH_BYTES, TlsData, exec_flag, kind, open_flag};
+
+mod cover;
 
 use super::*;
 use crate::access::credential::CredentialTable;
@@ -13,6 +15,7 @@ use crate::source::procfs::{HostFiles, ProcessFacts};
 
 enum Made {
     Data(Data, Vec<u8>),
+    Tls(TlsData, Vec<u8>),
     Open(Open),
     Close(Close),
     Exec(Box<Exec>),
@@ -32,6 +35,7 @@ impl Source for Script {
         for event in &events {
             match event {
                 Made::Data(record, bytes) => sink(Event::Data(record, bytes)),
+                Made::Tls(record, bytes) => sink(Event::Tls(record, bytes)),
                 Made::Open(record) => sink(Event::Open(record)),
                 Made::Close(record) => sink(Event::Close(record)),
                 Made::Exec(record) => sink(Event::Exec(record)),
@@ -82,6 +86,19 @@ fn run(script: Vec<Vec<Made>>) -> (Vec<Access>, PipelineLosses) {
 }
 
 fn run_within(script: Vec<Vec<Made>>, limits: Limits) -> (Vec<Access>, PipelineLosses) {
+    let mut pipeline = finished(script, limits);
+    let accesses = pipeline
+        .state
+        .analyst
+        .recent
+        .drain(..)
+        .map(|(_, access)| access)
+        .collect();
+    (accesses, pipeline.state.losses)
+}
+
+/// The pipeline after all of it.
+fn finished(script: Vec<Vec<Made>>, limits: Limits) -> Pipeline<Script> {
     // Long enough for everything that waits to be given up.
     let passes = script.len() + 700;
     let recogniser = Recogniser::new(CredentialTable::builtin(), FingerprintKey::new([1; 32]));
@@ -101,14 +118,7 @@ fn run_within(script: Vec<Vec<Made>>, limits: Limits) -> (Vec<Access>, PipelineL
     for pass in 1..=passes {
         pipeline.pass(pass as u64 * 1_000_000, 0);
     }
-    let accesses = pipeline
-        .state
-        .analyst
-        .recent
-        .drain(..)
-        .map(|(_, access)| access)
-        .collect();
-    (accesses, pipeline.state.losses)
+    pipeline
 }
 
 fn exec(tgid: u32, name: &[u8]) -> Made {

@@ -11,6 +11,7 @@ use super::{ANOMALIES, Numbered, Pipeline, PipelineLosses};
 use crate::access::credential::Recogniser;
 use crate::alert::AlertUpdate;
 use crate::census::{CensusStats, IdentityRecord};
+use crate::coverage::{CoverageRecord, CoverageStats};
 use crate::judge::Judge;
 use crate::source::{Source, SourceCounters};
 
@@ -20,6 +21,8 @@ const PAUSE_IDLE: Duration = Duration::from_millis(10);
 const REPORT_EVERY: u64 = 20_000_000;
 /// How much the thread's turn comes before others' (setpriority(2)).
 const HOT_NICE: i32 = -5;
+/// Most processes with losses in a snapshot.
+const MOST_LISTED: usize = 32;
 /// Time between two snapshots of the counters, in ns.
 const SNAPSHOT_EVERY: u64 = 1_000_000_000;
 
@@ -32,6 +35,8 @@ pub enum Command {
     Recent(usize, oneshot::Sender<Vec<Numbered>>),
     /// All identities seen.
     Identities(oneshot::Sender<Vec<IdentityRecord>>),
+    /// How each workload's traffic was understood.
+    Coverage(oneshot::Sender<Vec<CoverageRecord>>),
 }
 
 /// What the hot thread has to say.
@@ -70,6 +75,8 @@ pub struct Snapshot {
     pub processes: usize,
     /// Identities known.
     pub census: CensusStats,
+    /// How connections were understood.
+    pub coverage: CoverageStats,
     /// DPoP proofs whose signature was not verified for want of time, and that were forgotten before their
     /// time.
     pub proofs: [u64; 2],
@@ -243,12 +250,20 @@ fn obey<S: Source>(pipeline: &mut Pipeline<S>, command: Command) {
         Command::Identities(answer) => {
             let _ = answer.send(analyst.census.snapshot());
         }
+        Command::Coverage(answer) => {
+            let state = &mut pipeline.state;
+            state.cover_open();
+            let _ = answer.send(state.coverage.snapshot());
+        }
     }
 }
 
 impl<S: Source> Pipeline<S> {
     fn snapshot(&mut self) -> Snapshot {
-        let source = self.source.counters();
+        let mut source = self.source.counters();
+        self.state.cover_processes(&source);
+        source.uncovered.truncate(MOST_LISTED);
+        source.shed.truncate(MOST_LISTED);
         let state = &self.state;
         let counters = &state.analyst.counters;
         let delay = state.analyst.delay.as_ref().map_or([0; 3], |delay| {
@@ -274,6 +289,7 @@ impl<S: Source> Pipeline<S> {
             connections: (state.links.len(), state.memory),
             processes: state.host.sizes().0,
             census: state.analyst.census.stats(),
+            coverage: state.coverage.stats(),
             proofs: [
                 state.analyst.recogniser.stats().proofs.unverified,
                 state.analyst.judge.proof_memory().proofs_forgotten,

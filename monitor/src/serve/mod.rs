@@ -19,7 +19,8 @@ pub use listen::{ControlSocket, ListenError, probe};
 use crate::access::record::AccessRecord;
 use crate::alert::Alert;
 use crate::census::IdentityRecord;
-use records::{AlertQuery, DeadLetter, DeliveryResult, StatusRecord};
+use crate::coverage::CoverageRecord;
+use records::{AlertQuery, DeadLetter, DeliveryResult, ProbedRecord, StatusRecord};
 
 /// Most clients at once.
 pub const MAX_CLIENTS: usize = 64;
@@ -39,6 +40,10 @@ pub trait Backend: Send + Sync + 'static {
     fn subscribe_alerts(&self) -> broadcast::Receiver<Arc<Alert>>;
     /// Identities seen.
     fn identities(&self) -> impl Future<Output = Vec<IdentityRecord>> + Send;
+    /// How each workload's traffic was understood, darkest first.
+    fn coverage(&self) -> impl Future<Output = Vec<CoverageRecord>> + Send;
+    /// Program files and libraries that are probed, or should be.
+    fn probed(&self) -> Vec<ProbedRecord>;
     /// The daemon's state.
     fn status(&self) -> StatusRecord;
     /// Sends a test to one webhook or to each, and waits for the answers. Empty: no such webhook.

@@ -61,6 +61,8 @@ pub enum Command {
     },
     /// Identities seen.
     Identities,
+    /// How each workload's traffic was understood, and what is probed.
+    Coverage,
     /// The daemon's state.
     Status,
     /// A test delivery.

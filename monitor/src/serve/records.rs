@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
+use crate::coverage::Count;
 use crate::judge::{FindingKind, Severity};
 
 /// `{"type":"status","v":1,…}`.
@@ -45,6 +46,9 @@ pub struct StatusRecord {
     pub uncovered: Vec<Loss>,
     /// Connections being decoded.
     pub connections: ConnectionStatus,
+    /// How connections were understood.
+    #[serde(default)]
+    pub coverage: CoverageStatus,
     /// Bounded queues between the parts.
     #[serde(default)]
     pub queues: Vec<QueueStatus>,
@@ -123,6 +127,68 @@ pub struct ConnectionStatus {
     pub max_bytes: u64,
     /// Forgotten because of the bound.
     pub forgotten: u64,
+}
+
+/// How connections were understood, since start.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CoverageStatus {
+    /// HTTP that was read.
+    pub read: Count,
+    /// What is not HTTP.
+    pub other: Count,
+    /// What nobody can say.
+    pub dark: Count,
+    /// Workloads known.
+    pub workloads: u64,
+    /// Of these, those with more dark connections than such that were read.
+    pub dark_workloads: u64,
+    /// Workloads that are only counted together, because a bound was reached.
+    pub forgotten: u64,
+    /// Files that are probed for keys.
+    pub probed_files: u64,
+    /// Probes on them.
+    pub probes: u64,
+    /// Of these, probes on an instruction that the kernel must single-step.
+    pub stepped_probes: u64,
+    /// Functions that should be probed and are not.
+    pub missing_probes: u64,
+}
+
+/// `{"type":"probed","v":1,…}`: a library or program that is probed for keys, or should be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProbedRecord {
+    /// Always `probed`.
+    pub r#type: String,
+    /// Version of this form: 1.
+    pub v: u32,
+    /// Its path, as the process that led to it sees it.
+    pub file: String,
+    /// How probes are attached: `uprobe_multi` or `perf_event`.
+    pub means: String,
+    /// Functions that are probed.
+    #[serde(default)]
+    pub attached: Vec<AttachedProbe>,
+    /// Functions that are not.
+    #[serde(default)]
+    pub missing: Vec<MissingProbe>,
+}
+
+/// A probe that is there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttachedProbe {
+    /// Of which function.
+    pub function: String,
+    /// Whether the kernel emulates the instruction it is on (cheap), or must single-step it.
+    pub emulated: bool,
+}
+
+/// A probe that is not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MissingProbe {
+    /// Of which function, or of what.
+    pub function: String,
+    /// Why.
+    pub why: String,
 }
 
 /// A bounded queue.

@@ -204,6 +204,15 @@ async fn answer<B: Backend>(
             }
             Ok(())
         }
+        Command::Coverage => {
+            for record in backend.coverage().await {
+                to.line(&record).await?;
+            }
+            for record in blocking(backend.clone(), |backend| backend.probed()).await? {
+                to.line(&record).await?;
+            }
+            Ok(())
+        }
         Command::Status => {
             let status = blocking(backend.clone(), |backend| backend.status()).await?;
             to.line(&status).await

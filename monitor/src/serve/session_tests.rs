@@ -16,7 +16,8 @@ use super::*;
 use crate::access::Role;
 use crate::access::record::{RequestRecord, ResponseRecord};
 use crate::census::IdentityRecord;
-use crate::serve::records::{DeadLetter, DeliveryResult, StatusRecord};
+use crate::coverage::CoverageRecord;
+use crate::serve::records::{DeadLetter, DeliveryResult, ProbedRecord, StatusRecord};
 use crate::serve::{ControlSocket, serve};
 
 struct Fake {
@@ -85,6 +86,12 @@ impl Backend for Fake {
         self.alerts.subscribe()
     }
     async fn identities(&self) -> Vec<IdentityRecord> {
+        Vec::new()
+    }
+    async fn coverage(&self) -> Vec<CoverageRecord> {
+        Vec::new()
+    }
+    fn probed(&self) -> Vec<ProbedRecord> {
         Vec::new()
     }
     fn status(&self) -> StatusRecord {

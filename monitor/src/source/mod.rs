@@ -4,6 +4,7 @@
 pub mod btf;
 pub mod elf;
 pub mod kernel;
+pub mod key_logs;
 pub mod libraries;
 pub mod prober;
 pub mod procfs;
@@ -17,6 +18,9 @@ pub enum Event<'a> {
     Data(&'a Data, &'a [u8]),
     /// Part of a TLS record of a socket; its bytes follow.
     Tls(&'a TlsData, &'a [u8]),
+    /// Plaintext of a socket, from its TLS library; the captured bytes follow. Offsets count from the first
+    /// byte that was seen, record numbers are the library's connection's own.
+    Plain(&'a Data, &'a [u8]),
     /// A socket was seen for the first time.
     Open(&'a Open),
     /// A socket closed, or its peer will send no more.
@@ -33,14 +37,26 @@ pub enum Event<'a> {
     Key(&'a Key),
 }
 
+/// What is wanted of a process' calls of its TLS library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Nothing.
+    Nothing,
+    /// What goes through sockets that were asked for ([`monitor_ebpf::advice::PLAIN`]).
+    Asked,
+    /// What goes through others, too, as long as nothing was said of them: it has no keys in general, and
+    /// the first request of a connection comes before one can ask for it.
+    All,
+}
+
 /// Losses a source knows of, by cause, since it began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceCounters {
     /// Name and count, as in `monitor_ebpf::loss::NAMES`.
     pub counters: Vec<(&'static str, u64)>,
-    /// Bytes that no buffer could be had for, by process and cause, largest first (at most 32).
+    /// Bytes that no buffer could be had for, by process and cause, largest first.
     pub uncovered: Vec<Uncovered>,
-    /// Processes whose capture was cut short to keep the rings fair, most first (at most 32).
+    /// Processes whose capture was cut short to keep the rings fair, most first.
     pub shed: Vec<Shed>,
 }
 

@@ -2,13 +2,17 @@
 //!
 //! A thread of its own: attaching takes from 0.1 ms to some 10 ms, and must not keep the rings waiting.
 
+mod fallback;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{io, thread};
 
 use super::kernel::{Hook, ProbeId, Probes};
-use super::libraries::{FileId, Finder, FinderCounters, Plan, ProbeKind, Requests, Scout};
+use super::libraries::{FileId, Finder, FinderCounters, Found, Plan, ProbeKind, Requests, Scout};
+pub use fallback::FallbackEntry;
+use fallback::Fallbacks;
 
 /// Most files whose probes are listed.
 const MOST_FILES: usize = 4096;
@@ -31,6 +35,8 @@ pub struct Book {
     pub means: &'static str,
     /// By device and inode, as far as there is room.
     pub files: BTreeMap<FileId, ProbedFile>,
+    /// Processes with connections without keys, and what is probed in each.
+    pub fallback: BTreeMap<u32, FallbackEntry>,
     /// Files that found no room above.
     pub unlisted: u64,
     /// What the search did.
@@ -61,8 +67,9 @@ pub fn read(book: &SharedBook) -> Book {
 ///
 /// # Errors
 /// No thread can be had.
-pub fn start(mut finder: Finder, probes: Probes) -> io::Result<(Requests, SharedBook)> {
+pub fn start(mut finder: Finder, mut probes: Probes) -> io::Result<(Requests, SharedBook)> {
     let mut prober = Prober {
+        fallbacks: Fallbacks::new(probes.take_ready()),
         probes,
         ids: BTreeMap::new(),
         book: SharedBook::default(),
@@ -76,13 +83,20 @@ pub fn start(mut finder: Finder, probes: Probes) -> io::Result<(Requests, Shared
     thread::Builder::new()
         .name("prober".to_owned())
         .spawn(move || {
-            while let Ok(plan) = scout.plans.recv() {
-                prober.carry_out(&plan);
+            while let Ok(found) = scout.found.recv() {
+                match found {
+                    Found::Plan(plan) => prober.carry_out(&plan),
+                    Found::Fallback(pid, wish) => prober.fallbacks.wish(pid, wish),
+                }
                 let counters = *scout
                     .counters
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner);
-                prober.note(|book, _| book.finder = counters);
+                let fallback = prober.fallbacks.entries();
+                prober.note(|book, _| {
+                    book.finder = counters;
+                    book.fallback = fallback;
+                });
             }
         })?;
     Ok((requests, book))
@@ -90,6 +104,7 @@ pub fn start(mut finder: Finder, probes: Probes) -> io::Result<(Requests, Shared
 
 struct Prober {
     probes: Probes,
+    fallbacks: Fallbacks,
     ids: BTreeMap<FileId, Vec<ProbeId>>,
     book: SharedBook,
 }
@@ -101,6 +116,7 @@ impl Prober {
     }
 
     fn carry_out(&mut self, plan: &Plan) {
+        self.fallbacks.learn(plan);
         // The file was changed, or is another with the same number.
         for id in self.ids.remove(&plan.id).unwrap_or_default() {
             self.probes.detach(id);

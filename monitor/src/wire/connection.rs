@@ -8,7 +8,7 @@ use super::http2::Http2;
 use super::pairing::Queue;
 use super::startline::{self, Outlook};
 use super::stream::Place;
-use super::{Anomaly, Dir, Exchanges, Piece, Unanswered};
+use super::{Anomaly, Dir, Exchanges, Piece, Unanswered, Version};
 
 /// Most heap for early pieces of both directions, in bytes.
 const MAX_EARLY: usize = 17 * 1024;
@@ -47,6 +47,8 @@ pub struct Connection<P> {
     /// It runs inside TLS.
     pub(super) secure: bool,
     pub(super) http2: Option<Box<Http2<P>>>,
+    /// The last HTTP it was seen to speak.
+    pub(super) spoken: Option<Version>,
 }
 
 impl<P> fmt::Debug for Connection<P> {
@@ -75,6 +77,7 @@ impl<P> Connection<P> {
             queue: Queue::new(),
             secure: false,
             http2: None,
+            spoken: None,
         }
     }
 
@@ -237,6 +240,24 @@ impl<P> Connection<P> {
         }
     }
 
+    /// The direction is known to have carried bytes up to `off`. Where a message may begin among those
+    /// that did not come, and they end the direction, nothing else would tell that it was not seen.
+    pub fn reached<X: Exchanges<Pending = P>>(&mut self, dir: Dir, off: u32, sink: &mut X) {
+        if self.speaks != Speaks::Http || self.http2.is_some() {
+            return;
+        }
+        let half = self.half(dir);
+        let gap = off.wrapping_sub(half.stream.next());
+        if gap == 0 || gap >= 1 << 31 || half.stream.waiting() {
+            return;
+        }
+        let skipped = half.skip(gap);
+        half.stream.advance(skipped);
+        if skipped < gap && matches!(half.state, State::Start | State::Head) {
+            sink.anomaly(Anomaly::Unseen);
+        }
+    }
+
     /// The connection is gone: every request in flight is unanswered.
     pub fn close<X: Exchanges<Pending = P>>(&mut self, sink: &mut X) {
         self.settle(sink);
@@ -249,6 +270,12 @@ impl<P> Connection<P> {
     #[must_use]
     pub fn left_http(&self) -> bool {
         self.speaks == Speaks::Gone
+    }
+
+    /// Which HTTP it has spoken, if any: [`Version::Http11`] for every HTTP/1.
+    #[must_use]
+    pub fn spoken(&self) -> Option<Version> {
+        self.spoken
     }
 
     /// Requests that wait for their response.

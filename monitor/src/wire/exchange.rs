@@ -20,6 +20,7 @@ impl<P> Connection<P> {
     /// A message of HTTP/1 was recognised.
     pub(super) fn recognise<X: Exchanges<Pending = P>>(&mut self, sink: &mut X) {
         self.speaks = Speaks::Http;
+        self.spoken = Some(Version::Http11);
         if mem::take(&mut self.midway) {
             sink.anomaly(Anomaly::JoinedMidway);
         }

@@ -3,7 +3,7 @@
 use super::connection::{Connection, Speaks};
 use super::half::State;
 use super::http2::{self, Http2};
-use super::{Dir, Exchanges, Piece, Unanswered};
+use super::{Dir, Exchanges, Piece, Unanswered, Version};
 
 impl<P> Connection<P> {
     /// From here on bytes are frames.
@@ -14,6 +14,7 @@ impl<P> Connection<P> {
             half.state = State::Start;
         }
         self.speaks = Speaks::Http2;
+        self.spoken = Some(Version::Http2);
         self.http2 = Some(Box::new(http2));
     }
 

@@ -244,6 +244,8 @@ pub enum Anomaly {
     Pipeline,
     /// Bytes skipped until a message was recognised again.
     Resynchronised,
+    /// A connection ended with bytes that were not captured although a message may begin there.
+    Unseen,
     /// The connection, or an HTTP/2 stream, left HTTP (CONNECT, Upgrade) — not an error.
     LeftHttp,
     /// A frame that HTTP/2 does not allow, or not there.

@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex};
 use bailiwick::access::record::AccessRecord;
 use bailiwick::alert::Alert;
 use bailiwick::census::IdentityRecord;
-use bailiwick::serve::records::{AlertQuery, DeadLetter, DeliveryResult, StatusRecord};
+use bailiwick::coverage::CoverageRecord;
+use bailiwick::serve::records::{
+    AlertQuery, DeadLetter, DeliveryResult, ProbedRecord, StatusRecord,
+};
 use bailiwick::serve::{Backend, ControlSocket, Limits, serve};
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -103,6 +106,16 @@ impl Backend for Fixed {
         hostile.last_seen = None;
         hostile.hosts.items = vec!["\u{1b}[31m".to_owned()];
         vec![hostile, example("identity")]
+    }
+
+    async fn coverage(&self) -> Vec<CoverageRecord> {
+        let mut hostile: CoverageRecord = example("coverage");
+        hostile.examples[0].sni = Some("\u{1b}[31m evil".to_owned());
+        vec![hostile]
+    }
+
+    fn probed(&self) -> Vec<ProbedRecord> {
+        vec![example("probed")]
     }
 
     fn status(&self) -> StatusRecord {

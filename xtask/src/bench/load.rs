@@ -6,23 +6,31 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::process::{self, Cpu, Process};
 use crate::shell::capture;
 
-/// nginx with one worker that answers from memory.
+/// nginx with one worker that answers from memory, and one file.
 #[derive(Debug)]
 pub(crate) struct Nginx {
     master: Process,
-    /// Where it listens on loopback.
-    pub(crate) port: u16,
+    /// Where it listens on loopback, in clear text.
+    port: u16,
+    /// And over TLS 1.3.
+    tls: u16,
 }
+
+/// Where requests go: scheme and address.
+#[derive(Clone, Debug)]
+pub(crate) struct Target(pub(crate) String);
 
 impl Nginx {
     /// Starts it and waits until it answers.
     pub(crate) fn start(dir: &Path) -> Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let free = || -> Result<u16> { Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port()) };
+        let (port, tls) = (free()?, free()?);
+        certificate(dir)?;
         let config = dir.join("nginx.conf");
         let at = dir.display();
         fs::write(
@@ -34,7 +42,9 @@ impl Nginx {
                  access_log off; keepalive_requests 1000000000;\n\
                  client_body_temp_path {at}/t1; proxy_temp_path {at}/t2; fastcgi_temp_path {at}/t3;\n\
                  uwsgi_temp_path {at}/t4; scgi_temp_path {at}/t5;\n\
-                 server {{ listen 127.0.0.1:{port}; location / {{ return 200 \"ok\\n\"; }} }}\n\
+                 server {{ listen 127.0.0.1:{port}; listen 127.0.0.1:{tls} ssl; ssl_protocols TLSv1.3;\n\
+                 ssl_certificate {at}/cert.pem; ssl_certificate_key {at}/key.pem;\n\
+                 location / {{ return 200 \"ok\\n\"; }} location /gigabyte {{ root {at}/www; }} }}\n\
                  }}\n"
             ),
         )?;
@@ -54,7 +64,22 @@ impl Nginx {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Ok(Self { master, port })
+        Ok(Self { master, port, tls })
+    }
+
+    /// Clear text.
+    pub(crate) fn clear(&self) -> Target {
+        Target(format!("http://127.0.0.1:{}", self.port))
+    }
+
+    /// Port of TLS 1.3.
+    pub(crate) fn tls_port(&self) -> u16 {
+        self.tls
+    }
+
+    /// TLS 1.3.
+    pub(crate) fn tls(&self) -> Target {
+        Target(format!("https://127.0.0.1:{}", self.tls))
     }
 
     /// CPU time of its workers.
@@ -67,6 +92,28 @@ impl Nginx {
     }
 }
 
+/// A key of P-256 and a certificate for it, for a day.
+fn certificate(dir: &Path) -> Result<()> {
+    let status = Command::new("/usr/bin/openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+        ])
+        .args(["-nodes", "-days", "1", "-subj", "/CN=127.0.0.1", "-keyout"])
+        .arg(dir.join("key.pem"))
+        .arg("-out")
+        .arg(dir.join("cert.pem"))
+        .stderr(Stdio::null())
+        .status()
+        .context("cannot start openssl")?;
+    ensure!(status.success(), "openssl made no certificate: {status}");
+    Ok(())
+}
+
 /// The monitor, with a state of its own.
 #[derive(Debug)]
 pub(crate) struct Monitor {
@@ -76,8 +123,13 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    /// Starts it and waits until it answers.
+    /// Starts it without a policy and waits until it answers.
     pub(crate) fn start(binary: &Path, dir: &Path) -> Result<Self> {
+        Self::start_with(binary, dir, "policy = []")
+    }
+
+    /// Starts it with a line of configuration and waits until it answers.
+    pub(crate) fn start_with(binary: &Path, dir: &Path, line: &str) -> Result<Self> {
         let (state, runtime) = (dir.join("state"), dir.join("run"));
         fs::create_dir_all(&state)?;
         fs::create_dir_all(&runtime)?;
@@ -85,8 +137,7 @@ impl Monitor {
         fs::write(
             &config,
             format!(
-                "environment = \"dev\"\npolicy = []\nstate_dir = {:?}\nruntime_dir = {:?}\n",
-                state, runtime
+                "environment = \"dev\"\n{line}\nstate_dir = {state:?}\nruntime_dir = {runtime:?}\n"
             ),
         )?;
         let log = dir.join("monitor.log");
@@ -123,14 +174,20 @@ impl Monitor {
         process::peak_memory(self.process.id())
     }
 
-    /// Its own account of what it saw and lost.
-    pub(crate) fn status(&self) -> Result<serde_json::Value> {
-        let text = capture(
+    /// What one of its client commands prints.
+    pub(crate) fn command(&self, args: &[&str]) -> Result<String> {
+        capture(
             Command::new(&self.binary)
-                .args(["status", "-o", "json", "--socket"])
+                .args(args)
+                .arg("--socket")
                 .arg(&self.socket)
                 .env_remove("LD_LIBRARY_PATH"),
-        )?;
+        )
+    }
+
+    /// Its own account of what it saw and lost.
+    pub(crate) fn status(&self) -> Result<serde_json::Value> {
+        let text = self.command(&["status", "-o", "json"])?;
         serde_json::from_str(&text).with_context(|| format!("`status -o json` wrote {text}"))
     }
 }
@@ -146,15 +203,19 @@ pub(crate) struct Load {
     pub(crate) failed: bool,
 }
 
-/// Sends requests with a credential over kept-alive connections.
-pub(crate) fn wrk(port: u16, seconds: u32, connections: u32) -> Result<Load> {
-    let text = capture(Command::new("/usr/bin/wrk").args([
+/// Sends requests with a credential over kept-alive connections, or each over one of its own.
+pub(crate) fn wrk(target: &Target, seconds: u32, connections: u32, each: bool) -> Result<Load> {
+    let mut wrk = Command::new("/usr/bin/wrk");
+    wrk.args([
         "--threads=1",
         &format!("--connections={connections}"),
         &format!("--duration={seconds}s"),
         "--header=Authorization: Bearer bench-token-0123456789abcdef",
-        &format!("http://127.0.0.1:{port}/v1/items/17"),
-    ]))?;
+    ]);
+    if each {
+        wrk.arg("--header=Connection: close");
+    }
+    let text = capture(wrk.arg(format!("{}/v1/items/17", target.0)))?;
     parse_wrk(&text).with_context(|| format!("wrk wrote another form:\n{text}"))
 }
 

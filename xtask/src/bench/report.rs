@@ -115,7 +115,8 @@ fn lost(run: &Run) -> Option<u64> {
     losses(run.status.as_ref()?)
 }
 
-fn losses(status: &Value) -> Option<u64> {
+/// As in [`lost`], of a status.
+pub(crate) fn losses(status: &Value) -> Option<u64> {
     status
         .get("losses")?
         .as_array()?
@@ -126,14 +127,14 @@ fn losses(status: &Value) -> Option<u64> {
 
 /// Median, least and most.
 #[derive(Debug, PartialEq)]
-struct Spread {
-    median: f64,
+pub(crate) struct Spread {
+    pub(crate) median: f64,
     least: f64,
     most: f64,
 }
 
 impl Spread {
-    fn of(mut values: Vec<f64>) -> Self {
+    pub(crate) fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let middle = values.len() / 2;
         let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
@@ -157,12 +158,14 @@ impl Spread {
     }
 }
 
-fn date() -> String {
+/// Today.
+pub(crate) fn date() -> String {
     capture(Command::new("date").args(["--utc", "+%Y-%m-%d"]))
         .map_or_else(|_| "date unknown".to_owned(), |text| text.trim().to_owned())
 }
 
-fn machine() -> String {
+/// Kernel and processors.
+pub(crate) fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpus = read("/proc/cpuinfo");
     let model = cpus
@@ -236,6 +239,7 @@ mod tests {
             seconds: 1,
             connections: 1,
             no_micro: true,
+            tls: false,
         };
         let text = markdown(&[(run(false), run(false))], &options).unwrap();
         assert!(

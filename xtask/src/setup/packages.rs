@@ -54,29 +54,42 @@ pub(crate) fn llvm(major: u32) -> Package {
 }
 
 /// Clients, servers and tools of the end-to-end tests.
-pub(crate) const TESTS: [Package; 14] = [
+pub(crate) const TESTS: [Package; 21] = [
     Package::new(
         "android-libboringssl",
         "/usr/lib/x86_64-linux-gnu/android/libcrypto.so.0",
     ),
     Package::new("binutils", "objdump"),
     Package::new("curl", "curl"),
+    Package::new("default-jdk-headless", "java"),
     Package::new("gnutls-bin", "gnutls-cli"),
     Package::new("golang-go", "go"),
     Package::new("iproute2", "ip"),
+    Package::new("nghttp2-client", "h2load"),
     Package::new("nginx-light", "nginx"),
     Package::new("nodejs", "node"),
     Package::new("openssl", "openssl"),
     Package::new("procps", "ps"),
     Package::new("python3", "python3"),
+    Package::new("python3-aiohttp", "/usr/lib/python3/dist-packages/aiohttp"),
+    Package::new("python3-grpcio", "/usr/lib/python3/dist-packages/grpc"),
+    Package::new("python3-h2", "/usr/lib/python3/dist-packages/h2"),
+    Package::new("python3-httpx", "/usr/lib/python3/dist-packages/httpx"),
+    Package::new(
+        "python3-requests",
+        "/usr/lib/python3/dist-packages/requests",
+    ),
     Package::new("systemd", "systemd-analyze"),
     Package::new("util-linux", "setpriv"),
     Package::new("wget", "wget"),
 ];
 
 /// What the throughput measurement wants.
-pub(crate) const BENCH: [Package; 2] = [
+pub(crate) const BENCH: [Package; 5] = [
+    Package::new("bpftrace", "bpftrace"),
+    Package::new("curl", "curl"),
     Package::new("nginx-light", "nginx"),
+    Package::new("openssl", "openssl"),
     Package::new("wrk", "wrk"),
 ];
 

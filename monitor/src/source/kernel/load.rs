@@ -3,11 +3,12 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-use aya::maps::{ArrayOfMaps, HashMap as BpfHashMap, Map, MapData, PerCpuArray};
+use aya::maps::{Array, ArrayOfMaps, HashMap as BpfHashMap, Map, MapData, PerCpuArray};
 use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, Pod};
 use monitor_ebpf::{ABI, Offsets, ProcessCounters, Settings, Syscalls, loss, uncovered};
 
+use super::fallback::Fallback;
 use super::probes::{ProbeError, Probes};
 use super::ring::Ring;
 use super::slots::Slots;
@@ -254,7 +255,7 @@ impl Kernel {
             .map_err(|e| kernel_error("creating the maps", &e))?;
 
         // Without them everything but TLS is still seen.
-        let probes = Probes::load(OBJECT, &|name| {
+        let mut probes = Probes::load(OBJECT, &|name| {
             let map = map_data(programs.map(name)?)?;
             Some(map.fd().as_fd().as_raw_fd())
         });
@@ -308,6 +309,19 @@ impl Kernel {
 
         let advice = BpfHashMap::try_from(take(&mut programs, "ADVICE")?)
             .map_err(|e| kernel_error("opening the table of advice", &e))?;
+
+        if let Ok(probes) = &mut probes {
+            let active = Array::try_from(take(&mut programs, "FALLBACK")?)
+                .map_err(|e| kernel_error("opening the fallback's switch", &e))?;
+            let pids = BpfHashMap::try_from(take(&mut programs, "FALLBACK_PIDS")?)
+                .map_err(|e| kernel_error("opening the fallback's processes", &e))?;
+            match probes.take_fallback() {
+                Ok(programs) => probes.ready = Some(Fallback::new(programs, active, pids)),
+                Err(error) => {
+                    tracing::warn!(error, "TLS without keys stays closed: no fallback probes");
+                }
+            }
+        }
 
         let btf = Btf::from_sys_fs().map_err(|e| kernel_error("reading the kernel's BTF", &e))?;
         let mut hooks = Vec::new();
@@ -478,10 +492,8 @@ impl Source for Kernel {
         }
         out.uncovered
             .sort_by_key(|entry| std::cmp::Reverse(entry.bytes));
-        out.uncovered.truncate(32);
         out.shed
             .sort_by_key(|entry| std::cmp::Reverse(entry.short + entry.counted));
-        out.shed.truncate(32);
         out
     }
 

@@ -1,5 +1,6 @@
 //! The live kernel: loads the programs, attaches them, drains their rings.
 
+mod fallback;
 pub mod load;
 pub mod offsets;
 pub mod probes;
@@ -8,5 +9,6 @@ mod ring;
 mod slots;
 mod sys;
 
+pub use fallback::{Fallback, SslPoint};
 pub use load::{Kernel, KernelSettings, LoadError};
 pub use probes::{Hook, ProbeError, ProbeId, Probes};

@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
+use super::fallback::{Fallback, Programs};
 use super::sys;
 
 /// Most probes at a time: each is a breakpoint in a file, and a descriptor or two.
@@ -166,6 +167,8 @@ pub struct Probes {
     means: Means,
     attached: Vec<Attached>,
     next: u64,
+    fallback: Result<Programs, String>,
+    pub(super) ready: Option<Fallback>,
 }
 
 impl Probes {
@@ -192,12 +195,32 @@ impl Probes {
         for hook in Hook::ALL.into_iter().skip(programs.len()) {
             programs.push((hook, code.load(hook, means == Means::Multi)?));
         }
+        // Without them what has no keys stays closed.
+        let fallback = if means == Means::Multi {
+            let load = |name| code.load_named(name, true).map_err(|e| e.to_string());
+            load("ssl_enter")
+                .and_then(|enter| load("ssl_leave").map(|leave| Programs { enter, leave }))
+        } else {
+            Err("this kernel has no uprobe_multi links (Linux 6.6)".to_owned())
+        };
         Ok(Self {
             programs,
             means,
             attached: Vec::new(),
             next: 0,
+            fallback,
+            ready: None,
         })
+    }
+
+    /// The programs of the fallback, once.
+    pub(super) fn take_fallback(&mut self) -> Result<Programs, String> {
+        std::mem::replace(&mut self.fallback, Err("it was taken before".to_owned()))
+    }
+
+    /// Probes of single processes, if the kernel has what they need. Once.
+    pub fn take_ready(&mut self) -> Option<Fallback> {
+        self.ready.take()
     }
 
     /// Attaches to the instruction at `offset` bytes of an open regular file (opened with O_PATH or for
@@ -354,7 +377,10 @@ impl Code {
     }
 
     fn load(&self, hook: Hook, multi: bool) -> Result<OwnedFd, ProbeError> {
-        let name = hook.program();
+        self.load_named(hook.program(), multi)
+    }
+
+    fn load_named(&self, name: &'static str, multi: bool) -> Result<OwnedFd, ProbeError> {
         let missing = || ProbeError::Object {
             program: name,
             cause: "it is not there".to_owned(),

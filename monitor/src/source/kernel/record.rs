@@ -52,6 +52,16 @@ pub(super) fn dispatch(bytes: &[u8], sink: &mut dyn FnMut(Event<'_>)) -> bool {
             sink(Event::Data(&record, payload));
             true
         }
+        Some(kind::PLAIN) => {
+            let Some((record, rest)) = read::<Data>(bytes) else {
+                return false;
+            };
+            let Some(payload) = rest.get(..record.header.len as usize) else {
+                return false;
+            };
+            sink(Event::Plain(&record, payload));
+            true
+        }
         Some(kind::TLS) => {
             let Some((record, rest)) = read::<TlsData>(bytes) else {
                 return false;

@@ -17,6 +17,7 @@ const BPF_PROG_TYPE_KPROBE: u32 = 2;
 const BPF_F_SLEEPABLE: u32 = 1 << 4;
 const BPF_PERF_EVENT: u32 = 41;
 const BPF_TRACE_UPROBE_MULTI: u32 = 48;
+const BPF_F_UPROBE_MULTI_RETURN: u32 = 1;
 const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 /// Bytes of the verifier's words that are asked for.
 const LOG_BYTES: usize = 1 << 20;
@@ -186,6 +187,46 @@ pub(super) fn link_multi(program: BorrowedFd<'_>, path: &CStr, offset: u64) -> i
         ..LinkMulti::default()
     };
     // SAFETY: path and offset outlive the call.
+    unsafe { bpf(BPF_LINK_CREATE, &attr) }
+}
+
+/// Several places of one file.
+pub(super) struct Places<'a> {
+    pub(super) path: &'a CStr,
+    /// In bytes into the file.
+    pub(super) offsets: &'a [u64],
+    /// What the program is told at each.
+    pub(super) cookies: &'a [u64],
+    /// The only process, or 0 for all.
+    pub(super) pid: u32,
+    /// When the functions that begin there return.
+    pub(super) at_return: bool,
+}
+
+/// Like [`link_multi`], for several places.
+///
+/// # Errors
+/// As there; ESRCH when there is no such process.
+pub(super) fn link_places(program: BorrowedFd<'_>, places: &Places<'_>) -> io::Result<OwnedFd> {
+    if places.offsets.len() != places.cookies.len() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let attr = LinkMulti {
+        prog_fd: raw(program),
+        attach_type: BPF_TRACE_UPROBE_MULTI,
+        path: pointer(places.path.as_ptr()),
+        offsets: pointer(places.offsets.as_ptr()),
+        cookies: pointer(places.cookies.as_ptr()),
+        cnt: u32::try_from(places.offsets.len()).unwrap_or(0),
+        flags: if places.at_return {
+            BPF_F_UPROBE_MULTI_RETURN
+        } else {
+            0
+        },
+        pid: places.pid,
+        ..LinkMulti::default()
+    };
+    // SAFETY: path, offsets and as many cookies outlive the call.
     unsafe { bpf(BPF_LINK_CREATE, &attr) }
 }
 

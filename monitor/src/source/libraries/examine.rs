@@ -18,6 +18,8 @@ pub struct Point {
     pub offset: u64,
     /// The kernel emulates the instruction: a probe costs one trap, not two.
     pub emulated: bool,
+    /// Offset in the file of the function's first byte, for a probe at its return.
+    pub entry: u64,
 }
 
 /// Something that this file was expected to have, or could not be asked for.
@@ -138,6 +140,7 @@ fn add(
         kind,
         offset: symbol.offset.saturating_add(u64::from(at.delta)),
         emulated: at.emulated,
+        entry: symbol.offset,
     };
     if !found.points.contains(&point) {
         found.points.push(point);
@@ -149,6 +152,7 @@ fn add(
             kind,
             offset: symbol.offset.saturating_add(u64::from(at.delta)),
             emulated: at.emulated,
+            entry: symbol.offset,
         });
     }
     Ok(())

@@ -31,5 +31,5 @@ pub use examine::{Examination, MOST_READ, Missing, Point, examine};
 pub use files::{FileId, LibraryFiles, ProgramFile, RealLibraryFiles, Root, Version};
 pub use finder::{Finder, FinderCounters, Plan};
 pub use maps::{Mapped, Silent, mapped};
-pub use scout::{Requests, Scout};
+pub use scout::{Found, Requests, Scout};
 pub use table::ProbeKind;

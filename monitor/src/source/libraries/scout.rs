@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
+use super::super::Wish;
 use super::finder::{Finder, FinderCounters, Plan};
 
 /// Processes that wait to be looked at, and plans that wait to be taken.
@@ -21,22 +22,55 @@ const LOOKS: [Duration; 4] = [
     Duration::from_secs(1),
 ];
 
+/// What the thread is told.
+#[derive(Clone, Copy, Debug)]
+enum Request {
+    /// A process has a new image.
+    Exec(u32),
+    /// How a process' connections without keys are to be read.
+    Fallback(u32, Wish),
+}
+
+/// What the thread hands out.
+#[derive(Debug)]
+pub enum Found {
+    /// A file to probe.
+    Plan(Plan),
+    /// Which fallback probes a process is to have; what it has mapped was looked at.
+    Fallback(u32, Wish),
+}
+
 /// Tells the thread of processes. Cheap, never waits.
 #[derive(Clone, Debug)]
 pub struct Requests {
-    pids: SyncSender<u32>,
+    requests: SyncSender<Request>,
     dropped: Arc<AtomicU64>,
 }
 
 impl Requests {
     /// A process has replaced its image.
     pub fn exec(&self, pid: u32) {
-        if let Err(TrySendError::Full(_)) = self.pids.try_send(pid) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        self.send(Request::Exec(pid));
+    }
+
+    /// A process has connections that are not read for want of keys, or has none any more. False when too
+    /// much waits: ask again.
+    #[must_use]
+    pub fn fallback(&self, pid: u32, wish: Wish) -> bool {
+        self.send(Request::Fallback(pid, wish))
+    }
+
+    fn send(&self, request: Request) -> bool {
+        match self.requests.try_send(request) {
+            Err(TrySendError::Full(_)) => {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+                false
+            }
+            _ => true,
         }
     }
 
-    /// Processes that were not told of because too many waited.
+    /// Requests that were not taken because too many waited.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
@@ -46,8 +80,8 @@ impl Requests {
 /// The running thread. It ends once every [`Requests`] is gone, or this is.
 #[derive(Debug)]
 pub struct Scout {
-    /// Plans as they are found. The thread waits while too many lie here.
-    pub plans: Receiver<Plan>,
+    /// What was found. The thread waits while too much lies here.
+    pub found: Receiver<Found>,
     /// What the finder did, as of its last look.
     pub counters: Arc<std::sync::Mutex<FinderCounters>>,
     /// To wait for its end.
@@ -60,19 +94,19 @@ impl Scout {
     /// # Errors
     /// No thread can be had.
     pub fn start(finder: Finder) -> io::Result<(Requests, Self)> {
-        let (pids, requests) = sync_channel(WAITING);
-        let (sender, plans) = sync_channel(64);
+        let (told, requests) = sync_channel(WAITING);
+        let (sender, found) = sync_channel(64);
         let counters = Arc::new(std::sync::Mutex::new(FinderCounters::default()));
         let shown = Arc::clone(&counters);
         let thread = thread::Builder::new()
             .name("scout".to_owned())
             .spawn(move || run(finder, &requests, &sender, &shown))?;
         let requests = Requests {
-            pids,
+            requests: told,
             dropped: Arc::new(AtomicU64::new(0)),
         };
         let scout = Self {
-            plans,
+            found,
             counters,
             thread,
         };
@@ -82,8 +116,8 @@ impl Scout {
 
 fn run(
     mut finder: Finder,
-    requests: &Receiver<u32>,
-    plans: &SyncSender<Plan>,
+    requests: &Receiver<Request>,
+    out: &SyncSender<Found>,
     shown: &std::sync::Mutex<FinderCounters>,
 ) {
     let begin = Instant::now();
@@ -91,8 +125,8 @@ fn run(
     let mut queues = LOOKS.map(|delay| (delay, VecDeque::new()));
     let mut found = Vec::new();
     loop {
-        for plan in found.drain(..) {
-            if plans.send(plan).is_err() {
+        for found in found.drain(..) {
+            if out.send(found).is_err() {
                 return;
             }
         }
@@ -100,23 +134,54 @@ fn run(
             *shown = finder.counters();
         }
         match requests.recv_timeout(until_next(&queues, begin.elapsed())) {
-            Ok(pid) => enqueue(&mut queues, pid, begin.elapsed()),
+            Ok(request) => take(
+                &mut finder,
+                &mut queues,
+                request,
+                begin.elapsed(),
+                &mut found,
+            ),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        while let Ok(pid) = requests.try_recv() {
-            enqueue(&mut queues, pid, begin.elapsed());
+        while let Ok(request) = requests.try_recv() {
+            take(
+                &mut finder,
+                &mut queues,
+                request,
+                begin.elapsed(),
+                &mut found,
+            );
             if is_full(&queues) {
                 break;
             }
         }
         for pid in due(&mut queues, begin.elapsed()) {
-            found.extend(finder.process(pid, begin.elapsed()));
+            let plans = finder.process(pid, begin.elapsed());
+            found.extend(plans.into_iter().map(Found::Plan));
         }
     }
 }
 
 type Queues = [(Duration, VecDeque<(Duration, u32)>); LOOKS.len()];
+
+fn take(
+    finder: &mut Finder,
+    queues: &mut Queues,
+    request: Request,
+    now: Duration,
+    found: &mut Vec<Found>,
+) {
+    match request {
+        Request::Exec(pid) => enqueue(queues, pid, now),
+        Request::Fallback(pid, wish) => {
+            if wish != Wish::Nothing {
+                found.extend(finder.process(pid, now).into_iter().map(Found::Plan));
+            }
+            found.push(Found::Fallback(pid, wish));
+        }
+    }
+}
 
 /// A queue that is full forgets its oldest: its process was looked at before.
 fn enqueue(queues: &mut Queues, pid: u32, now: Duration) {

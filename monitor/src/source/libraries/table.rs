@@ -70,6 +70,19 @@ impl ProbeKind {
         )
     }
 
+    /// What a fallback probe is told of its function: bits of [`monitor_ebpf::ssl_call`].
+    #[must_use]
+    pub fn ssl_call(self) -> Option<u64> {
+        use monitor_ebpf::ssl_call::{EX, WRITE};
+        match self {
+            Self::SslRead => Some(0),
+            Self::SslReadEx => Some(EX),
+            Self::SslWrite => Some(WRITE),
+            Self::SslWriteEx => Some(WRITE | EX),
+            _ => None,
+        }
+    }
+
     /// The library uses an inner function, which this one calls first and with its own arguments.
     pub(super) fn has_inner(self) -> bool {
         self == Self::GnutlsHkdfExpand

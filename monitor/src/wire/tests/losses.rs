@@ -336,3 +336,25 @@ fn no_room_for_early_pieces() {
     let causes = [Anomaly::Gap, Anomaly::Resynchronised];
     talk.expect(&["…GET /1 200", "~GET /2 200"], &causes);
 }
+
+#[test]
+fn what_ends_a_connection_unseen_is_told_of() {
+    let post = "POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc";
+    let mut talk = Talk::new();
+    // As many bytes again, but nothing of them was captured: they may be requests.
+    talk.up(post).reached(ToServer, 500);
+    assert_eq!(talk.said.causes(), [Anomaly::Unseen]);
+
+    // A body may be as long as it says.
+    let mut talk = Talk::new();
+    talk.up("POST /a HTTP/1.1\r\nContent-Length: 300\r\n\r\nabc")
+        .reached(ToServer, 297);
+    talk.down(OK).reached(ToClient, 0);
+    talk.expect(&["POST /a 200"], &[]);
+
+    // And one without end ends with the connection.
+    let mut talk = Talk::new();
+    talk.up(get("/")).down("HTTP/1.1 200 OK\r\n\r\nabc");
+    talk.reached(ToClient, 1 << 20);
+    talk.expect(&["GET / 200"], &[]);
+}

@@ -222,6 +222,13 @@ impl Talk {
         self
     }
 
+    /// The direction is known to have carried so many bytes more.
+    pub(super) fn reached(&mut self, dir: Dir, bytes: u32) -> &mut Self {
+        let off = self.offs[dir as usize].wrapping_add(bytes);
+        self.connection.reached(dir, off, &mut self.said);
+        self
+    }
+
     pub(super) fn end(&mut self, dir: Dir) -> &mut Self {
         self.connection.end(dir, &mut self.said);
         self

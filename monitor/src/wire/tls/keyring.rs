@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
 use arrayvec::ArrayVec;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 use super::{MAX_ENDS, Secret};
 
@@ -95,6 +95,8 @@ pub struct KeyringStats {
 
 /// Process and socket cookie of one end of a connection.
 pub(super) type End = (u32, u64);
+/// Sockets of a connection's ends.
+type Sockets = ArrayVec<u64, MAX_ENDS>;
 /// Connections to offer a secret to, by the number that [`super::Session::new`] was given.
 pub type Offers = ArrayVec<u64, MAX_OFFERS>;
 
@@ -124,7 +126,8 @@ pub struct Keyring {
     by_process: HashMap<u32, Vec<u64>>,
     by_socket: HashMap<u64, Vec<u64>>,
     by_mark: HashMap<u64, u64>,
-    recent: HashSet<u64>,
+    /// Marks of joined secrets, with the sockets of the connection that took each.
+    recent: HashMap<u64, Sockets>,
     recent_order: VecDeque<u64>,
     hasher: RandomState,
     last: u64,
@@ -161,7 +164,11 @@ impl Keyring {
         }
         let mark = self.mark(&new);
         let owner = (new.tgid, new.socket_hint);
-        if self.recent.contains(&mark) {
+        if self
+            .recent
+            .get(&mark)
+            .is_some_and(|sockets| owner.1 == 0 || sockets.contains(&owner.1))
+        {
             self.stats.duplicates += 1;
             return Offers::new();
         }
@@ -181,28 +188,36 @@ impl Keyring {
     }
 
     fn insert(&mut self, new: NewSecret, mark: u64, owner: End) {
+        self.stats.added += 1;
+        let id = self.put_in(Entry {
+            label: new.label,
+            client_random: new.client_random,
+            server_random: new.server_random,
+            value: new.value,
+            owners: ArrayVec::new(),
+            time: new.time,
+            mark,
+            trials: 0,
+        });
+        self.own(id, owner);
+    }
+
+    /// Gives an entry without owners a number.
+    fn put_in(&mut self, entry: Entry) -> u64 {
         self.last += 1;
         let id = self.last;
-        self.stats.added += 1;
+        // Ids that are gone are passed over in `order`; it must not be all of them.
+        if self.order.len() > 2 * MAX_PENDING {
+            let entries = &self.entries;
+            self.order.retain(|id| entries.contains_key(id));
+        }
         self.order.push_back(id);
-        self.by_mark.insert(mark, id);
-        if let Some(random) = new.client_random {
+        self.by_mark.insert(entry.mark, id);
+        if let Some(random) = entry.client_random {
             self.by_random.entry(random).or_default().push(id);
         }
-        self.entries.insert(
-            id,
-            Entry {
-                label: new.label,
-                client_random: new.client_random,
-                server_random: new.server_random,
-                value: new.value,
-                owners: ArrayVec::new(),
-                time: new.time,
-                mark,
-                trials: 0,
-            },
-        );
-        self.own(id, owner);
+        self.entries.insert(id, entry);
+        id
     }
 
     /// Says who derived a secret.
@@ -224,16 +239,18 @@ impl Keyring {
         }
     }
 
-    /// Another end's copy of a secret that waits.
+    /// Another end's copy of a secret that waits. It is as new to that end's connection, which is another
+    /// one if a relay stands between the two.
     fn merge(&mut self, id: u64, random: Option<[u8; 32]>, owner: End) {
-        let Some(entry) = self.entries.get_mut(&id) else {
+        let Some(mut entry) = self.remove(id) else {
             return;
         };
-        if let (None, Some(random)) = (entry.client_random, random) {
-            entry.client_random = Some(random);
-            self.by_random.entry(random).or_default().push(id);
+        entry.client_random = entry.client_random.or(random);
+        let owners = std::mem::take(&mut entry.owners);
+        let id = self.put_in(entry);
+        for owner in owners.into_iter().chain([owner]) {
+            self.own(id, owner);
         }
-        self.own(id, owner);
     }
 
     /// Names a secret without telling it; differs in every run.
@@ -301,28 +318,39 @@ impl Keyring {
             drop_from(&mut self.by_process, tgid, id);
             drop_from(&mut self.by_socket, socket, id);
         }
-        // Ids that are gone are passed over in `order`; it must not be all of them.
-        if self.order.len() > 2 * MAX_PENDING {
-            let entries = &self.entries;
-            self.order.retain(|id| entries.contains_key(id));
-        }
         Some(entry)
     }
 
-    fn join(&mut self, id: u64) -> Option<Secret> {
-        let entry = self.remove(id)?;
+    /// Gives a secret to the connection with these ends. One that was derived for another socket as well
+    /// stays for that: a relay carries one TLS connection over two of TCP.
+    fn join(&mut self, id: u64, ends: &[End]) -> Option<Secret> {
+        let mut entry = self.remove(id)?;
         self.stats.joined += 1;
-        self.remember(entry.mark);
-        Some(entry.value)
+        let owners = std::mem::take(&mut entry.owners);
+        let mut others = owners
+            .into_iter()
+            .filter(|owner| is_other(*owner, ends))
+            .peekable();
+        if others.peek().is_none() {
+            self.remember(entry.mark, ends);
+            return Some(entry.value);
+        }
+        let value = Secret::new(entry.value.expose());
+        let id = self.put_in(entry);
+        for owner in others {
+            self.own(id, owner);
+        }
+        value
     }
 
-    fn remember(&mut self, mark: u64) {
+    fn remember(&mut self, mark: u64, ends: &[End]) {
         if self.recent_order.len() >= MAX_RECENT
             && let Some(oldest) = self.recent_order.pop_front()
         {
             self.recent.remove(&oldest);
         }
-        if self.recent.insert(mark) {
+        let sockets = ends.iter().map(|end| end.1).take(MAX_ENDS).collect();
+        if self.recent.insert(mark, sockets).is_none() {
             self.recent_order.push_back(mark);
         }
     }
@@ -330,6 +358,7 @@ impl Keyring {
     /// Takes the secret that came with this client random and, if it came with one, this server random.
     pub(super) fn take(
         &mut self,
+        ends: &[End],
         client_random: &[u8; 32],
         server_random: Option<&[u8; 32]>,
         label: Label,
@@ -341,7 +370,7 @@ impl Keyring {
                 entry.label == label && other.is_none_or(|(a, b)| a == b)
             })
         })?;
-        self.join(id)
+        self.join(id, ends)
     }
 
     /// Number of the newest secret: those up to it have been looked at by who remembers it.
@@ -394,7 +423,7 @@ impl Keyring {
             entry.trials += trials;
             self.stats.trials += u64::from(trials);
             if found {
-                return self.join(id);
+                return self.join(id, ends);
             }
             if entry.trials >= MAX_SECRET_TRIALS {
                 self.stats.tired += 1;
@@ -409,21 +438,26 @@ impl Keyring {
         sockets.any(|socket| self.waiting_socket.contains_key(&socket))
     }
 
-    /// Forgets what is left of a connection's secrets: it has all it needs.
+    /// Forgets what is left of a connection's secrets: it has all it needs. A secret of another random, or
+    /// that another socket may be in need of, stays: which socket it was derived for is a guess.
     pub(super) fn discard(&mut self, ends: &[End], random: Option<&[u8; 32]>) {
         let mut ids: ArrayVec<u64, MAX_LEFT> = ArrayVec::new();
         let same_random = random.and_then(|random| self.by_random.get(random));
         let same_sockets = ends.iter().filter_map(|end| self.by_socket.get(&end.1));
         for id in same_random.into_iter().chain(same_sockets).flatten() {
-            let room = !ids.is_full() && !ids.contains(id);
-            if room {
+            let ours = self.entries.get(id).is_some_and(|entry| {
+                let other = entry.client_random.as_ref().zip(random);
+                let others = entry.owners.iter().any(|owner| is_other(*owner, ends));
+                other.is_none_or(|(a, b)| a == b) && !others
+            });
+            if ours && !ids.is_full() && !ids.contains(id) {
                 ids.push(*id);
             }
         }
         for id in ids {
             if let Some(entry) = self.remove(id) {
                 self.stats.unneeded += 1;
-                self.remember(entry.mark);
+                self.remember(entry.mark, ends);
             }
         }
     }
@@ -486,9 +520,15 @@ impl Keyring {
             + self.order.capacity() * 8
             + self.interests.capacity() * (size_of::<Interest>() + 8)
             + (self.by_random.capacity() + self.waiting_random.capacity()) * 56
-            + (self.recent.capacity() + self.recent_order.capacity()) * 8
+            + self.recent.capacity() * (size_of::<Sockets>() + 8)
+            + self.recent_order.capacity() * 8
             + self.scratch.capacity()
     }
+}
+
+/// Whether an owner's socket is known and none of these ends'.
+fn is_other(owner: End, ends: &[End]) -> bool {
+    owner.1 != 0 && ends.iter().all(|end| end.1 != owner.1)
 }
 
 impl Drop for Keyring {

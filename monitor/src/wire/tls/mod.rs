@@ -14,6 +14,7 @@ mod cipher;
 mod handshake;
 mod hello;
 mod ja4;
+mod keylog;
 mod keyring;
 mod record;
 mod schedule;
@@ -34,6 +35,7 @@ pub use crate::secret::locked::Secret;
 pub use hello::MAX_HELLO;
 pub use hello::{ClientHello, ServerHello};
 pub use ja4::ja4;
+pub use keylog::{KeyLogCounts, KeyLogReader, LoggedSecret, MAX_LINE};
 pub use keyring::{
     HINTED_LIFE, Keyring, KeyringStats, Label, MAX_OFFERS, MAX_PENDING, MAX_SECRET_TRIALS,
     MAX_WAITING, NewSecret, Offers, SECRET_LIFE,

@@ -21,6 +21,8 @@ use super::{
 const IDLE: u64 = 5_000_000_000;
 /// Nanoseconds after which a connection whose backlog is full is given up.
 const FULL: u64 = 2_000_000_000;
+/// Nanoseconds without keys after which they will hardly come.
+const STARVING: u64 = 1_000_000_000;
 /// Backlog that an idle connection may keep for longer, in bytes of heap.
 const SMALL: usize = 12 * 1024;
 
@@ -228,6 +230,14 @@ impl Session {
         }
     }
 
+    /// It has carried application data for longer than any library takes from deriving its keys to using
+    /// them, and no keys came. `now`: nanoseconds (CLOCK_MONOTONIC).
+    #[must_use]
+    pub fn starves(&self, now: u64) -> bool {
+        let unread = !self.backlog.is_empty() && !self.up.open && !self.down.open;
+        self.wants() && unread && now.saturating_sub(self.since) > STARVING
+    }
+
     /// Frees what an idle connection holds for keys that do not come. `now`: nanoseconds
     /// (CLOCK_MONOTONIC). To be called now and then.
     pub fn expire(&mut self, now: u64, ring: &mut Keyring) {
@@ -264,6 +274,12 @@ impl Session {
             _ if self.full => State::Opaque(Why::NoKeys),
             _ => State::Handshake,
         }
+    }
+
+    /// Records of application data wait for keys.
+    #[must_use]
+    pub fn unread(&self) -> bool {
+        self.full || !self.backlog.is_empty()
     }
 
     /// Server name that the client asked for, in lower case.

@@ -23,7 +23,7 @@ impl Session {
         let (etm, server) = (self.encrypt_then_mac, self.server_random);
         let derive =
             |master: &super::Secret| schedule::key_block(suite, etm, master, &random, &server);
-        let master = ring.take(&random, Some(&server), Label::Master12);
+        let master = ring.take(&self.ends, &random, Some(&server), Label::Master12);
         if let Some((up, down)) = master.as_ref().and_then(derive) {
             (self.up.keys, self.down.keys) = (Some(up), Some(down));
             self.via = Some(Via::Random);

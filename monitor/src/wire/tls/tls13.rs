@@ -193,7 +193,7 @@ impl Session {
         let random = self.random();
         if let Some(secret) = random
             .as_ref()
-            .and_then(|random| ring.take(random, None, label))
+            .and_then(|random| ring.take(&self.ends, random, None, label))
         {
             if let Some(keys) = schedule::keys(suite, &secret) {
                 self.has(dir, epoch, keys, secret, None, Via::Random);

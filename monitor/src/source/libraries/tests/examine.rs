@@ -12,6 +12,7 @@ fn point(kind: ProbeKind, i: u64) -> Point {
         kind,
         offset: CODE + i * STEP,
         emulated: true,
+        entry: CODE + i * STEP,
     }
 }
 

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
+use super::super::super::Wish;
 use super::super::bounds::{Memory, Rate};
-use super::super::{FileId, Finder, Plan, ProbeKind, Scout};
+use super::super::{FileId, Finder, Found, Plan, ProbeKind, Scout};
 use super::fake::Fake;
 
 const NOW: Duration = Duration::ZERO;
@@ -198,13 +199,26 @@ fn thread_looks_again_at_what_it_is_told() {
     let first: Vec<_> = finder.start(NOW).iter().map(|plan| plan.id.ino).collect();
     assert_eq!(first, [5]);
     let (requests, scout) = Scout::start(finder).unwrap();
+    let told = || scout.found.recv().unwrap();
+    let next = || match told() {
+        Found::Plan(plan) => plan,
+        other => panic!("{other:?}"),
+    };
     // Its library comes only after the first look.
     host.process(200, &[("08:01", 5)]);
     host.process_later(200, &[("08:01", 5), ("08:01", 6)]);
     requests.exec(200);
-    assert_eq!(scout.plans.recv().unwrap().id.ino, 6);
+    assert_eq!(next().id.ino, 6);
+    // A process that needs more is looked at first.
+    host.file(7, "SSL_write");
+    host.process(300, &[("08:01", 7)]);
+    assert!(requests.fallback(300, Wish::Asked));
+    assert!(requests.fallback(300, Wish::Nothing));
+    assert_eq!(next().id.ino, 7);
+    assert!(matches!(told(), Found::Fallback(300, Wish::Asked)));
+    assert!(matches!(told(), Found::Fallback(300, Wish::Nothing)));
     assert_eq!(requests.dropped(), 0);
     drop(requests);
     scout.thread.join().unwrap();
-    assert_eq!(scout.counters.lock().unwrap().files, 2);
+    assert_eq!(scout.counters.lock().unwrap().files, 3);
 }

@@ -129,6 +129,62 @@ fn seen(ring: &mut Keyring, ends: &[(u32, u64)], after: u64) -> Vec<u64> {
     ids
 }
 
+/// A busy server derives the next connection's secrets before the last one's records have been read, and
+/// seems to do so for the last one's socket.
+#[test]
+fn what_another_connection_needs_is_not_discarded() {
+    let mut ring = Keyring::new();
+    ring.add(secret(1, 8, 80, Some(1), 0));
+    ring.add(secret(2, 8, 80, Some(2), 0));
+    ring.add(secret(3, 8, 80, None, 0));
+    ring.add(secret(4, 8, 80, None, 0));
+    ring.add(secret(4, 7, 71, None, 0));
+    ring.discard(&[(7, 70), (8, 80)], Some(&[1; 32]));
+    assert_eq!(ring.stats().unneeded, 2);
+    assert!(
+        ring.take(&[], &[1; 32], None, Label::ClientTraffic)
+            .is_none()
+    );
+    assert!(
+        ring.take(&[(8, 80)], &[2; 32], None, Label::ClientTraffic)
+            .is_some()
+    );
+    assert_eq!(seen(&mut ring, &[(7, 71)], 0).len(), 1);
+    // Both ends are this connection's: nobody else needs it.
+    ring.add(secret(5, 8, 80, None, 0));
+    ring.add(secret(5, 7, 70, None, 0));
+    ring.discard(&[(7, 70), (8, 80)], None);
+    assert_eq!(ring.stats().unneeded, 3);
+}
+
+/// One TLS connection over two of TCP: both get the secret, whether the other end's copy comes before or
+/// after the first has joined; a third copy is none.
+#[test]
+fn both_sides_of_a_relay_get_a_secret() {
+    let found = |ring: &mut Keyring, ends: &[(u32, u64)]| {
+        let label = Label::ClientTraffic;
+        let secret = ring.search(ends, None, label, 0, |_, _| (1, true));
+        secret.map(|secret| secret.expose().to_vec())
+    };
+    for late in [false, true] {
+        let mut ring = Keyring::new();
+        let (near, far) = ([(7, 70), (6, 60)], [(6, 61), (8, 80)]);
+        ring.add(secret(1, 7, 70, None, 0));
+        if !late {
+            ring.add(secret(1, 8, 80, None, 0));
+        }
+        let first = found(&mut ring, &near);
+        assert!(first.is_some());
+        if late {
+            ring.add(secret(1, 8, 80, None, 0));
+        }
+        assert_eq!(found(&mut ring, &near), None);
+        assert_eq!(found(&mut ring, &far), first);
+        assert!(ring.add(secret(1, 8, 80, None, 0)).is_empty());
+        assert_eq!(ring.stats().pending, 0);
+    }
+}
+
 #[test]
 fn the_hinted_secret_is_tried_first() {
     let mut ring = Keyring::new();

@@ -10,6 +10,7 @@
 mod cuts;
 mod handshakes;
 mod hellos;
+mod keylog;
 mod keys;
 mod peers;
 mod tape;
