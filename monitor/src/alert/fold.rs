@@ -20,7 +20,6 @@
 )]
 
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -258,7 +257,7 @@ impl Folder {
             return;
         };
         if let Some(oldest) = entry.newest.get_mut(entry.next_newest) {
-            assign(oldest, access);
+            oldest.overwrite(access);
             entry.next_newest = (entry.next_newest + 1) % entry.newest.len().max(1);
         } else if self.spare_evidence > 0 && update.evidence.len() < FIRST_EVIDENCE {
             self.spare_evidence -= 1;
@@ -270,12 +269,12 @@ impl Folder {
             entry.next_newest = entry.newest.len() % NEWEST;
         } else if let Some(oldest) = entry.newest.first_mut() {
             // Nothing to spare for more: the ring stays as short as it is.
-            assign(oldest, access);
+            oldest.overwrite(access);
             entry.next_newest = 1 % entry.newest.len();
         } else if update.evidence.len() > 1
             && let Some(last) = update.evidence.last_mut()
         {
-            assign(last, access);
+            last.overwrite(access);
         }
     }
 
@@ -426,39 +425,6 @@ impl Entry {
 
 fn class_of(kind: FindingKind, named: bool) -> usize {
     kind as usize * 2 + usize::from(named)
-}
-
-/// `clone_from` that keeps the path's buffer.
-fn assign(to: &mut Access, from: &Access) {
-    let mut path = std::mem::take(&mut to.path);
-    path.clone_from(&from.path);
-    *to = Access {
-        time_us: from.time_us,
-        role: from.role,
-        credential: from.credential.clone(),
-        location: from.location,
-        proof: from.proof.clone(),
-        identity: from.identity.clone(),
-        owner: from.owner.clone(),
-        client: from.client.clone(),
-        server: from.server.clone(),
-        peer: from.peer.clone(),
-        local: from.local,
-        protocol: from.protocol,
-        method: Arc::clone(&from.method),
-        host: Arc::clone(&from.host),
-        path,
-        route: Arc::clone(&from.route),
-        status: from.status,
-        grpc_status: from.grpc_status,
-        duration_us: from.duration_us,
-        environment: from.environment.clone(),
-        duties: Arc::clone(&from.duties),
-        findings: from.findings,
-        tls: from.tls.clone(),
-        resynchronised: from.resynchronised,
-        unknown_fields: from.unknown_fields,
-    };
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use super::proofs::{History, ProofMemory, Proofs, Sighted};
 use super::workload::WorkloadBinding;
 use super::{Finding, FindingKind, FindingSet, Severity, Words};
 use crate::access::dpop::Proof;
+use crate::access::share::{share, share_some};
 use crate::access::{Access, Role, Workload};
 use crate::coverage::Turned;
 use crate::policy::path::{Ambiguity, Reading};
@@ -234,18 +235,18 @@ impl Judge {
         };
         let identity = id.and_then(|id| policy.identity(id));
         let default = access.credential.as_ref().map(|c| &c.default_identity);
-        set(
+        share_some(
             &mut access.identity,
             identity.map(|identity| &identity.name).or(default),
         );
-        set(&mut access.owner, identity.map(|identity| &identity.owner));
+        share_some(&mut access.owner, identity.map(|identity| &identity.owner));
 
         let found = Found {
             claimed: hosts.get(&access.host, |host| policy.environments().claimed(host)),
             actual: policy.actual_environment(access),
         };
         let destination = resolve(policy, settings.environment.as_ref(), found, access);
-        set(&mut access.environment, destination.name);
+        share_some(&mut access.environment, destination.name);
 
         access.findings = FindingSet::default();
         let mut granted = 0;
@@ -265,8 +266,7 @@ impl Judge {
             }
             _ => None,
         };
-        let duties = duties.unwrap_or_else(|| Arc::clone(none));
-        access.duties = duties;
+        share(&mut access.duties, duties.unwrap_or(none));
         let history = proofs.end(access);
         if access.credential.is_none() {
             return;
@@ -306,14 +306,6 @@ impl Judge {
         let destination = resolve(policy, settings.environment.as_ref(), last.found, access);
         let context = last.context(policy, settings, severities, destination);
         check.words(&context, access)
-    }
-}
-
-/// Sets a shared text, touching no reference count when it is the same one.
-fn set(slot: &mut Option<Arc<str>>, value: Option<&Arc<str>>) {
-    match (&slot, value) {
-        (Some(old), Some(new)) if Arc::ptr_eq(old, new) => {}
-        _ => *slot = value.cloned(),
     }
 }
 
@@ -392,13 +384,13 @@ fn grants(
 }
 
 /// The names of the granting duties, shared between accesses.
-fn granted_list(
-    policy: &Policy,
+fn granted_list<'a>(
+    policy: &'a Policy,
     id: IdentityId,
     identity: &Identity,
     granted: u128,
-    lists: &mut DutyLists,
-) -> Option<Arc<[Arc<str>]>> {
+    lists: &'a mut DutyLists,
+) -> Option<&'a Arc<[Arc<str>]>> {
     let bit = |at: usize| {
         u32::try_from(at)
             .ok()
@@ -408,7 +400,7 @@ fn granted_list(
     if granted.is_power_of_two() {
         let at = usize::try_from(granted.trailing_zeros()).ok()?;
         let duty = policy.duty(*identity.duties.get(at)?)?;
-        return Some(Arc::clone(&duty.alone));
+        return Some(&duty.alone);
     }
     let names = || {
         let chosen = identity
