@@ -46,15 +46,15 @@ fn tag(name: &[u8]) -> u8 {
 /// of its letters say so.
 #[derive(Debug)]
 struct NameIndex {
-    /// Bit `tag & 63`, by length.
-    masks: [u64; 65],
+    /// One bit for each tag, by length.
+    masks: [[u64; 4]; 65],
     by_len: Vec<Vec<Named>>,
 }
 
 impl NameIndex {
     fn new() -> Self {
         Self {
-            masks: [0; 65],
+            masks: [[0; 4]; 65],
             by_len: (0..65).map(|_| Vec::new()).collect(),
         }
     }
@@ -63,7 +63,9 @@ impl NameIndex {
         let name = name.to_ascii_lowercase().into_bytes();
         let tag = tag(&name);
         let (Some(mask), Some(names)) = (
-            self.masks.get_mut(name.len()),
+            self.masks
+                .get_mut(name.len())
+                .and_then(|mask| mask.get_mut(usize::from(tag >> 6))),
             self.by_len.get_mut(name.len()),
         ) else {
             return;
@@ -83,11 +85,8 @@ impl NameIndex {
     /// The name as it is held, and its rules.
     fn get(&self, name: &[u8]) -> Option<(&[u8], &[u16])> {
         let mask = self.masks.get(name.len())?;
-        if *mask == 0 {
-            return None;
-        }
         let tag = tag(name);
-        if mask & (1 << (tag & 63)) == 0 {
+        if mask.get(usize::from(tag >> 6))? & (1 << (tag & 63)) == 0 {
             return None;
         }
         let names = self.by_len.get(name.len())?;
