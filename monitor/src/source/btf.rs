@@ -155,15 +155,16 @@ impl<'a> Btf<'a> {
             name: name.to_owned(),
             field: path.to_owned(),
         };
-        let mut bits = 0;
+        let mut bits = 0_u32;
         for component in path.split('.') {
             let (at, next) = self
                 .member(id, component.as_bytes(), 0)?
                 .ok_or_else(missing)?;
-            bits += at;
+            // No multiple of 8 where it ends: missing.
+            bits = bits.saturating_add(at);
             id = next;
         }
-        if bits % 8 == 0 {
+        if bits.is_multiple_of(8) {
             Ok(bits / 8)
         } else {
             Err(missing())
@@ -209,7 +210,7 @@ impl<'a> Btf<'a> {
             if name.is_empty()
                 && let Some((inner, found)) = self.member(kind, wanted, depth + 1)?
             {
-                return Ok(Some((bits + inner, found)));
+                return Ok(Some((bits.saturating_add(inner), found)));
             }
         }
         Ok(None)
@@ -342,6 +343,21 @@ mod tests {
         for n in 0..blob.len() {
             let _ = Btf::parse(&blob[..n]).map(|btf| btf.offset("outer", "b.y"));
         }
+    }
+
+    #[test]
+    fn offsets_that_overflow_are_missing() {
+        let mut blob = sample();
+        let n = blob.len();
+        // Found by the test below: both members' offsets are near 2³² bits.
+        for (at, to) in [
+            (8_297_478_552_133_659_581_usize, 53),
+            (4_699_929_643_901_052_977, 203),
+        ] {
+            blob[at % n] = to;
+        }
+        let btf = Btf::parse(&blob).unwrap();
+        assert!(btf.offset("outer", "b.y").is_err());
     }
 
     proptest::proptest! {
