@@ -216,7 +216,8 @@ impl Session {
         }
         let mut found = None;
         let mut plain = plaintext();
-        let secret = ring.search(&self.ends, random.as_ref(), label, after, |id, secret| {
+        let (ends, random) = (&self.ends, random.as_ref());
+        let secret = ring.search(ends, random, label, after, |id, secret| {
             let Some(keys) = schedule::keys(suite, secret) else {
                 return (0, false);
             };
