@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use e2e::process::client;
 use e2e::tls::Certificate;
-use e2e::trial::{missing, root};
+use e2e::trial::root;
 use e2e::{Daemon, Server};
 use libtest_mimic::Trial;
 
@@ -19,11 +19,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         root("bulk::large_bodies_then_more_requests", || {
             large_bodies(&[["--http1.1", "1.3"], ["--http1.1", "1.2"]], true)
         }),
-        missing(
-            "bulk::large_bodies_over_http2",
-            "records of a body are left out, and where its frames end is unknown then",
-            || large_bodies(&[["--http2", "1.3"]], false),
-        ),
+        root("bulk::large_bodies_over_http2", || {
+            large_bodies(&[["--http2", "1.3"]], false)
+        }),
         root("bulk::two_hundred_processes_of_curl", two_hundred),
     ]
 }
