@@ -210,7 +210,12 @@ fn tell(state: &mut SslState, call: &Call, tgid: u32, moved: u32) {
     let offset = state.position[w];
     state.position[w] = offset.wrapping_add(moved);
     let mut share = MESSAGE_BYTES.wrapping_sub(state.sent[w]);
-    if wanted & (told::WHOLE_TX | told::WHOLE_RX) != 0 {
+    let whole = if w == dir::TX as usize {
+        told::WHOLE_TX
+    } else {
+        told::WHOLE_RX
+    };
+    if wanted & whole != 0 {
         share = PART;
     } else if share == 0 || share > MESSAGE_BYTES {
         let mut head = 0_u64;

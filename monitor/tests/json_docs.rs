@@ -136,11 +136,13 @@ fn examples_of_records_parse() {
     let all = [
         "access",
         "alert",
+        "coverage",
         "dead-letter",
         "delivery",
         "diagnostic",
         "identity",
         "probe",
+        "probed",
         "status",
     ];
     // A type may have more than one example.

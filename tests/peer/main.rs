@@ -1,6 +1,7 @@
 //! A process of known behaviour at one end of a socket, for the end-to-end tests.
 //!
-//! `peer once|flood|neighbour|sendfile|uring|splice|relay|tls-serve|tls-get …`; what it did goes to standard output.
+//! `peer once|flood|neighbour|sendfile|uring|splice|relay|tls-serve|tls-get …`; what it did goes to standard
+//! output.
 #![allow(clippy::print_stdout, reason = "its output is what a test reads")]
 
 mod secure;
@@ -30,9 +31,11 @@ fn main() -> Result<()> {
         ["tls-get", address, version, path, count] => {
             secure::get(address.parse()?, version, path, count.parse()?)
         }
-        _ => bail!(
-            "usage: peer once|flood|neighbour|sendfile|uring|splice|relay|tls-serve|tls-get …"
-        ),
+        _ => {
+            bail!(
+                "usage: peer once|flood|neighbour|sendfile|uring|splice|relay|tls-serve|tls-get …"
+            )
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! The cost that counts is the one on a server that is busy: nginx and wrk run with and without the
 //! monitor in alternating pairs, so that what else the machine does falls on both.
 
-mod load;
+pub(crate) mod load;
 mod process;
 mod report;
 mod tls;

@@ -11,6 +11,7 @@ mod ci;
 mod fuzz;
 mod generate;
 mod object;
+mod picture;
 mod project;
 mod run;
 mod setup;
@@ -80,6 +81,8 @@ enum Command {
     },
     /// Measure; prints Markdown that docs/performance.md can take as it is.
     Bench(bench::Options),
+    /// Make the README's picture of a real run (docs/tail.svg).
+    Picture,
     /// Write manual pages and shell completions to target/gen.
     Gen,
 }
@@ -104,6 +107,7 @@ fn main() -> ExitCode {
             fuzz::run_targets(&project, filter.as_deref(), seconds)
         }
         Command::Bench(options) => bench::run(&project, &options),
+        Command::Picture => picture::make(&project),
         Command::Gen => generate::all(&project),
     });
     match result {

@@ -20,7 +20,7 @@ use crate::serve::records::{
     ProbedRecord, QueueStatus, StatusRecord, WebhookStatus,
 };
 use crate::source::key_logs::{self, SharedKeyLogs};
-use crate::source::prober::{self, Book, SharedBook};
+use crate::source::prober::{Book, SharedBook, read};
 use crate::store;
 
 /// What changes at a reload.
@@ -152,13 +152,13 @@ fn resident() -> Option<u64> {
 impl Daemon {
     /// What is probed now.
     fn book(&self) -> Book {
-        self.probed.get().map(prober::read).unwrap_or_default()
+        self.probed.get().map(read).unwrap_or_default()
     }
 
     /// Processes with probes at reads and writes, for want of keys.
     fn fallback(&self) -> Vec<HookStatus> {
-        self.book()
-            .fallback
+        let book = self.book();
+        book.fallback
             .into_iter()
             .map(|(pid, entry)| HookStatus {
                 name: format!("fallback:{pid}"),

@@ -190,6 +190,7 @@ impl State {
         if let Some(link) = self.links.get_mut(tap.connection)
             && link.tls.is_none()
         {
+            link.late_tls = true;
             self.advice
                 .push((record.sock, advice::LEAVE | advice::PLAIN));
         }

@@ -151,12 +151,10 @@ impl Secure {
     fn advice(&mut self, multiplexed: bool, probed: bool, list: &mut Vec<(u64, u32)>) {
         let state = self.session.state();
         let read = matches!(state, Seen::Reading { .. });
-        // Keys came, and nobody has been told of otherwise.
-        let spare = read && !probed;
         for sock in self.socks.iter_mut().filter(|sock| sock.cookie != 0) {
             let wanted = match state {
-                // Keys that came too late once may come in time for what follows.
                 Seen::Handshake => 0,
+                // Keys that came too late once may come in time for what follows.
                 Seen::Opaque(Why::NoKeys) => advice::PLAIN,
                 Seen::Opaque(_) => advice::LEAVE | advice::PLAIN,
                 // What is lost of a request's fields makes all that come after it unknown. Of a
@@ -166,7 +164,8 @@ impl Secure {
                 Seen::Reading { .. } => 0,
             };
             let mut advised = sock.advised | wanted;
-            if spare {
+            if read && !probed {
+                // Keys came, and nothing was told otherwise.
                 advised &= !advice::PLAIN;
             }
             if advised != sock.advised {

@@ -72,6 +72,11 @@ impl Nginx {
         Target(format!("http://127.0.0.1:{}", self.port))
     }
 
+    /// Port of TLS 1.3.
+    pub(crate) fn tls_port(&self) -> u16 {
+        self.tls
+    }
+
     /// TLS 1.3.
     pub(crate) fn tls(&self) -> Target {
         Target(format!("https://127.0.0.1:{}", self.tls))
@@ -118,8 +123,13 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    /// Starts it and waits until it answers.
+    /// Starts it without a policy and waits until it answers.
     pub(crate) fn start(binary: &Path, dir: &Path) -> Result<Self> {
+        Self::start_with(binary, dir, "policy = []")
+    }
+
+    /// Starts it with a line of configuration and waits until it answers.
+    pub(crate) fn start_with(binary: &Path, dir: &Path, line: &str) -> Result<Self> {
         let (state, runtime) = (dir.join("state"), dir.join("run"));
         fs::create_dir_all(&state)?;
         fs::create_dir_all(&runtime)?;
@@ -127,8 +137,7 @@ impl Monitor {
         fs::write(
             &config,
             format!(
-                "environment = \"dev\"\npolicy = []\nstate_dir = {:?}\nruntime_dir = {:?}\n",
-                state, runtime
+                "environment = \"dev\"\n{line}\nstate_dir = {state:?}\nruntime_dir = {runtime:?}\n"
             ),
         )?;
         let log = dir.join("monitor.log");
@@ -165,14 +174,20 @@ impl Monitor {
         process::peak_memory(self.process.id())
     }
 
-    /// Its own account of what it saw and lost.
-    pub(crate) fn status(&self) -> Result<serde_json::Value> {
-        let text = capture(
+    /// What one of its client commands prints.
+    pub(crate) fn command(&self, args: &[&str]) -> Result<String> {
+        capture(
             Command::new(&self.binary)
-                .args(["status", "-o", "json", "--socket"])
+                .args(args)
+                .arg("--socket")
                 .arg(&self.socket)
                 .env_remove("LD_LIBRARY_PATH"),
-        )?;
+        )
+    }
+
+    /// Its own account of what it saw and lost.
+    pub(crate) fn status(&self) -> Result<serde_json::Value> {
+        let text = self.command(&["status", "-o", "json"])?;
         serde_json::from_str(&text).with_context(|| format!("`status -o json` wrote {text}"))
     }
 }
