@@ -385,7 +385,12 @@ impl State {
             key_label::CLIENT_TRAFFIC => &[Label::ClientTraffic],
             key_label::SERVER_TRAFFIC => &[Label::ServerTraffic],
             // What it is for was not seen: a trial tells.
-            _ => &[Label::ClientTraffic, Label::ServerTraffic],
+            _ => &[
+                Label::ClientTraffic,
+                Label::ServerTraffic,
+                Label::ClientHandshake,
+                Label::ServerHandshake,
+            ],
         };
         for label in labels {
             self.secret(key, *label);
