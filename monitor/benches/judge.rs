@@ -244,9 +244,6 @@ fn main() {
         wrong
             .iter_mut()
             .for_each(|access| access.host = "api.pay.example".into());
-        report(
-            "two findings each, with words",
-            measure(&mut judge, &mut wrong, rounds),
-        );
+        report("two findings each", measure(&mut judge, &mut wrong, rounds));
     }
 }

@@ -272,7 +272,8 @@ impl Recogniser {
             host,
             ..
         } = self;
-        let fields = Fields::new(rules, head);
+        let mut fields = Fields::default();
+        fields.read(rules, head);
         out.more = fields.beyond;
 
         let mut method = if head.unknown_method {

@@ -19,6 +19,7 @@ pub mod jwt;
 pub mod record;
 pub mod route;
 mod shape;
+pub(crate) mod share;
 pub mod workload;
 
 use std::net::SocketAddr;

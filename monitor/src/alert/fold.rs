@@ -7,6 +7,9 @@
 //! and whether policy names the identity: nobody crowds out a canary, or the findings of a named
 //! identity, by inventing credentials.
 //!
+//! Within one set of rules, kind, identity and workload say which clause was broken; so the words of a
+//! finding are asked for only when an entry begins or gets worse.
+//!
 //! Pure: no I/O, no clock, no lock, no panic. A finding of a known key allocates nothing beyond
 //! its share of evidence.
 #![deny(
@@ -17,13 +20,12 @@
 )]
 
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::access::workload::Label;
 use crate::access::{Access, Workload};
-use crate::judge::{Finding, FindingKind};
+use crate::judge::{Finding, FindingKind, Words};
 
 use super::evidence::FIRST_EVIDENCE;
 use super::subject::Subject;
@@ -53,6 +55,8 @@ pub struct Folder {
     overflow: [Option<AlertUpdate>; FindingKind::ALL.len()],
     has_overflow: bool,
     crowded_out: u64,
+    /// Grows with each new set of rules.
+    rules: u32,
 }
 
 /// Entries of one class, linked from the one seen longest ago to the one seen last.
@@ -66,6 +70,7 @@ struct Class {
 #[derive(Debug)]
 struct Entry {
     hash: u64,
+    rules: u32,
     class: usize,
     older: u32,
     newer: u32,
@@ -101,7 +106,13 @@ impl Folder {
             overflow: std::array::from_fn(|_| None),
             has_overflow: false,
             crowded_out: 0,
+            rules: 0,
         }
+    }
+
+    /// Other rules hold from now on, with other clauses.
+    pub fn replace_rules(&mut self) {
+        self.rules = self.rules.wrapping_add(1);
     }
 
     /// Alerts that wait for a drain.
@@ -123,16 +134,22 @@ impl Folder {
         self.crowded_out
     }
 
-    /// Takes a finding in.
-    pub fn observe(&mut self, finding: &Finding, access: &Access) {
-        self.take(finding, Subject::Access(access));
+    /// Takes a finding in. `words` says what it is, if it is one.
+    pub fn observe(
+        &mut self,
+        finding: Finding,
+        access: &Access,
+        words: impl FnOnce() -> Option<Words>,
+    ) {
+        self.take(finding, Subject::Access(access), words);
     }
 
     /// Takes a finding in that is about a workload and no access of it: its alert has no evidence but its
     /// words. `operation` says what the workload did, `time_us` when (microseconds since 1970).
     pub fn observe_workload(
         &mut self,
-        finding: &Finding,
+        finding: Finding,
+        words: Words,
         workload: &Workload,
         operation: &str,
         time_us: i64,
@@ -142,32 +159,37 @@ impl Folder {
             operation,
             time_us,
         };
-        self.take(finding, subject);
+        self.take(finding, subject, || Some(words));
     }
 
-    fn take(&mut self, finding: &Finding, subject: Subject<'_>) {
+    fn take(
+        &mut self,
+        finding: Finding,
+        subject: Subject<'_>,
+        words: impl FnOnce() -> Option<Words>,
+    ) {
         let label = subject.label();
         let identity = subject.identity().map(|name| &**name);
-        let hash = self.hash(finding.kind, identity, label, &finding.clause);
+        let hash = self.hash(finding.kind, identity, label);
         let found = self.index.find(hash, |slot| {
             self.entries.get(*slot as usize).is_some_and(|entry| {
                 let key = &entry.update.key;
-                key.kind == finding.kind
+                entry.rules == self.rules
+                    && key.kind == finding.kind
                     && key.identity.as_deref() == identity
                     && match (&key.workload, label) {
                         (Some(text), Some(label)) => label.is(text),
                         (None, None) => true,
                         _ => false,
                     }
-                    && *key.clause == *finding.clause
             })
         });
         if let Some(slot) = found.copied() {
             self.unlink(slot);
             self.link(slot);
-            self.grow(slot, finding, subject);
-        } else {
-            self.insert(hash, label, finding, subject);
+            self.grow(slot, finding, subject, words);
+        } else if let Some(words) = words() {
+            self.insert(hash, label, finding, subject, words);
         }
     }
 
@@ -195,24 +217,24 @@ impl Folder {
         }
     }
 
-    fn hash(
-        &self,
-        kind: FindingKind,
-        identity: Option<&str>,
-        label: Option<Label<'_>>,
-        clause: &str,
-    ) -> u64 {
+    fn hash(&self, kind: FindingKind, identity: Option<&str>, label: Option<Label<'_>>) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         (kind as u8).hash(&mut hasher);
         identity.hash(&mut hasher);
         label
             .map(|label| (label.kind, label.name))
             .hash(&mut hasher);
-        clause.hash(&mut hasher);
+        self.rules.hash(&mut hasher);
         hasher.finish()
     }
 
-    fn grow(&mut self, slot: u32, finding: &Finding, subject: Subject<'_>) {
+    fn grow(
+        &mut self,
+        slot: u32,
+        finding: Finding,
+        subject: Subject<'_>,
+        words: impl FnOnce() -> Option<Words>,
+    ) {
         let Some(entry) = self.entries.get_mut(slot as usize) else {
             return;
         };
@@ -220,12 +242,14 @@ impl Folder {
         update.count = update.count.saturating_add(1);
         update.first_us = update.first_us.min(subject.time_us());
         update.last_us = update.last_us.max(subject.time_us());
-        if finding.severity > update.severity {
+        if finding.severity > update.severity
+            && let Some(words) = words()
+        {
             update.severity = finding.severity;
-            update.title.clone_from(&finding.title);
-            update.normal.clone_from(&finding.normal);
-            update.action.clone_from(&finding.action);
-            update.techniques = finding.techniques;
+            update.title = words.title;
+            update.normal = words.normal;
+            update.action = words.action;
+            update.techniques = words.techniques;
             update.operation = subject.operation();
             update.environment = subject.environment().cloned();
         }
@@ -233,7 +257,7 @@ impl Folder {
             return;
         };
         if let Some(oldest) = entry.newest.get_mut(entry.next_newest) {
-            assign(oldest, access);
+            oldest.overwrite(access);
             entry.next_newest = (entry.next_newest + 1) % entry.newest.len().max(1);
         } else if self.spare_evidence > 0 && update.evidence.len() < FIRST_EVIDENCE {
             self.spare_evidence -= 1;
@@ -245,12 +269,12 @@ impl Folder {
             entry.next_newest = entry.newest.len() % NEWEST;
         } else if let Some(oldest) = entry.newest.first_mut() {
             // Nothing to spare for more: the ring stays as short as it is.
-            assign(oldest, access);
+            oldest.overwrite(access);
             entry.next_newest = 1 % entry.newest.len();
         } else if update.evidence.len() > 1
             && let Some(last) = update.evidence.last_mut()
         {
-            assign(last, access);
+            last.overwrite(access);
         }
     }
 
@@ -258,11 +282,13 @@ impl Folder {
         &mut self,
         hash: u64,
         label: Option<Label<'_>>,
-        finding: &Finding,
+        finding: Finding,
         subject: Subject<'_>,
+        words: Words,
     ) {
         let entry = Entry {
             hash,
+            rules: self.rules,
             class: class_of(finding.kind, subject.owner().is_some()),
             older: NONE,
             newer: NONE,
@@ -271,16 +297,16 @@ impl Folder {
                     kind: finding.kind,
                     identity: subject.identity().cloned(),
                     workload: label.map(|label| label.to_string().into()),
-                    clause: Arc::from(finding.clause.as_str()),
+                    clause: words.clause.into(),
                 },
                 count: 1,
                 first_us: subject.time_us(),
                 last_us: subject.time_us(),
                 severity: finding.severity,
-                title: finding.title.clone(),
-                normal: finding.normal.clone(),
-                action: finding.action.clone(),
-                techniques: finding.techniques,
+                title: words.title,
+                normal: words.normal,
+                action: words.action,
+                techniques: words.techniques,
                 owner: subject.owner().cloned(),
                 operation: subject.operation(),
                 environment: subject.environment().cloned(),
@@ -401,246 +427,6 @@ fn class_of(kind: FindingKind, named: bool) -> usize {
     kind as usize * 2 + usize::from(named)
 }
 
-/// `clone_from` that keeps the path's buffer.
-fn assign(to: &mut Access, from: &Access) {
-    let mut path = std::mem::take(&mut to.path);
-    path.clone_from(&from.path);
-    *to = Access {
-        time_us: from.time_us,
-        role: from.role,
-        credential: from.credential.clone(),
-        location: from.location,
-        proof: from.proof.clone(),
-        identity: from.identity.clone(),
-        owner: from.owner.clone(),
-        client: from.client.clone(),
-        server: from.server.clone(),
-        peer: from.peer.clone(),
-        local: from.local,
-        protocol: from.protocol,
-        method: Arc::clone(&from.method),
-        host: Arc::clone(&from.host),
-        path,
-        route: Arc::clone(&from.route),
-        status: from.status,
-        grpc_status: from.grpc_status,
-        duration_us: from.duration_us,
-        environment: from.environment.clone(),
-        duties: Arc::clone(&from.duties),
-        findings: from.findings,
-        tls: from.tls.clone(),
-        resynchronised: from.resynchronised,
-        unknown_fields: from.unknown_fields,
-    };
-}
-
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "tests may fail by panic"
-)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::alert::testing::{access, finding};
-    use crate::judge::Severity;
-
-    fn drained(folder: &mut Folder) -> Vec<AlertUpdate> {
-        let mut out = Vec::new();
-        folder.drain(|update| out.push(update));
-        out
-    }
-
-    #[test]
-    fn folds_one_key() {
-        let mut folder = Folder::default();
-        for i in 0..100 {
-            let mut access = access(Some("ci-bot"), i);
-            access.path = format!("/{i}");
-            folder.observe(&finding(FindingKind::Duty, "c"), &access);
-        }
-        assert_eq!(folder.pending(), 1);
-        let out = drained(&mut folder);
-        assert_eq!(out.len(), 1);
-        assert_eq!(out[0].count, 100);
-        assert_eq!((out[0].first_us, out[0].last_us), (0, 99));
-        assert_eq!(out[0].key.workload.as_deref(), Some("unit:ci.service"));
-        assert_eq!(out[0].operation, "GET api.example/{id}");
-        let paths = out[0]
-            .evidence
-            .iter()
-            .map(|a| a.path.as_str())
-            .collect::<Vec<_>>();
-        assert_eq!(
-            paths,
-            [
-                "/0", "/1", "/2", "/3", "/4", "/95", "/96", "/97", "/98", "/99"
-            ]
-        );
-        assert_eq!(folder.pending(), 0);
-        assert!(drained(&mut folder).is_empty());
-    }
-
-    #[test]
-    fn a_workload_as_such_has_an_alert_without_evidence() {
-        let mut folder = Folder::default();
-        let workload = access(Some("a"), 0).client.unwrap().workload;
-        for time in [7, 3, 9] {
-            let finding = finding(FindingKind::CoverageLost, "c");
-            folder.observe_workload(&finding, &workload, "opaque-tls:no-keys", time);
-        }
-        let out = drained(&mut folder);
-        assert_eq!(out.len(), 1);
-        assert_eq!(out[0].key.workload.as_deref(), Some("unit:ci.service"));
-        assert_eq!((out[0].key.identity.as_deref(), out[0].count), (None, 3));
-        assert_eq!((out[0].first_us, out[0].last_us), (3, 9));
-        assert_eq!(out[0].operation, "opaque-tls:no-keys");
-        assert!(out[0].evidence.is_empty());
-    }
-
-    #[test]
-    fn evidence_stays_in_order_while_the_ring_fills() {
-        for n in 1..=12_i64 {
-            let mut folder = Folder::default();
-            for i in 0..n {
-                folder.observe(&finding(FindingKind::Duty, "c"), &access(Some("a"), i));
-            }
-            let times = drained(&mut folder)[0]
-                .evidence
-                .iter()
-                .map(|a| a.time_us)
-                .collect::<Vec<_>>();
-            let mut expected = (0..n).collect::<Vec<_>>();
-            crate::alert::evidence::merge(&mut expected, []);
-            assert_eq!(times, expected, "after {n}");
-        }
-    }
-
-    #[test]
-    fn worst_severity_brings_its_words() {
-        let mut folder = Folder::default();
-        let mut f = finding(FindingKind::Cleartext, "c");
-        f.severity = Severity::Low;
-        folder.observe(&f, &access(Some("a"), 1));
-        f.severity = Severity::High;
-        f.title = "worse".to_owned();
-        folder.observe(&f, &access(Some("a"), 2));
-        f.severity = Severity::Low;
-        f.title = "milder".to_owned();
-        folder.observe(&f, &access(Some("a"), 3));
-        let out = drained(&mut folder);
-        assert_eq!(
-            (out[0].severity, out[0].title.as_str()),
-            (Severity::High, "worse")
-        );
-    }
-
-    #[test]
-    fn a_canary_survives_a_flood() {
-        let mut folder = Folder::new(64);
-        folder.observe(
-            &finding(FindingKind::Canary, "trap"),
-            &access(Some("trap"), 0),
-        );
-        for i in 0..10_000 {
-            let mut access = access(Some(&format!("bw1:{i}")), i);
-            access.owner = None;
-            folder.observe(&finding(FindingKind::Cleartext, "clear"), &access);
-        }
-        assert!(folder.pressed());
-        let out = drained(&mut folder);
-        assert_eq!(out.len(), 65, "the table and one overflow entry");
-        let canary = out
-            .iter()
-            .find(|u| u.key.kind == FindingKind::Canary)
-            .unwrap();
-        assert_eq!(canary.key.identity.as_deref(), Some("trap"));
-        let overflow = out.iter().find(|u| &*u.key.clause == "overflow").unwrap();
-        assert_eq!(overflow.count, 10_000 - 63);
-        assert_eq!(overflow.evidence.len(), MAX_EVIDENCE);
-        assert_eq!(folder.crowded_out(), 10_000 - 63);
-    }
-
-    #[test]
-    fn a_named_identity_survives_a_flood_of_its_own_kind() {
-        let mut folder = Folder::new(8);
-        folder.observe(
-            &finding(FindingKind::Cleartext, "clear"),
-            &access(Some("ci-bot"), 0),
-        );
-        for i in 0..100 {
-            let mut access = access(Some(&format!("bw1:{i}")), i);
-            access.owner = None;
-            folder.observe(&finding(FindingKind::Cleartext, "clear"), &access);
-        }
-        let out = drained(&mut folder);
-        assert!(
-            out.iter()
-                .any(|u| u.key.identity.as_deref() == Some("ci-bot"))
-        );
-    }
-
-    #[test]
-    fn evidence_is_bounded_in_sum() {
-        let mut folder = Folder::new(4096);
-        for round in 0..20 {
-            for i in 0..4096 {
-                folder.observe(
-                    &finding(FindingKind::Duty, "c"),
-                    &access(Some(&i.to_string()), round),
-                );
-            }
-        }
-        let out = drained(&mut folder);
-        let kept: usize = out.iter().map(|u| u.evidence.len()).sum();
-        assert_eq!(kept, 4096 + SPARE_EVIDENCE);
-        assert_eq!(out.iter().map(|u| u.count).sum::<u64>(), 20 * 4096);
-        let two = out.iter().find(|u| u.evidence.len() == 2).unwrap();
-        assert_eq!(two.evidence[1].time_us, 19, "the newest replaces the last");
-    }
-
-    proptest! {
-        #[test]
-        fn sums_are_kept_and_the_table_is_bounded(
-            steps in prop::collection::vec((0..FindingKind::ALL.len(), 0_u16..40, any::<bool>(), 0_u8..20), 0..600),
-            keys in 1_usize..20,
-        ) {
-            let mut folder = Folder::new(keys);
-            let mut seen = BTreeMap::<FindingKind, u64>::new();
-            let mut told = BTreeMap::<FindingKind, u64>::new();
-            let mut tell = |folder: &mut Folder| {
-                let mut n = 0;
-                folder.drain(|update| {
-                    n += 1;
-                    assert!(update.evidence.len() <= MAX_EVIDENCE);
-                    assert!(!update.evidence.is_empty());
-                    assert!(update.first_us <= update.last_us);
-                    let mut times = update.evidence.iter().map(|a| a.time_us);
-                    if &*update.key.clause != "overflow" {
-                        assert_eq!(times.next(), Some(update.first_us));
-                    }
-                    *told.entry(update.key.kind).or_default() += update.count;
-                });
-                assert!(n <= keys + FindingKind::ALL.len());
-            };
-            for (at, (kind, identity, named, drain)) in steps.into_iter().enumerate() {
-                let kind = FindingKind::ALL[kind];
-                let mut access = access(Some(&identity.to_string()), at as i64);
-                if !named { access.owner = None; }
-                folder.observe(&finding(kind, "c"), &access);
-                *seen.entry(kind).or_default() += 1;
-                prop_assert!(folder.entries.len() <= keys);
-                prop_assert_eq!(folder.index.len(), folder.entries.len());
-                let linked: usize = folder.classes.iter().map(|class| class.len).sum();
-                prop_assert_eq!(linked, folder.entries.len());
-                if drain == 0 { tell(&mut folder); }
-            }
-            tell(&mut folder);
-            prop_assert_eq!(seen, told);
-        }
-    }
-}
+#[path = "fold_tests.rs"]
+mod tests;

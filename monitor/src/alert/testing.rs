@@ -6,7 +6,7 @@ use crate::access::record::{AccessRecord, rfc3339};
 use crate::access::{
     Access, Credential, CredentialKind, Endpoint, Fingerprint, Location, Peer, Role, Workload,
 };
-use crate::judge::{Finding, FindingKind, FindingSet, Severity};
+use crate::judge::{FindingKind, FindingSet, Severity, Words};
 
 use super::{Alert, AlertUpdate, Clock, FoldKey};
 
@@ -63,11 +63,9 @@ pub(crate) fn record(time_us: i64) -> AccessRecord {
     AccessRecord::from_access(&access(Some("ci-bot"), time_us))
 }
 
-/// A finding.
-pub(crate) fn finding(kind: FindingKind, clause: &str) -> Finding {
-    Finding {
-        kind,
-        severity: Severity::High,
+/// Words of a finding.
+pub(crate) fn words(clause: &str) -> Words {
+    Words {
         clause: clause.to_owned(),
         title: "ci-bot used a prod host".to_owned(),
         normal: "dev".to_owned(),
@@ -78,22 +76,22 @@ pub(crate) fn finding(kind: FindingKind, clause: &str) -> Finding {
 
 /// An update that counts `count`.
 pub(crate) fn update(identity: &str, count: u64, at_us: i64) -> AlertUpdate {
-    let finding = finding(FindingKind::Environment, "identities.ci-bot.environments");
+    let words = words("identities.ci-bot.environments");
     AlertUpdate {
         key: FoldKey {
-            kind: finding.kind,
+            kind: FindingKind::Environment,
             identity: Some(identity.into()),
             workload: Some("unit:ci.service".into()),
-            clause: finding.clause.into(),
+            clause: words.clause.into(),
         },
         count,
         first_us: at_us,
         last_us: at_us,
-        severity: finding.severity,
-        title: finding.title,
-        normal: finding.normal,
-        action: finding.action,
-        techniques: finding.techniques,
+        severity: Severity::High,
+        title: words.title,
+        normal: words.normal,
+        action: words.action,
+        techniques: words.techniques,
         owner: Some("team-ci".into()),
         operation: "GET api.example/{id}".to_owned(),
         environment: Some("prod".into()),

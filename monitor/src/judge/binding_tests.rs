@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::super::testing::*;
-use super::super::super::{Finding, FindingKind, Severity};
+use super::super::super::{FindingKind, Severity};
 use super::*;
 
 #[test]
@@ -193,7 +193,7 @@ fn a_proof_without_a_credential_is_remembered() {
 #[test]
 fn findings_read_well() {
     let mut judge = judge();
-    let mut findings: Vec<Finding> = Vec::new();
+    let mut findings: Vec<Told> = Vec::new();
     let mut bare = access(0);
     (bare.proof, bare.credential) = (None, bound());
     findings.extend(judged(&mut judge, &mut bare));

@@ -1,7 +1,7 @@
 //! Bound token as bearer: a token that names a key was sent as if whoever has it may use it (RFC 9449 §7.2).
 
 use super::words::{Scene, who};
-use super::{Check, Context, Finding, FindingKind};
+use super::{Check, Context, FindingKind, Severity, Words};
 use crate::access::{Access, Confirmation, CredentialKind, Location};
 
 pub(super) struct BoundTokenAsBearer;
@@ -11,7 +11,7 @@ impl Check for BoundTokenAsBearer {
         FindingKind::BoundTokenAsBearer
     }
 
-    fn check(&self, context: &Context<'_>, access: &Access) -> Option<Finding> {
+    fn breaks(&self, context: &Context<'_>, access: &Access) -> Option<Severity> {
         let credential = access.credential.as_ref()?;
         let bound = matches!(credential.claims.confirmation, Some(Confirmation::Key(_)));
         let sent = matches!(access.location, Some(Location::Header | Location::Query));
@@ -24,16 +24,20 @@ impl Check for BoundTokenAsBearer {
             return None;
         }
         let severity = context.severity_if_refused(self.kind(), access);
-        // Sent under the wrong name, but with its proof.
-        let proved = access.proof.as_ref().is_some_and(|proof| proof.stands());
-        let (severity, without) = if proved {
-            (severity.lowered(), "as a bearer token, though with a proof")
+        Some(if proved(access) {
+            severity.lowered()
         } else {
-            (severity, "without a proof of it")
+            severity
+        })
+    }
+
+    fn words(&self, context: &Context<'_>, access: &Access) -> Option<Words> {
+        let without = if proved(access) {
+            "as a bearer token, though with a proof"
+        } else {
+            "without a proof of it"
         };
-        Some(Finding {
-            kind: self.kind(),
-            severity,
+        Some(Words {
             clause: "check bound-token-as-bearer: a token with cnf.jkt is sent with the scheme DPoP and a proof"
                 .to_owned(),
             title: format!(
@@ -49,4 +53,9 @@ impl Check for BoundTokenAsBearer {
             techniques: &["T1528", "T1550.001"],
         })
     }
+}
+
+/// Whether it was sent under the wrong name, but with its proof.
+fn proved(access: &Access) -> bool {
+    access.proof.as_ref().is_some_and(|proof| proof.stands())
 }

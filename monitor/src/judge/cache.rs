@@ -118,16 +118,12 @@ impl DutyLists {
         identity: IdentityId,
         granted: u128,
         build: impl FnOnce() -> Arc<[Arc<str>]>,
-    ) -> Arc<[Arc<str>]> {
-        if let Some(list) = self.0.get(&(identity, granted)) {
-            return Arc::clone(list);
-        }
-        if self.0.len() >= DUTIES {
+    ) -> &Arc<[Arc<str>]> {
+        let key = (identity, granted);
+        if self.0.len() >= DUTIES && !self.0.contains_key(&key) {
             self.0.clear();
         }
-        let list = build();
-        self.0.insert((identity, granted), Arc::clone(&list));
-        list
+        self.0.entry(key).or_insert_with(build)
     }
 
     pub(super) fn clear(&mut self) {

@@ -1,7 +1,7 @@
 //! Canary: an identity without duties was used. Nobody has a reason to.
 
 use super::words::{Quoted, Scene, clause, who};
-use super::{Check, Context, Finding, FindingKind};
+use super::{Check, Context, FindingKind, Severity, Words};
 use crate::access::Access;
 
 pub(super) struct Canary;
@@ -11,11 +11,14 @@ impl Check for Canary {
         FindingKind::Canary
     }
 
-    fn check(&self, context: &Context<'_>, access: &Access) -> Option<Finding> {
-        let identity = context.identity.filter(|identity| identity.is_canary())?;
-        Some(Finding {
-            kind: self.kind(),
-            severity: context.severity_if_refused(self.kind(), access),
+    fn breaks(&self, context: &Context<'_>, access: &Access) -> Option<Severity> {
+        context.identity.filter(|identity| identity.is_canary())?;
+        Some(context.severity_if_refused(self.kind(), access))
+    }
+
+    fn words(&self, context: &Context<'_>, access: &Access) -> Option<Words> {
+        let identity = context.identity?;
+        Some(Words {
             clause: clause(&identity.name, format_args!(": no duties"), &identity.place),
             title: format!(
                 "The canary {} was used: {}",

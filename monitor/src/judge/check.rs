@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::proofs::History;
-use super::{Finding, FindingKind, Severity};
+use super::{FindingKind, Severity, Words};
 use crate::access::Access;
 use crate::policy::path::Ambiguity;
 use crate::policy::{EnvironmentId, Identity, Policy};
@@ -13,8 +13,11 @@ pub trait Check: Sync {
     /// What it can find.
     fn kind(&self) -> FindingKind;
 
-    /// Looks at one access. Allocates only when it finds something.
-    fn check(&self, context: &Context<'_>, access: &Access) -> Option<Finding>;
+    /// Looks at one access: how bad it is, if it breaks what the check is about. Allocates nothing.
+    fn breaks(&self, context: &Context<'_>, access: &Access) -> Option<Severity>;
+
+    /// The words for an access of which [`breaks`](Self::breaks) found something; `None` for any other.
+    fn words(&self, context: &Context<'_>, access: &Access) -> Option<Words>;
 }
 
 /// Where the access went, resolved.

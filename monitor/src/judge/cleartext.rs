@@ -1,8 +1,10 @@
 //! Clear text: a credential crossed the network where everyone on the way could read it.
 
+use std::net::IpAddr;
+
 use super::words::{Scene, who};
-use super::{Check, Context, Finding, FindingKind};
-use crate::access::{Access, CredentialKind, Peer, Role};
+use super::{Check, Context, FindingKind, Severity, Words};
+use crate::access::{Access, Credential, CredentialKind, Peer, Role};
 
 pub(super) struct Cleartext;
 
@@ -11,12 +13,9 @@ impl Check for Cleartext {
         FindingKind::Cleartext
     }
 
-    fn check(&self, context: &Context<'_>, access: &Access) -> Option<Finding> {
+    fn breaks(&self, context: &Context<'_>, access: &Access) -> Option<Severity> {
         let credential = access.credential.as_ref()?;
-        let Peer::Inet(peer) = &access.peer else {
-            return None;
-        };
-        let address = peer.ip().to_canonical();
+        let address = address(access)?;
         if access.tls.is_some()
             || access.local
             || access.role == Role::Both
@@ -25,24 +24,27 @@ impl Check for Cleartext {
             return None;
         }
         let severity = context.severity(self.kind());
-        // What crosses is a proof made with the secret, or a token bound to a key.
-        let proof = matches!(
-            credential.kind,
-            CredentialKind::Digest | CredentialKind::Sigv4 | CredentialKind::Dpop
-        );
-        let (severity, what) = if proof {
-            (severity.lowered().lowered(), "A proof of")
+        Some(if is_proof(credential) {
+            severity.lowered().lowered()
         } else {
-            (severity, "The credential of")
+            severity
+        })
+    }
+
+    fn words(&self, context: &Context<'_>, access: &Access) -> Option<Words> {
+        let proof = is_proof(access.credential.as_ref()?);
+        let address = address(access)?;
+        let what = if proof {
+            "A proof of"
+        } else {
+            "The credential of"
         };
         let way = if access.role == Role::Server {
             "from"
         } else {
             "to"
         };
-        Some(Finding {
-            kind: self.kind(),
-            severity,
+        Some(Words {
             clause: "check cleartext: a credential crosses the network only encrypted".to_owned(),
             title: format!(
                 "{what} {} crossed the network in clear text {way} {address}: {}",
@@ -60,4 +62,20 @@ impl Check for Cleartext {
             techniques: &["T1040", "T1552"],
         })
     }
+}
+
+/// Where the other end is.
+fn address(access: &Access) -> Option<IpAddr> {
+    match &access.peer {
+        Peer::Inet(peer) => Some(peer.ip().to_canonical()),
+        Peer::Unix(_) | Peer::Unknown => None,
+    }
+}
+
+/// What crosses is a proof made with the secret, or a token bound to a key.
+fn is_proof(credential: &Credential) -> bool {
+    matches!(
+        credential.kind,
+        CredentialKind::Digest | CredentialKind::Sigv4 | CredentialKind::Dpop
+    )
 }

@@ -1,14 +1,14 @@
 //! Coverage lost: what a workload says could be read, and cannot be any more. The one finding that is not
 //! about an access: there is none to see.
 
+use super::Words;
 use super::expired_token::span;
 use super::words::Quoted;
-use super::{Finding, FindingKind, Severity};
 use crate::access::Workload;
 use crate::coverage::Turned;
 
 /// Puts it into words.
-pub(super) fn finding(workload: &Workload, turned: &Turned, severity: Severity) -> Finding {
+pub(super) fn words(workload: &Workload, turned: &Turned) -> Words {
     let label = workload.label();
     let who = format!("{}:{}", label.kind, Quoted(label.name));
     let what = if turned.same_destination {
@@ -22,9 +22,7 @@ pub(super) fn finding(workload: &Workload, turned: &Turned, severity: Severity) 
             Quoted(&turned.destination)
         )
     };
-    Finding {
-        kind: FindingKind::CoverageLost,
-        severity,
+    Words {
         clause: "check coverage-lost: what could be read stays readable".to_owned(),
         title: format!(
             "{what}: {} connections within 10 min were {}; {} had been read, the last {} ago",

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::words::{Quoted, Scene, any_of, clause, list, who};
-use super::{Check, Context, Finding, FindingKind};
+use super::{Check, Context, FindingKind, Severity, Words};
 use crate::access::Access;
 use crate::policy::DutyId;
 
@@ -17,11 +17,13 @@ impl Check for Duty {
         FindingKind::Duty
     }
 
-    fn check(&self, context: &Context<'_>, access: &Access) -> Option<Finding> {
+    fn breaks(&self, context: &Context<'_>, access: &Access) -> Option<Severity> {
+        context.dutiful()?;
+        (!context.granted).then(|| context.severity_if_refused(self.kind(), access))
+    }
+
+    fn words(&self, context: &Context<'_>, access: &Access) -> Option<Words> {
         let identity = context.dutiful()?;
-        if context.granted {
-            return None;
-        }
         let duty = |id: &DutyId| context.policy.duty(*id);
         let names = || {
             identity
@@ -50,9 +52,7 @@ impl Check for Duty {
             more => drop(write!(normal, " and {more} more operations")),
         }
         let place = identity.places.duties.as_ref().unwrap_or(&identity.place);
-        Some(Finding {
-            kind: self.kind(),
-            severity: context.severity_if_refused(self.kind(), access),
+        Some(Words {
             clause: clause(
                 &identity.name,
                 format_args!(".duties = {}", list(names())),

@@ -16,13 +16,14 @@ use super::key_shared::KeyShared;
 use super::proof_mismatch::ProofMismatch;
 use super::proof_missing::ProofMissing;
 use super::proof_replayed::ProofReplayed;
-use super::proofs::{ProofMemory, Proofs, Sighted};
+use super::proofs::{History, ProofMemory, Proofs, Sighted};
 use super::workload::WorkloadBinding;
-use super::{Finding, FindingKind, FindingSet, Severity};
+use super::{Finding, FindingKind, FindingSet, Severity, Words};
 use crate::access::dpop::Proof;
+use crate::access::share::{share, share_some};
 use crate::access::{Access, Role, Workload};
 use crate::coverage::Turned;
-use crate::policy::path::Reading;
+use crate::policy::path::{Ambiguity, Reading};
 use crate::policy::{Found, Identity, IdentityId, Policy, Request};
 
 /// All checks, in the order of their findings.
@@ -102,6 +103,41 @@ pub struct Judge {
     path: Reading,
     mcp: Reading,
     none: Arc<[Arc<str>]>,
+    last: Last,
+}
+
+/// What was found out about the access judged last.
+#[derive(Debug, Default)]
+struct Last {
+    id: Option<IdentityId>,
+    found: Found,
+    granted: bool,
+    ambiguity: Option<Ambiguity>,
+    history: History,
+}
+
+impl Last {
+    fn context<'a>(
+        &'a self,
+        policy: &'a Policy,
+        settings: &Settings,
+        severities: &'a [Severity; FindingKind::ALL.len()],
+        destination: Destination<'a>,
+    ) -> Context<'a> {
+        Context {
+            policy,
+            identity: self
+                .id
+                .and_then(|id| policy.identity(id))
+                .map(|identity| &**identity),
+            destination,
+            granted: self.granted,
+            ambiguity: self.ambiguity,
+            history: &self.history,
+            proof_window_s: settings.proof_window_s,
+            severities,
+        }
+    }
 }
 
 impl Judge {
@@ -126,6 +162,7 @@ impl Judge {
             path: Reading::new(),
             mcp: Reading::new(),
             none: Arc::from([]),
+            last: Last::default(),
         }
     }
 
@@ -150,11 +187,15 @@ impl Judge {
 
     /// Puts it into words that a workload turned dark, unless that is not asked for.
     #[must_use]
-    pub fn coverage_lost(&self, workload: &Workload, turned: &Turned) -> Option<Finding> {
+    pub fn coverage_lost(&self, workload: &Workload, turned: &Turned) -> Option<(Finding, Words)> {
         let kind = FindingKind::CoverageLost;
         let severity = self.severities.get(kind as usize).copied()?;
-        (!self.settings.disabled.contains(kind))
-            .then(|| super::coverage_lost::finding(workload, turned, severity))
+        (!self.settings.disabled.contains(kind)).then(|| {
+            (
+                Finding { kind, severity },
+                super::coverage_lost::words(workload, turned),
+            )
+        })
     }
 
     /// What is remembered of proofs.
@@ -170,7 +211,7 @@ impl Judge {
     }
 
     /// Fills identity, owner, environment, duties and findings of an access, whatever stood there before,
-    /// and pushes the findings' words, when there are any. An access without a credential gets its
+    /// and pushes what the checks found. An access without a credential gets its
     /// environment only.
     pub fn judge(&mut self, access: &mut Access, out: &mut Vec<Finding>) {
         let Self {
@@ -184,6 +225,7 @@ impl Judge {
             path,
             mcp,
             none,
+            last,
         } = self;
         let policy: &Policy = policy;
 
@@ -193,18 +235,18 @@ impl Judge {
         };
         let identity = id.and_then(|id| policy.identity(id));
         let default = access.credential.as_ref().map(|c| &c.default_identity);
-        set(
+        share_some(
             &mut access.identity,
             identity.map(|identity| &identity.name).or(default),
         );
-        set(&mut access.owner, identity.map(|identity| &identity.owner));
+        share_some(&mut access.owner, identity.map(|identity| &identity.owner));
 
         let found = Found {
             claimed: hosts.get(&access.host, |host| policy.environments().claimed(host)),
             actual: policy.actual_environment(access),
         };
         let destination = resolve(policy, settings.environment.as_ref(), found, access);
-        set(&mut access.environment, destination.name);
+        share_some(&mut access.environment, destination.name);
 
         access.findings = FindingSet::default();
         let mut granted = 0;
@@ -224,40 +266,46 @@ impl Judge {
             }
             _ => None,
         };
-        let duties = duties.unwrap_or_else(|| Arc::clone(none));
-        access.duties = duties;
+        share(&mut access.duties, duties.unwrap_or(none));
         let history = proofs.end(access);
         if access.credential.is_none() {
             return;
         }
 
-        let context = Context {
-            policy,
-            identity: identity.map(|identity| &**identity),
-            destination,
+        *last = Last {
+            id,
+            found,
             granted: granted != 0,
             ambiguity,
-            history: &history,
-            proof_window_s: settings.proof_window_s,
-            severities,
+            history,
         };
+        let context = last.context(policy, settings, severities, destination);
         for check in CHECKS {
-            if settings.disabled.contains(check.kind()) {
+            let kind = check.kind();
+            if settings.disabled.contains(kind) {
                 continue;
             }
-            if let Some(finding) = check.check(&context, access) {
-                access.findings.insert(finding.kind);
-                out.push(finding);
+            if let Some(severity) = check.breaks(&context, access) {
+                access.findings.insert(kind);
+                out.push(Finding { kind, severity });
             }
         }
     }
-}
 
-/// Sets a shared text, touching no reference count when it is the same one.
-fn set(slot: &mut Option<Arc<str>>, value: Option<&Arc<str>>) {
-    match (&slot, value) {
-        (Some(old), Some(new)) if Arc::ptr_eq(old, new) => {}
-        _ => *slot = value.cloned(),
+    /// The words of what was found about the access that was judged last; `None` for what was not found.
+    #[must_use]
+    pub fn words(&self, kind: FindingKind, access: &Access) -> Option<Words> {
+        let Self {
+            policy,
+            settings,
+            severities,
+            last,
+            ..
+        } = self;
+        let check = CHECKS.iter().find(|check| check.kind() == kind)?;
+        let destination = resolve(policy, settings.environment.as_ref(), last.found, access);
+        let context = last.context(policy, settings, severities, destination);
+        check.words(&context, access)
     }
 }
 
@@ -336,13 +384,13 @@ fn grants(
 }
 
 /// The names of the granting duties, shared between accesses.
-fn granted_list(
-    policy: &Policy,
+fn granted_list<'a>(
+    policy: &'a Policy,
     id: IdentityId,
     identity: &Identity,
     granted: u128,
-    lists: &mut DutyLists,
-) -> Option<Arc<[Arc<str>]>> {
+    lists: &'a mut DutyLists,
+) -> Option<&'a Arc<[Arc<str>]>> {
     let bit = |at: usize| {
         u32::try_from(at)
             .ok()
@@ -352,7 +400,7 @@ fn granted_list(
     if granted.is_power_of_two() {
         let at = usize::try_from(granted.trailing_zeros()).ok()?;
         let duty = policy.duty(*identity.duties.get(at)?)?;
-        return Some(Arc::clone(&duty.alone));
+        return Some(&duty.alone);
     }
     let names = || {
         let chosen = identity

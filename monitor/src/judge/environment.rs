@@ -1,7 +1,7 @@
 //! Environment: the request went to an environment the identity is not for.
 
 use super::words::{Quoted, Scene, any_of, clause, list, who};
-use super::{Check, Context, Destination, Finding, FindingKind};
+use super::{Check, Context, Destination, FindingKind, Severity, Words};
 use crate::access::Access;
 
 pub(super) struct Environment;
@@ -11,19 +11,24 @@ impl Check for Environment {
         FindingKind::Environment
     }
 
-    fn check(&self, context: &Context<'_>, access: &Access) -> Option<Finding> {
+    fn breaks(&self, context: &Context<'_>, access: &Access) -> Option<Severity> {
         let identity = context.dutiful()?;
-        let allowed = identity.environments.as_ref()?;
+        identity.environments.as_ref()?;
         let destination = &context.destination;
-        let actual = destination.name?;
+        destination.name?;
         // A host's own environment that the policy does not list is one that no identity is for.
         let outside = destination.id.is_none_or(|id| !identity.allows(id));
         let claim = destination
             .claimed
             .filter(|claimed| !identity.allows(*claimed));
-        if !outside && claim.is_none() {
-            return None;
-        }
+        (outside || claim.is_some()).then(|| context.severity_if_refused(self.kind(), access))
+    }
+
+    fn words(&self, context: &Context<'_>, access: &Access) -> Option<Words> {
+        let identity = context.dutiful()?;
+        let allowed = identity.environments.as_ref()?;
+        let destination = &context.destination;
+        let actual = destination.name?;
         let name = |id| context.policy.environments().name(id);
         let claimed = match destination.claimed.and_then(name) {
             Some(claimed) => format!(", though its Host says {}", Quoted(claimed)),
@@ -44,9 +49,7 @@ impl Check for Environment {
             .environments
             .as_ref()
             .unwrap_or(&identity.place);
-        Some(Finding {
-            kind: self.kind(),
-            severity: context.severity_if_refused(self.kind(), access),
+        Some(Words {
             clause: clause(
                 &identity.name,
                 format_args!(".environments = {}", list(names())),

@@ -1,7 +1,7 @@
 //! Expired token: the server took a token after its `exp` (RFC 7519 §4.1.4).
 
 use super::words::{Scene, who};
-use super::{Check, Context, Finding, FindingKind};
+use super::{Check, Context, FindingKind, Severity, Words};
 use crate::access::Access;
 
 /// Seconds by which clocks may differ.
@@ -14,18 +14,16 @@ impl Check for ExpiredToken {
         FindingKind::ExpiredToken
     }
 
-    fn check(&self, context: &Context<'_>, access: &Access) -> Option<Finding> {
-        let expires = access.credential.as_ref()?.claims.expires?;
-        let now = access.time_us.div_euclid(1_000_000);
-        let late = now.saturating_sub(expires);
+    fn breaks(&self, context: &Context<'_>, access: &Access) -> Option<Severity> {
+        let late = late(access)?;
         let accepted = matches!(access.status, Some(200..=299))
             && matches!(access.grpc_status, None | Some(0));
-        if late <= LEEWAY || !accepted {
-            return None;
-        }
-        Some(Finding {
-            kind: self.kind(),
-            severity: context.severity(self.kind()),
+        (late > LEEWAY && accepted).then(|| context.severity(self.kind()))
+    }
+
+    fn words(&self, context: &Context<'_>, access: &Access) -> Option<Words> {
+        let late = late(access)?;
+        Some(Words {
             clause: "check expired-token: a server refuses a token after its exp".to_owned(),
             title: format!(
                 "A token of {} was accepted {} after it expired: {}",
@@ -39,6 +37,12 @@ impl Check for ExpiredToken {
             techniques: &["T1550.001"],
         })
     }
+}
+
+/// Seconds since the token expired.
+fn late(access: &Access) -> Option<i64> {
+    let expires = access.credential.as_ref()?.claims.expires?;
+    Some(access.time_us.div_euclid(1_000_000).saturating_sub(expires))
 }
 
 /// A span of time in words.

@@ -2,7 +2,7 @@
 
 use super::expired_token::span;
 use super::words::{Quoted, Scene, who};
-use super::{Check, Context, Finding, FindingKind};
+use super::{Check, Context, FindingKind, Severity, Words};
 use crate::access::Access;
 
 pub(super) struct KeyShared;
@@ -12,7 +12,13 @@ impl Check for KeyShared {
         FindingKind::KeyShared
     }
 
-    fn check(&self, context: &Context<'_>, access: &Access) -> Option<Finding> {
+    fn breaks(&self, context: &Context<'_>, access: &Access) -> Option<Severity> {
+        context.history.shared_with.as_ref()?;
+        access.proof.as_ref()?.thumbprint?;
+        Some(context.severity_if_refused(self.kind(), access))
+    }
+
+    fn words(&self, context: &Context<'_>, access: &Access) -> Option<Words> {
         let other = context.history.shared_with.as_ref()?;
         let thumbprint = access.proof.as_ref()?.thumbprint?;
         let label = other.workload.label();
@@ -20,9 +26,7 @@ impl Check for KeyShared {
         if label.kind != "exe" {
             holder.push_str(&format!(" ({}:{})", label.kind, Quoted(label.name)));
         }
-        Some(Finding {
-            kind: self.kind(),
-            severity: context.severity_if_refused(self.kind(), access),
+        Some(Words {
             clause: "check key-shared: a DPoP key does not leave the workload that it was made for".to_owned(),
             title: format!(
                 "The DPoP key {thumbprint} of {} signs for two workloads, {} ago for {holder} and now here: {}",

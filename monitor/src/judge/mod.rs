@@ -174,13 +174,18 @@ impl FindingSet {
     }
 }
 
-/// One conclusion about one access, with the words an alert needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One conclusion about one access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Which.
     pub kind: FindingKind,
     /// How bad.
     pub severity: Severity,
+}
+
+/// What an alert says of a finding. Made for the first of its kind, not for each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words {
     /// The clause that was broken, in policy words, e.g. `identities.ci-bot.environments = ["dev"]`.
     pub clause: String,
     /// One line: what happened.

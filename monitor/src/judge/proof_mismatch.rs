@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::expired_token::span;
 use super::words::{Scene, who};
-use super::{Check, Context, Finding, FindingKind};
+use super::{Check, Context, FindingKind, Severity, Words};
 use crate::access::Access;
 use crate::access::dpop::{Flaw, Flaws, Proof};
 
@@ -15,21 +15,20 @@ impl Check for ProofMismatch {
         FindingKind::ProofMismatch
     }
 
-    fn check(&self, context: &Context<'_>, access: &Access) -> Option<Finding> {
+    fn breaks(&self, context: &Context<'_>, access: &Access) -> Option<Severity> {
         let proof = access.proof.as_ref()?;
-        let mut flaws = proof.flaws;
-        if context.history.relayed {
-            // A proxy passed it on; the address is its own affair.
-            flaws.remove(Flaw::Host);
-            flaws.remove(Flaw::Path);
-        }
-        let late = late(proof, context, access);
-        let changed = context.history.key_changed;
-        if flaws.is_empty() && late.is_none() && !changed {
-            return None;
-        }
+        let fits = flaws(proof, context).is_empty()
+            && late(proof, context, access).is_none()
+            && !context.history.key_changed;
+        (!fits).then(|| context.severity_if_refused(self.kind(), access))
+    }
+
+    fn words(&self, context: &Context<'_>, access: &Access) -> Option<Words> {
+        let proof = access.proof.as_ref()?;
+        let flaws = flaws(proof, context);
         let leaked = flaws.contains(Flaw::PrivateKey);
-        let why = why(flaws, late, changed);
+        let late = late(proof, context, access);
+        let why = why(flaws, late, context.history.key_changed);
         let action = if leaked {
             "The key in the proof is whole: whoever read along can sign with it. Replace the key and every token \
              that is bound to it, then repair the client."
@@ -37,9 +36,7 @@ impl Check for ProofMismatch {
             "Find out whether the client is broken or uses a token or proof that is not its own. If the server \
              accepted the request, have it verify proofs (RFC 9449 §4.3)."
         };
-        Some(Finding {
-            kind: self.kind(),
-            severity: context.severity_if_refused(self.kind(), access),
+        Some(Words {
             clause: "check proof-mismatch: a DPoP proof is signed by its key, for this request and this token, now"
                 .to_owned(),
             title: format!(
@@ -53,6 +50,17 @@ impl Check for ProofMismatch {
             techniques: &["T1550.001", "T1606"],
         })
     }
+}
+
+/// What is wrong with the proof itself.
+fn flaws(proof: &Proof, context: &Context<'_>) -> Flaws {
+    let mut flaws = proof.flaws;
+    if context.history.relayed {
+        // A proxy passed it on; the address is its own affair.
+        flaws.remove(Flaw::Host);
+        flaws.remove(Flaw::Path);
+    }
+    flaws
 }
 
 /// By how many seconds the proof is older than the window, or ahead of it. A server that asked for a nonce

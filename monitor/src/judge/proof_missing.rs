@@ -1,7 +1,7 @@
 //! Proof missing: `Authorization: DPoP` without a field `DPoP` (RFC 9449 §7.1).
 
 use super::words::{Scene, who};
-use super::{Check, Context, Finding, FindingKind};
+use super::{Check, Context, FindingKind, Severity, Words};
 use crate::access::{Access, CredentialKind};
 
 pub(super) struct ProofMissing;
@@ -11,7 +11,7 @@ impl Check for ProofMissing {
         FindingKind::ProofMissing
     }
 
-    fn check(&self, context: &Context<'_>, access: &Access) -> Option<Finding> {
+    fn breaks(&self, context: &Context<'_>, access: &Access) -> Option<Severity> {
         let credential = access.credential.as_ref()?;
         // A head whose end was not seen has a proof that says so.
         if credential.kind != CredentialKind::Dpop
@@ -20,9 +20,11 @@ impl Check for ProofMissing {
         {
             return None;
         }
-        Some(Finding {
-            kind: self.kind(),
-            severity: context.severity_if_refused(self.kind(), access),
+        Some(context.severity_if_refused(self.kind(), access))
+    }
+
+    fn words(&self, context: &Context<'_>, access: &Access) -> Option<Words> {
+        Some(Words {
             clause: "check proof-missing: a token sent with the scheme DPoP has a proof beside it".to_owned(),
             title: format!(
                 "A DPoP token of {} was sent without a proof: {}",

@@ -4,7 +4,7 @@
 
 use super::expired_token::span;
 use super::words::{Scene, who};
-use super::{Check, Context, Finding, FindingKind};
+use super::{Check, Context, FindingKind, Severity, Words};
 use crate::access::Access;
 
 pub(super) struct ProofReplayed;
@@ -14,11 +14,14 @@ impl Check for ProofReplayed {
         FindingKind::ProofReplayed
     }
 
-    fn check(&self, context: &Context<'_>, access: &Access) -> Option<Finding> {
+    fn breaks(&self, context: &Context<'_>, access: &Access) -> Option<Severity> {
+        context.history.replayed_after_s?;
+        Some(context.severity_if_refused(self.kind(), access))
+    }
+
+    fn words(&self, context: &Context<'_>, access: &Access) -> Option<Words> {
         let seconds = context.history.replayed_after_s?;
-        Some(Finding {
-            kind: self.kind(),
-            severity: context.severity_if_refused(self.kind(), access),
+        Some(Words {
             clause: "check proof-replayed: a DPoP proof is used once".to_owned(),
             title: format!(
                 "A DPoP proof beside the credential of {} was used again {} after its first use: {}",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use std::sync::Arc;
 
-use super::{Finding, FindingSet, Judge, Settings};
+use super::{FindingKind, FindingSet, Judge, Settings, Severity, Words};
 use crate::access::{
     Access, Claims, Credential, CredentialKind, Endpoint, FingerprintKey, Location, Peer, Role,
     Workload,
@@ -153,30 +153,53 @@ pub(super) fn usual() -> Access {
     }
 }
 
-pub(super) fn judged(judge: &mut Judge, access: &mut Access) -> Vec<Finding> {
+/// A finding with its words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) kind: FindingKind,
+    pub(super) severity: Severity,
+    pub(super) clause: String,
+    pub(super) title: String,
+    pub(super) normal: String,
+    pub(super) action: String,
+    pub(super) techniques: &'static [&'static str],
+}
+
+pub(super) fn judged(judge: &mut Judge, access: &mut Access) -> Vec<Told> {
     let mut out = Vec::new();
     judge.judge(access, &mut out);
     let kinds: Vec<_> = out.iter().map(|finding| finding.kind).collect();
     assert_eq!(
         access.findings.iter().collect::<Vec<_>>(),
         kinds,
-        "set and words agree"
+        "set and findings agree"
     );
-    for finding in &out {
-        for text in [
-            &finding.title,
-            &finding.clause,
-            &finding.normal,
-            &finding.action,
-        ] {
+    let told = out.iter().map(|finding| {
+        let Words {
+            clause,
+            title,
+            normal,
+            action,
+            techniques,
+        } = judge.words(finding.kind, access).unwrap();
+        for text in [&title, &clause, &normal, &action] {
             assert!(
                 !text.is_empty() && !text.chars().any(char::is_control),
-                "{finding:?}"
+                "{text:?}"
             );
         }
-        assert!(!finding.techniques.is_empty());
-    }
-    out
+        assert!(!techniques.is_empty());
+        Told {
+            kind: finding.kind,
+            severity: finding.severity,
+            clause,
+            title,
+            normal,
+            action,
+            techniques,
+        }
+    });
+    told.collect()
 }
 
 pub(super) fn kinds(change: impl FnOnce(&mut Access)) -> Vec<&'static str> {

@@ -1,7 +1,7 @@
 //! Workload binding: the credential was used by a workload it is not bound to.
 
 use super::words::{Quoted, Scene, any_of, clause, list, who};
-use super::{Check, Context, Finding, FindingKind};
+use super::{Check, Context, FindingKind, Severity, Words};
 use crate::access::Access;
 
 pub(super) struct WorkloadBinding;
@@ -11,22 +11,25 @@ impl Check for WorkloadBinding {
         FindingKind::Workload
     }
 
-    fn check(&self, context: &Context<'_>, access: &Access) -> Option<Finding> {
-        let identity = context.dutiful()?;
-        let bound = identity.workloads.as_ref()?;
+    fn breaks(&self, context: &Context<'_>, access: &Access) -> Option<Severity> {
+        let bound = context.dutiful()?.workloads.as_ref()?;
         // A client on another host has no workload here, and one that is gone is not known.
         let client = access.client.as_ref()?;
         if client.workload.exe.is_empty() || bound.iter().any(|own| own.matches(&client.workload)) {
             return None;
         }
+        Some(context.severity_if_refused(self.kind(), access))
+    }
+
+    fn words(&self, context: &Context<'_>, access: &Access) -> Option<Words> {
+        let identity = context.dutiful()?;
+        let bound = identity.workloads.as_ref()?;
         let place = identity
             .places
             .workloads
             .as_ref()
             .unwrap_or(&identity.place);
-        Some(Finding {
-            kind: self.kind(),
-            severity: context.severity_if_refused(self.kind(), access),
+        Some(Words {
             clause: clause(
                 &identity.name,
                 format_args!(".workloads = {}", list(bound.iter())),

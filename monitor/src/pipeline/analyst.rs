@@ -6,8 +6,10 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 
 use super::ends::Ends;
-use crate::access::Access;
 use crate::access::credential::{Found, Recognised, Recogniser};
+use crate::access::dpop::Proof;
+use crate::access::share::{share, share_end, share_some};
+use crate::access::{Access, Peer, Role};
 use crate::alert::fold::Folder;
 use crate::census::Census;
 use crate::judge::{Finding, FindingSet, Judge, Sighted};
@@ -78,7 +80,7 @@ pub(super) struct Analyst {
     pub(super) census: Census,
     pub(super) folder: Folder,
     pub(super) counters: Counters,
-    /// Newest last.
+    /// Newest last. A new one is written over the oldest.
     pub(super) recent: VecDeque<Numbered>,
     /// Accesses of this pass, when someone looks.
     pub(super) live: Vec<Numbered>,
@@ -95,7 +97,7 @@ pub(super) struct Analyst {
     no_duties: Arc<[Arc<str>]>,
     #[expect(clippy::vec_box, reason = "they come and go as boxes")]
     spare: Vec<Box<Recognised>>,
-    words: Vec<Finding>,
+    findings: Vec<Finding>,
 }
 
 impl Analyst {
@@ -111,7 +113,7 @@ impl Analyst {
             census,
             folder,
             counters: Counters::default(),
-            recent: VecDeque::with_capacity(RECENT + 1),
+            recent: VecDeque::with_capacity(RECENT),
             live: Vec::new(),
             watched: false,
             wall_offset: 0,
@@ -120,7 +122,7 @@ impl Analyst {
             delay: Histogram::new_with_bounds(1, 60_000_000, 2).ok(),
             no_duties: Arc::from([]),
             spare: Vec::new(),
-            words: Vec::new(),
+            findings: Vec::new(),
         }
     }
 
@@ -155,9 +157,7 @@ impl Analyst {
     /// An exchange is over: says who did what, and judges it.
     pub(super) fn finish(&mut self, exchange: Finished, ends: &Ends) {
         let Finished {
-            mut pending,
-            answer,
-            ..
+            pending, answer, ..
         } = exchange;
         let status = answer.map(|answer| answer.status);
         let answered = answer.map_or(0, |answer| answer.time);
@@ -174,94 +174,134 @@ impl Analyst {
         } else {
             pending.time
         };
-        let time_us = self.wall_us(stamp);
         self.counters.more_credentials += u64::from(pending.said.more);
-        let found = std::mem::take(&mut pending.said.found);
-        let mut proof = pending.said.proof.take();
-        let bound = pending.said.bound;
-        let path = std::mem::take(&mut pending.said.path);
-        let mut access = Access {
-            time_us,
-            role: ends.role,
-            credential: None,
-            location: None,
-            proof: None,
-            identity: None,
-            owner: None,
-            client: ends.client.clone(),
-            server: ends.server.clone(),
-            peer: ends.peer.clone(),
-            local: ends.local,
-            protocol: pending.said.protocol,
-            method: Arc::clone(&pending.said.method),
-            host: Arc::clone(&pending.said.host),
-            path,
-            route: Arc::clone(&pending.said.route),
+        let over = Over {
+            time_us: self.wall_us(stamp),
             status,
             grpc_status: answer.and_then(|answer| answer.grpc_status),
             duration_us,
-            environment: None,
-            duties: Arc::clone(&self.no_duties),
-            findings: FindingSet::default(),
-            tls: ends.tls.clone(),
             resynchronised: pending.resynchronised,
-            unknown_fields: pending.said.unknown_fields,
         };
-        let mut found = found.into_iter().enumerate();
+        let mut said = pending.said;
+        let mut proof = said.proof.take();
+        let mut found = std::mem::take(&mut said.found).into_iter().enumerate();
         let first = found.next();
         for (at, more) in found {
-            let mut also = access.clone();
-            attach(&mut also, more);
-            if at == bound {
-                also.proof = proof.take();
-            }
-            self.conclude(also);
+            let own = if at == said.bound { proof.take() } else { None };
+            self.conclude(&over, &said, Some(more), own, ends);
         }
-        if let Some((_, first)) = first {
-            attach(&mut access, first);
-        }
-        // Where it was not taken before.
-        access.proof = proof;
-        if let Some(path) = self.conclude(access) {
-            pending.said.path = path;
-        }
+        // The proof, where it was not taken before.
+        self.conclude(&over, &said, first.map(|(_, first)| first), proof, ends);
         if self.spare.len() < SPARE {
-            self.spare.push(pending.said);
+            self.spare.push(said);
         }
     }
 
-    /// Judges, counts and remembers; gives back the buffer of the access that had to make room.
-    fn conclude(&mut self, mut access: Access) -> Option<String> {
-        self.words.clear();
-        self.judge.judge(&mut access, &mut self.words);
+    /// Judges, counts and remembers an access: in the place of the oldest one that is remembered.
+    fn conclude(
+        &mut self,
+        over: &Over,
+        said: &Recognised,
+        found: Option<Found>,
+        proof: Option<Box<Proof>>,
+        ends: &Ends,
+    ) {
+        if self.recent.len() < RECENT {
+            self.recent.push_back((0, blank(&self.no_duties, said)));
+        } else {
+            self.recent.rotate_left(1);
+        }
+        let Some((number, access)) = self.recent.back_mut() else {
+            return;
+        };
+        write(access, over, said, ends);
+        (access.location, access.credential) = found
+            .map(|found| (found.location, found.credential))
+            .unzip();
+        access.proof = proof;
+        self.findings.clear();
+        self.judge.judge(access, &mut self.findings);
         self.counters.accesses += 1;
-        let number = self.counters.accesses;
+        *number = self.counters.accesses;
         if access.credential.is_some() {
             self.counters.with_credential += 1;
         }
-        self.counters.findings += self.words.len() as u64;
-        for finding in &self.words {
-            self.folder.observe(finding, &access);
+        self.counters.findings += self.findings.len() as u64;
+        for finding in &self.findings {
+            let words = || self.judge.words(finding.kind, access);
+            self.folder.observe(*finding, access, words);
         }
-        self.census.observe(&access);
+        self.census.observe(access);
         if self.watched {
             if self.live.len() < MOST_LIVE {
-                self.live.push((number, access.clone()));
+                self.live.push((*number, access.clone()));
             } else {
                 self.counters.unseen += 1;
             }
         }
-        self.recent.push_back((number, access));
-        if self.recent.len() > RECENT {
-            return self.recent.pop_front().map(|(_, old)| old.path);
-        }
-        None
     }
 }
 
-fn attach(access: &mut Access, found: Found) {
-    access.location = Some(found.location);
-    access.credential = Some(found.credential);
+/// What an exchange came to.
+struct Over {
+    time_us: i64,
+    status: Option<u16>,
+    grpc_status: Option<u32>,
+    duration_us: Option<u64>,
+    resynchronised: bool,
+}
+
+/// A place for an access.
+fn blank(no_duties: &Arc<[Arc<str>]>, said: &Recognised) -> Access {
+    Access {
+        time_us: 0,
+        role: Role::Client,
+        credential: None,
+        location: None,
+        proof: None,
+        identity: None,
+        owner: None,
+        client: None,
+        server: None,
+        peer: Peer::Unknown,
+        local: false,
+        protocol: said.protocol,
+        method: Arc::clone(&said.method),
+        host: Arc::clone(&said.host),
+        path: String::new(),
+        route: Arc::clone(&said.route),
+        status: None,
+        grpc_status: None,
+        duration_us: None,
+        environment: None,
+        duties: Arc::clone(no_duties),
+        findings: FindingSet::default(),
+        tls: None,
+        resynchronised: false,
+        unknown_fields: 0,
+    }
+}
+
+/// Writes what the exchange and its ends say over whatever stood there. Who it was is set apart, and the rest by
+/// judging.
+fn write(access: &mut Access, over: &Over, said: &Recognised, ends: &Ends) {
+    access.time_us = over.time_us;
+    access.role = ends.role;
+    share_end(&mut access.client, &ends.client);
+    share_end(&mut access.server, &ends.server);
+    access.peer.clone_from(&ends.peer);
+    access.local = ends.local;
+    access.protocol = said.protocol;
+    share(&mut access.method, &said.method);
+    share(&mut access.host, &said.host);
+    access.path.clone_from(&said.path);
+    share(&mut access.route, &said.route);
+    access.status = over.status;
+    access.grpc_status = over.grpc_status;
+    access.duration_us = over.duration_us;
+    share_some(&mut access.tls, ends.tls.as_ref());
+    access.resynchronised = over.resynchronised;
+    access.unknown_fields = said.unknown_fields;
 }
 
 /// What is kept of a response.

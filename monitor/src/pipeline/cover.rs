@@ -141,13 +141,13 @@ fn cover(tap: &mut Tap, link: &Link, coverage: &mut Coverage, analyst: &mut Anal
         return;
     }
     if let Some(turned) = coverage.note(&about, kind, new, bytes)
-        && let Some(finding) = analyst.judge.coverage_lost(about.workload, &turned)
+        && let Some((finding, words)) = analyst.judge.coverage_lost(about.workload, &turned)
     {
         analyst.counters.findings += 1;
         let operation = kind.to_string();
         analyst
             .folder
-            .observe_workload(&finding, about.workload, &operation, about.time_us);
+            .observe_workload(finding, words, about.workload, &operation, about.time_us);
     }
 }
 

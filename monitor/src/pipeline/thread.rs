@@ -241,6 +241,7 @@ fn obey<S: Source>(pipeline: &mut Pipeline<S>, command: Command) {
             recogniser.inherit(&analyst.recogniser);
             judge.inherit(&mut analyst.judge);
             (analyst.recogniser, analyst.judge) = (recogniser, judge);
+            analyst.folder.replace_rules();
         }
         Command::Recent(most, answer) => {
             let skip = analyst.recent.len().saturating_sub(most);

@@ -39,10 +39,10 @@ impl<'h> Claimed<'h> {
                 },
                 None => return unreadable,
             },
-            None => match host.split_once(':') {
+            None => match memchr::memchr(b':', host.as_bytes()).map(|at| host.split_at(at)) {
                 // More than one colon without brackets: not a host.
-                Some((_, port)) if port.contains(':') => return unreadable,
-                Some((name, port)) => (name, Some(port)),
+                Some((_, port)) if port.rfind(':') != Some(0) => return unreadable,
+                Some((name, port)) => (name, port.strip_prefix(':')),
                 None => (host, None),
             },
         };

@@ -145,12 +145,12 @@ impl Reading {
     fn plain_segments_of(&mut self, rest: &[u8]) {
         self.decoded.extend_from_slice(rest);
         let mut start = 0;
-        for end in memchr::memchr_iter(b'/', rest).chain([rest.len()]) {
-            let segment = rest.get(start..end).unwrap_or_default();
+        for segment in rest.split(|b| *b == b'/') {
             if matches!(segment, b"." | b"..") {
                 self.ambiguity = Some(Ambiguity::DotSegment);
                 return;
             }
+            let end = start + segment.len();
             self.spans.push(Span {
                 start,
                 end,

@@ -25,8 +25,8 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(rules: &'a Rules, head: &RequestHead<'a>) -> Self {
-        let mut fields = Self::default();
+    /// Reads a head into what was empty: it is too large to be handed back.
+    pub(super) fn read(&mut self, rules: &'a Rules, head: &RequestHead<'a>) {
         for header in head.headers {
             let Some(field) = rules.header(header.name) else {
                 continue;
@@ -34,43 +34,39 @@ impl<'a> Fields<'a> {
             let value = header.value.trim_ascii();
             let full = match field {
                 Field::Host => {
-                    match fields.host {
-                        None => fields.host = Some(value),
+                    match self.host {
+                        None => self.host = Some(value),
                         // Which of them a server goes by is its own affair.
-                        Some(first) => fields.hosts_differ |= !first.eq_ignore_ascii_case(value),
+                        Some(first) => self.hosts_differ |= !first.eq_ignore_ascii_case(value),
                     }
                     false
                 }
-                Field::Cookie => fields.cookies.try_push(value).is_err(),
+                Field::Cookie => self.cookies.try_push(value).is_err(),
                 Field::Proof => {
-                    let _ = fields.proofs.try_push(value);
+                    let _ = self.proofs.try_push(value);
                     false
                 }
                 Field::ContentType => {
-                    fields.said.grpc |= value.starts_with(b"application/grpc");
+                    self.said.grpc |= value.starts_with(b"application/grpc");
                     false
                 }
                 Field::McpMethod => {
-                    fields.said.method.add(value);
+                    self.said.method.add(value);
                     false
                 }
                 Field::McpName => {
-                    fields.said.name.add(value);
+                    self.said.name.add(value);
                     false
                 }
-                Field::Rules(ids) => {
-                    let name = header.name.as_bytes();
-                    if name.eq_ignore_ascii_case(b"authorization") {
-                        fields.authorization.try_push((value, ids)).is_err()
-                    } else if name.eq_ignore_ascii_case(b"proxy-authorization") {
-                        fields.proxy.try_push((value, ids)).is_err()
-                    } else {
-                        fields.other.try_push((value, ids)).is_err()
-                    }
+                Field::Rules(b"authorization", ids) => {
+                    self.authorization.try_push((value, ids)).is_err()
                 }
+                Field::Rules(b"proxy-authorization", ids) => {
+                    self.proxy.try_push((value, ids)).is_err()
+                }
+                Field::Rules(_, ids) => self.other.try_push((value, ids)).is_err(),
             };
-            fields.beyond = fields.beyond.saturating_add(u32::from(full));
+            self.beyond = self.beyond.saturating_add(u32::from(full));
         }
-        fields
     }
 }

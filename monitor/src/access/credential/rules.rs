@@ -20,7 +20,20 @@ const MAX_PATTERNS: usize = 8192;
 struct Named {
     tag: u8,
     name: Box<[u8]>,
+    /// As most programs write it: `Content-Type`.
+    usual: Box<[u8]>,
     rules: Vec<u16>,
+}
+
+/// A name with capital letters where words begin.
+fn usual(name: &[u8]) -> Box<[u8]> {
+    let mut usual = name.to_vec();
+    for word in usual.split_mut(|byte| *byte == b'-') {
+        if let Some(first) = word.first_mut() {
+            first.make_ascii_uppercase();
+        }
+    }
+    usual.into()
 }
 
 /// Tells most names of one length apart. The same for letters of either case.
@@ -33,15 +46,15 @@ fn tag(name: &[u8]) -> u8 {
 /// of its letters say so.
 #[derive(Debug)]
 struct NameIndex {
-    /// Bit `tag & 63`, by length.
-    masks: [u64; 65],
+    /// One bit for each tag, by length.
+    masks: [[u64; 4]; 65],
     by_len: Vec<Vec<Named>>,
 }
 
 impl NameIndex {
     fn new() -> Self {
         Self {
-            masks: [0; 65],
+            masks: [[0; 4]; 65],
             by_len: (0..65).map(|_| Vec::new()).collect(),
         }
     }
@@ -50,7 +63,9 @@ impl NameIndex {
         let name = name.to_ascii_lowercase().into_bytes();
         let tag = tag(&name);
         let (Some(mask), Some(names)) = (
-            self.masks.get_mut(name.len()),
+            self.masks
+                .get_mut(name.len())
+                .and_then(|mask| mask.get_mut(usize::from(tag >> 6))),
             self.by_len.get_mut(name.len()),
         ) else {
             return;
@@ -60,26 +75,30 @@ impl NameIndex {
             Some(held) => held.rules.push(rule),
             None => names.push(Named {
                 tag,
+                usual: usual(&name),
                 name: name.into(),
                 rules: vec![rule],
             }),
         }
     }
 
-    fn get(&self, name: &[u8]) -> Option<&[u16]> {
+    /// The name as it is held, and its rules.
+    fn get(&self, name: &[u8]) -> Option<(&[u8], &[u16])> {
         let mask = self.masks.get(name.len())?;
-        if *mask == 0 {
-            return None;
-        }
         let tag = tag(name);
-        if mask & (1 << (tag & 63)) == 0 {
+        if mask.get(usize::from(tag >> 6))? & (1 << (tag & 63)) == 0 {
             return None;
         }
         let names = self.by_len.get(name.len())?;
         names
             .iter()
-            .find(|held| held.tag == tag && held.name.eq_ignore_ascii_case(name))
-            .map(|held| &*held.rules)
+            .find(|held| {
+                held.tag == tag
+                    && (*held.usual == *name
+                        || *held.name == *name
+                        || held.name.eq_ignore_ascii_case(name))
+            })
+            .map(|held| (&*held.name, &*held.rules))
     }
 }
 
@@ -93,8 +112,8 @@ pub(super) enum Field<'a> {
     ContentType,
     McpMethod,
     McpName,
-    /// By these rules, in order.
-    Rules(&'a [u16]),
+    /// One with this name, in lower case, by these rules, in order.
+    Rules(&'a [u8], &'a [u16]),
 }
 
 const HOST: u16 = u16::MAX;
@@ -317,14 +336,15 @@ impl Rules {
     }
 
     pub(super) fn header(&self, name: &str) -> Option<Field<'_>> {
-        self.headers.get(name.as_bytes()).map(|rules| match rules {
+        let (name, rules) = self.headers.get(name.as_bytes())?;
+        Some(match rules {
             [HOST] => Field::Host,
             [COOKIE] => Field::Cookie,
             [PROOF, ..] => Field::Proof,
             [CONTENT_TYPE] => Field::ContentType,
             [MCP_METHOD] => Field::McpMethod,
             [MCP_NAME] => Field::McpName,
-            rules => Field::Rules(rules),
+            rules => Field::Rules(name, rules),
         })
     }
 
@@ -339,9 +359,9 @@ impl Rules {
             // Rare: nobody encodes letters but to hide something.
             let mut plain = Vec::with_capacity(name.len().min(256));
             super::percent::decode(name.get(..256).unwrap_or(name), &mut plain);
-            return self.queries.get(&plain);
+            return self.queries.get(&plain).map(|(_, rules)| rules);
         }
-        self.queries.get(name)
+        self.queries.get(name).map(|(_, rules)| rules)
     }
 
     pub(super) fn cookie(&self, name: &[u8]) -> Option<u16> {
