@@ -20,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         root("tunnel::inside_of_connect", connect),
         root("tunnel::relayed_by_who_shows_no_bytes", relayed),
+        root("tunnel::keys_of_one_end_alone", one_end),
         root("tunnel::between_two_namespaces", between_namespaces),
     ]
 }
@@ -176,6 +177,56 @@ fn relayed() -> Result<()> {
     behind
         .same(&daemon, &towards(&accesses, server.address))
         .context("the server's side")
+}
+
+/// rustls on ring gives no keys: as good as a program on another host. What the other end gives must do.
+fn one_end() -> Result<()> {
+    let daemon = Daemon::start()?;
+    let dir = daemon.dir();
+    let certificate = Certificate::make(dir)?;
+    let nginx = Server::nginx_tls(dir, "", &certificate)?;
+    let (address, peer) = (e2e::server::free()?, env!("CARGO_BIN_EXE_peer"));
+    let mut command = Command::new(peer);
+    command.args(["tls-serve", &address.to_string()]);
+    let rustls = Server::start(&mut command, &dir.join("rustls.log"), address, peer, false)?;
+    let mut watch = daemon.watch()?;
+    let (mut clients, mut servers) = (Wanted::default(), Wanted::default());
+    for version in VERSIONS {
+        let url = rustls.https("/client");
+        let mut curl = curl_at(&certificate, version);
+        curl.args(["--insecure", "--output", "/dev/null", &url, &url]);
+        let ends = [
+            End::new(client(&mut curl)?.0, "/usr/bin/curl")?,
+            End::of(&rustls)?,
+        ];
+        for _ in 0..2 {
+            let tls = [version, "localhost", "-"];
+            clients.request(
+                ("GET", "/client", 200),
+                "http/1.1",
+                tls,
+                [&ends[0], &ends[1]],
+            );
+        }
+        let word = format!("server-{version}");
+        let mut command = Command::new(peer);
+        command.args([
+            "tls-get",
+            &nginx.address.to_string(),
+            version,
+            &format!("/{word}/"),
+            "2",
+        ]);
+        servers.client(&word, client(&mut command)?.0, peer)?;
+    }
+    servers.logged(&daemon, "tls", &nginx, 4)?;
+    let accesses = watch.until_mark()?;
+    clients
+        .same(&daemon, &towards(&accesses, rustls.address))
+        .context("the client's keys")?;
+    servers
+        .same(&daemon, &towards(&accesses, nginx.address))
+        .context("the server's keys")
 }
 
 fn between_namespaces() -> Result<()> {

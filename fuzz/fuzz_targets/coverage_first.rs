@@ -9,7 +9,11 @@ fuzz_target!(|pieces: Vec<(bool, Vec<u8>)>| {
     let mut first = First::default();
     let mut name = None;
     for (server, bytes) in &pieces {
-        let way = if *server { Dir::ToClient } else { Dir::ToServer };
+        let way = if *server {
+            Dir::ToClient
+        } else {
+            Dir::ToServer
+        };
         first.take(way, bytes);
         assert!(name.is_none() || first.protocol() == name);
         name = first.protocol();

@@ -41,11 +41,21 @@ fn base64url(bytes: &[u8]) -> String {
 fuzz_target!(|input: Input<'_>| {
     let mut checker = Checker::new(&FingerprintKey::new([7; 32]), 1_000_000);
     let header = match input.key {
-        true => [b"{\"typ\":\"dpop+jwt\",\"alg\":\"ES256\",\"jwk\":{", input.header, b"}}"].concat(),
+        true => [
+            b"{\"typ\":\"dpop+jwt\",\"alg\":\"ES256\",\"jwk\":{",
+            input.header,
+            b"}}",
+        ]
+        .concat(),
         false => input.header.to_vec(),
     };
     let claims = match input.address {
-        true => [b"{\"jti\":\"1\",\"htm\":\"GET\",\"iat\":1,\"htu\":\"", input.claims, b"\"}"].concat(),
+        true => [
+            b"{\"jti\":\"1\",\"htm\":\"GET\",\"iat\":1,\"htu\":\"",
+            input.claims,
+            b"\"}",
+        ]
+        .concat(),
         false => input.claims.to_vec(),
     };
     let dressed = format!(

@@ -38,7 +38,9 @@ fn check(token: &[u8], scratch: &mut Vec<u8>) {
                 .all(|text| text.len() <= jwt::MAX_CLAIM)
         );
         assert!(claims.audience.len() <= jwt::MAX_LIST && claims.methods.len() <= jwt::MAX_LIST);
-        if let Some(Confirmation::Key(text) | Confirmation::Certificate(text)) = &claims.confirmation {
+        if let Some(Confirmation::Key(text) | Confirmation::Certificate(text)) =
+            &claims.confirmation
+        {
             assert!(text.len() <= jwt::MAX_CLAIM);
         }
         if let Some(identity) = jwt::identity(&claims) {

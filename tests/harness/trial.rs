@@ -22,13 +22,6 @@ pub fn root(name: &str, test: impl FnOnce() -> Result<()> + Send + 'static) -> T
         .with_ignored_flag(true)
 }
 
-/// A test of what is known to be missing, and why: not run unless asked for (`--ignored`).
-pub fn missing(name: &str, why: &str, test: fn() -> Result<()>) -> Trial {
-    root(name, test)
-        .with_kind(format!("missing: {why}"))
-        .with_ignored_flag(true)
-}
-
 /// A test that needs no privileges.
 pub fn plain(name: &str, test: fn() -> Result<()>) -> Trial {
     Trial::test(name, move || test().map_err(failed))

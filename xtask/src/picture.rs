@@ -34,7 +34,7 @@ environments = ["dev"]
 /// Width of a character and height of a line, in pixels, at 13 px of a monospaced font.
 const CELL: (f64, f64) = (7.8, 19.0);
 /// Characters on a line.
-const COLUMNS: usize = 100;
+const COLUMNS: usize = 106;
 
 /// Makes `docs/tail.svg` of a real run.
 pub(crate) fn make(project: &Project) -> Result<()> {
@@ -158,7 +158,7 @@ fn svg(lines: &[String]) -> String {
         (rows.len() as f64 + 1.5) * CELL.1,
     );
     let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" role=\"img\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" role=\"img\" xml:space=\"preserve\" \
          aria-label=\"Two requests by curl over TLS, and the two lines that bailiwick tail shows of them\">\n\
          <style>rect{{fill:#14171c}}text{{font:13px ui-monospace,Menlo,Consolas,monospace;fill:#d6dae0;\
          white-space:pre}}.dim{{fill:#8b93a0}}.who{{fill:#5fc6d4}}.good{{fill:#7fc77a}}.doubt{{fill:#e0b551}}\

@@ -10,7 +10,7 @@ use crate::alert::secret::SecretEnv;
 use crate::cli::{Exit, Failure, Hooks, Probe};
 use crate::config::{self, Config, Diagnostic};
 use crate::policy::{self, PolicyError};
-use crate::source::kernel::{Kernel, KernelSettings};
+use crate::source::kernel::{Kernel, KernelSettings, ProbeError, Probes};
 
 /// The real daemon behind the real command line.
 #[must_use]
@@ -21,7 +21,7 @@ pub fn hooks() -> Hooks {
             run(config, move || read_again(file.as_ref())).map_err(|error| failure(&error))
         }),
         validate: Box::new(validate),
-        probes: Box::new(|| vec![load_trial()]),
+        probes: Box::new(load_trial),
     }
 }
 
@@ -117,8 +117,8 @@ fn diagnostic(made: Diagnostic, error: &PolicyError) -> Diagnostic {
     }
 }
 
-/// Loads and attaches the kernel programs for a moment.
-fn load_trial() -> Probe {
+/// Loads and attaches the kernel programs for a moment, and loads those that take the keys of TLS.
+fn load_trial() -> Vec<Probe> {
     const NAME: &str = "kernel programs load and attach";
     let settings = KernelSettings {
         ring_bytes: 1 << 20,
@@ -128,9 +128,11 @@ fn load_trial() -> Probe {
         secret: 1,
     };
     match Kernel::load(&settings) {
-        Ok(kernel) => {
+        Ok(mut kernel) => {
             let hooks = crate::source::Source::hooks(&kernel);
-            Probe::ok(NAME, format!("{} hooks: {}", hooks.len(), hooks.join(", ")))
+            let loaded = Probe::ok(NAME, format!("{} hooks: {}", hooks.len(), hooks.join(", ")));
+            let keys = kernel.take_probes().map(|probes| keys_trial(&probes));
+            std::iter::once(loaded).chain(keys).collect()
         }
         Err(error) => {
             let exit = if error.exit_code() == 77 {
@@ -138,7 +140,28 @@ fn load_trial() -> Probe {
             } else {
                 Exit::Unavailable
             };
-            Probe::fail(NAME, exit, error.to_string(), error.hint())
+            vec![Probe::fail(NAME, exit, error.to_string(), error.hint())]
         }
+    }
+}
+
+/// How keys of TLS can be had here.
+fn keys_trial(probes: &Result<Probes, ProbeError>) -> Probe {
+    const NAME: &str = "keys of TLS";
+    match probes {
+        Ok(probes) if probes.means() == "uprobe_multi" => {
+            Probe::ok(NAME, "probes of TLS libraries attach by uprobe_multi")
+        }
+        Ok(probes) => Probe::warn(
+            NAME,
+            format!("probes of TLS libraries attach by {}", probes.means()),
+            "before Linux 6.6 attaching them takes root (CAP_SYS_ADMIN): the service's own user sees inside \
+             TLS on newer kernels only",
+        ),
+        Err(error) => Probe::warn(
+            NAME,
+            error.to_string(),
+            "TLS stays closed; everything in clear text is seen",
+        ),
     }
 }

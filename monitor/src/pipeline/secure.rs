@@ -385,7 +385,12 @@ impl State {
             key_label::CLIENT_TRAFFIC => &[Label::ClientTraffic],
             key_label::SERVER_TRAFFIC => &[Label::ServerTraffic],
             // What it is for was not seen: a trial tells.
-            _ => &[Label::ClientTraffic, Label::ServerTraffic],
+            _ => &[
+                Label::ClientTraffic,
+                Label::ServerTraffic,
+                Label::ClientHandshake,
+                Label::ServerHandshake,
+            ],
         };
         for label in labels {
             self.secret(key, *label);
@@ -432,21 +437,29 @@ impl State {
     fn offer(&mut self, secret: NewSecret) {
         let offers = self.secrets.ring.add(secret);
         for id in offers {
-            let Some(index) = self.secrets.links.get(&id).copied() else {
-                continue;
-            };
-            let Some(link) = self.links.get_mut(index) else {
-                continue;
-            };
-            let ring = &mut self.secrets.ring;
-            if link.with_tls(&mut self.analyst, |secure, sink| {
-                secure.session.offer(ring, sink);
-            }) {
-                self.early.push(index);
+            if let Some(index) = self.secrets.links.get(&id).copied() {
+                self.look_for_keys(index, Session::offer);
             }
-            link.advise(&mut self.advice);
-            link.list_unnamed(index, &mut self.unnamed);
         }
+    }
+
+    /// A link looks through the secrets that there are.
+    fn look_for_keys(
+        &mut self,
+        index: u32,
+        look: impl FnOnce(&mut Session, &mut Keyring, &mut dyn Plain),
+    ) {
+        let Some(link) = self.links.get_mut(index) else {
+            return;
+        };
+        let ring = &mut self.secrets.ring;
+        if link.with_tls(&mut self.analyst, |secure, sink| {
+            look(&mut secure.session, ring, sink);
+        }) {
+            self.early.push(index);
+        }
+        link.advise(&mut self.advice);
+        link.list_unnamed(index, &mut self.unnamed);
     }
 
     /// Secrets and sessions that waited in vain are given up.
@@ -456,16 +469,22 @@ impl State {
         }
         self.secrets.expired = now;
         self.secrets.ring.expire(now);
+        let mut again = Vec::new();
         for index in self.secrets.links.values() {
             if let Some(link) = self.links.get_mut(*index)
                 && let Some(secure) = &mut link.tls
             {
                 secure.session.expire(now, &mut self.secrets.ring);
+                again.push(*index);
                 if secure.session.starves(now) {
                     secure.starve(&mut self.advice);
                 }
                 link.advise(&mut self.advice);
             }
+        }
+        // Secrets that were left to other sockets for a while are there for all now.
+        for index in again {
+            self.look_for_keys(index, Session::look_again);
         }
     }
 }

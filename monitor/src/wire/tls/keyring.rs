@@ -15,6 +15,8 @@ pub const MAX_PENDING: usize = 8_192;
 pub const SECRET_LIFE: u64 = 30_000_000_000;
 /// Nanoseconds that it waits if the socket it was derived for waits, too.
 pub const HINTED_LIFE: u64 = 600_000_000_000;
+/// Nanoseconds that a secret is kept for the socket it was derived for, which may not have been met yet.
+pub(super) const RESERVED: u64 = 50_000_000;
 /// Most connections whose wish for secrets is known.
 pub const MAX_WAITING: usize = 16_384;
 /// Most connections that a secret without a random is offered to.
@@ -117,7 +119,6 @@ struct Interest {
 }
 
 /// One per monitor.
-#[derive(Default)]
 pub struct Keyring {
     entries: HashMap<u64, Entry>,
     /// Ids by arrival.
@@ -131,6 +132,10 @@ pub struct Keyring {
     recent_order: VecDeque<u64>,
     hasher: RandomState,
     last: u64,
+    /// The latest time that was heard of.
+    now: u64,
+    /// Young secrets are left to the sockets that they were derived for.
+    pub(super) reserving: bool,
     interests: HashMap<u64, Interest>,
     waiting_random: HashMap<[u8; 32], u64>,
     waiting_process: HashMap<u32, Vec<u64>>,
@@ -138,6 +143,12 @@ pub struct Keyring {
     stats: KeyringStats,
     /// Plaintext of the record at hand; kept for its memory.
     pub(super) scratch: Vec<u8>,
+}
+
+impl Default for Keyring {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl fmt::Debug for Keyring {
@@ -152,12 +163,32 @@ impl Keyring {
     /// An empty one.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            entries: HashMap::new(),
+            order: VecDeque::new(),
+            by_random: HashMap::new(),
+            by_process: HashMap::new(),
+            by_socket: HashMap::new(),
+            by_mark: HashMap::new(),
+            recent: HashMap::new(),
+            recent_order: VecDeque::new(),
+            hasher: RandomState::default(),
+            last: 0,
+            now: 0,
+            reserving: true,
+            interests: HashMap::new(),
+            waiting_random: HashMap::new(),
+            waiting_process: HashMap::new(),
+            waiting_socket: HashMap::new(),
+            stats: KeyringStats::default(),
+            scratch: Vec::new(),
+        }
     }
 
     /// Takes a secret in. Returns the connections that wait for such a one: [`super::Session::offer`] is
     /// to be called for each. A connection not among them finds it by itself when its records come.
     pub fn add(&mut self, new: NewSecret) -> Offers {
+        self.now = self.now.max(new.time);
         self.expire(new.time);
         if new.label == Label::Exporter || new.value.expose().is_empty() {
             return Offers::new();
@@ -272,7 +303,9 @@ impl Keyring {
             }
         }
         if socket != 0 {
+            // Others look for it by themselves, if this was a wrong guess.
             offers.extend(self.waiting_socket.get(&socket).copied());
+            return offers;
         }
         for id in self.waiting_process.get(&tgid).into_iter().flatten().rev() {
             if offers.is_full() {
@@ -287,6 +320,7 @@ impl Keyring {
 
     /// Forgets secrets that waited too long. `now`: nanoseconds (CLOCK_MONOTONIC).
     pub fn expire(&mut self, now: u64) {
+        self.now = self.now.max(now);
         for _ in 0..self.order.len() {
             let Some(id) = self.order.front().copied() else {
                 return;
@@ -378,6 +412,12 @@ impl Keyring {
         self.last
     }
 
+    /// Whether a secret was derived for a socket so lately that this may not have been met yet.
+    fn is_reserved(&self, entry: &Entry) -> bool {
+        let young = self.now.saturating_sub(entry.time) < RESERVED;
+        self.reserving && young && entry.owners.iter().any(|owner| owner.1 != 0)
+    }
+
     /// Looks for a secret of this label among those of the processes in `ends`: those derived for its
     /// sockets first, then the newest first; those derived for another socket that waits, only when that
     /// has tried them. `fits` is given number and secret and returns trials made and
@@ -405,7 +445,8 @@ impl Keyring {
                 // One that came with another connection's random is not tried, nor one that another
                 // waiting connection has the first right to.
                 let other = entry.client_random.as_ref().zip(random);
-                let elsewhere = !ours && entry.trials == 0 && self.is_hinted(entry);
+                let elsewhere = !ours
+                    && (self.is_reserved(entry) || (entry.trials == 0 && self.is_hinted(entry)));
                 let fits = entry.label == label && other.is_none_or(|(a, b)| a == b) && !elsewhere;
                 if fits && !ids.is_full() && !ids.contains(id) {
                     ids.push(*id);

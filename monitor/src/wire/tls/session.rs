@@ -214,6 +214,17 @@ impl Session {
         }
     }
 
+    /// Looks through all secrets once more, those too that were left to other sockets at first. To be
+    /// called now and then, for a connection that goes on waiting.
+    pub fn look_again(&mut self, ring: &mut Keyring, out: &mut dyn Plain) {
+        if self.wants() && !self.backlog.is_empty() {
+            for held in self.backlog.iter_mut() {
+                held.tried = [0; 3];
+            }
+            self.resolve(ring, out);
+        }
+    }
+
     /// Something waits for chunks that may be under way.
     #[must_use]
     pub fn waiting(&self) -> bool {
@@ -249,6 +260,10 @@ impl Session {
 
     /// The connection is closed: what was held is read, as far as it can be, or dropped; secrets go.
     pub fn close(&mut self, ring: &mut Keyring, out: &mut dyn Plain) {
+        // It is the last time that anything can be found.
+        ring.reserving = false;
+        self.look_again(ring, out);
+        ring.reserving = true;
         self.settle(ring, out);
         if !self.full {
             self.full = true;

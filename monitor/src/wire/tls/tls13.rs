@@ -45,6 +45,27 @@ impl Epoch {
     }
 }
 
+impl Epoch {
+    /// Whether a record can be the first of it. A secret without a label may be any epoch's, and the
+    /// handshake's opens a record as its number 0 as well.
+    fn may_begin(self, plain: &[u8]) -> bool {
+        /// Certificate (RFC 8446 §4.4.2), CompressedCertificate (RFC 8879 §4).
+        const CERTIFICATE: [u8; 2] = [11, 25];
+        // Of a server EncryptedExtensions, of a client a certificate or Finished.
+        let first = |message: &u8| {
+            [kind::ENCRYPTED_EXTENSIONS, kind::FINISHED].contains(message)
+                || CERTIFICATE.contains(message)
+        };
+        let (content_type, content) = inner(plain).unwrap_or_default();
+        let handshake = content_type == outer::HANDSHAKE && content.first().is_some_and(first);
+        match self {
+            Self::Traffic => !handshake,
+            Self::Handshake => handshake || content_type == outer::ALERT,
+            Self::Early => true,
+        }
+    }
+}
+
 /// What becomes of early data (0-RTT).
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Fate {
@@ -110,6 +131,7 @@ impl Ground<'_> {
             plain.clear();
             let good = if whole {
                 keys.open(seq.into(), held.outer, &held.data, plain)
+                    && (seq > 0 || self.epoch.may_begin(plain))
             } else {
                 keys.peek(seq.into(), &held.data, held.length, 0, plain);
                 plausible(self.dir, plain)
@@ -216,7 +238,8 @@ impl Session {
         }
         let mut found = None;
         let mut plain = plaintext();
-        let secret = ring.search(&self.ends, random.as_ref(), label, after, |id, secret| {
+        let (ends, random) = (&self.ends, random.as_ref());
+        let secret = ring.search(ends, random, label, after, |id, secret| {
             let Some(keys) = schedule::keys(suite, secret) else {
                 return (0, false);
             };

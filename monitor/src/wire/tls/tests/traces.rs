@@ -3,7 +3,7 @@
 use super::peers::{CONVERSATION, label};
 use super::tape::{Event, Known, Play, Step, steps};
 use crate::wire::Dir;
-use crate::wire::tls::{Cipher, State, Version, Via};
+use crate::wire::tls::{Cipher, Label, State, Version, Via};
 
 pub(super) fn unhex(text: &str) -> Vec<u8> {
     (0..text.len())
@@ -111,6 +111,42 @@ fn openssl_aead() {
             assert_eq!(cipher, Cipher::Aes256Gcm);
             assert_eq!(play.session.version(), Some(version));
         }
+    }
+}
+
+/// A library that moves its secrets about hides what each is for: each is then tried as everything.
+#[test]
+fn secrets_without_labels() {
+    let (secrets, chunks): (Vec<Step>, Vec<Step>) =
+        steps(&load(include_str!("recorded/openssl-13.txt")), 4_000)
+            .into_iter()
+            .partition(|step| matches!(step, Step::Secret(_)));
+    let labels = [
+        Label::ClientTraffic,
+        Label::ServerTraffic,
+        Label::ClientHandshake,
+        Label::ServerHandshake,
+    ];
+    let secrets: Vec<Step> = secrets
+        .iter()
+        .flat_map(|step| {
+            let Step::Secret(known) = step else {
+                panic!("a chunk")
+            };
+            labels.map(|label| {
+                Step::Secret(Known {
+                    label,
+                    random: None,
+                    value: known.value.clone(),
+                })
+            })
+        })
+        .collect();
+    for (first, second) in [(&secrets, &chunks), (&chunks, &secrets)] {
+        let mut play = Play::new().steps(first).steps(second);
+        assert_eq!(play.lines(), CONVERSATION);
+        assert_eq!(play.session.alpn(), Some(&b"http/1.1"[..]));
+        assert_eq!(play.session.counts().bad_tags, 0);
     }
 }
 
