@@ -9,6 +9,7 @@ use monitor_ebpf::{
     Close, Data, Header, Open, advice, close_flag, data_flag, dir, kind, open_flag,
 };
 
+use super::super::tests::NoFiles;
 use super::super::{Limits, Pipeline};
 use super::{Keyless, LINGER};
 use crate::access::credential::{CredentialTable, Recogniser};
@@ -18,7 +19,6 @@ use crate::census::{self, Census};
 use crate::host::Host;
 use crate::judge::{Judge, Settings};
 use crate::policy::Policy;
-use crate::source::procfs::{HostFiles, ProcessFacts};
 use crate::source::{Event, Source, SourceCounters, Wish};
 
 type Asked = Arc<Mutex<Vec<(u32, Wish)>>>;
@@ -170,23 +170,6 @@ impl Source for Script {
 
     fn hooks(&self) -> Vec<String> {
         Vec::new()
-    }
-}
-
-struct NoFiles;
-
-impl HostFiles for NoFiles {
-    fn pids(&self) -> Vec<u32> {
-        Vec::new()
-    }
-    fn process(&self, _: u32) -> Option<ProcessFacts> {
-        None
-    }
-    fn cgroups(&self) -> Vec<(u64, String)> {
-        Vec::new()
-    }
-    fn user(&self, _: u32) -> Option<String> {
-        None
     }
 }
 

@@ -59,7 +59,8 @@ impl Source for Script {
     }
 }
 
-struct NoFiles;
+/// A host of which files tell nothing.
+pub(super) struct NoFiles;
 
 impl HostFiles for NoFiles {
     fn pids(&self) -> Vec<u32> {
