@@ -12,11 +12,13 @@ use super::credential_in_url::CredentialInUrl;
 use super::duty::Duty;
 use super::environment::Environment;
 use super::expired_token::ExpiredToken;
+use super::history::{HistoryLimits, HistoryMemory, Later, Past, Remembered, Restored, Unreadable, Verdict, was_done};
 use super::key_shared::KeyShared;
 use super::proof_mismatch::ProofMismatch;
 use super::proof_missing::ProofMissing;
 use super::proof_replayed::ProofReplayed;
 use super::proofs::{History, ProofMemory, Proofs, Sighted};
+use super::separation::Separation;
 use super::workload::WorkloadBinding;
 use super::{Finding, FindingKind, FindingSet, Severity, Words};
 use crate::access::dpop::Proof;
@@ -27,7 +29,7 @@ use crate::policy::path::{Ambiguity, Reading};
 use crate::policy::{Found, Identity, IdentityId, Policy, Request};
 
 /// All checks, in the order of their findings.
-const CHECKS: [&dyn Check; 12] = [
+const CHECKS: [&dyn Check; 13] = [
     &Duty,
     &Environment,
     &WorkloadBinding,
@@ -40,6 +42,7 @@ const CHECKS: [&dyn Check; 12] = [
     &ProofMismatch,
     &ProofReplayed,
     &KeyShared,
+    &Separation,
 ];
 
 /// What the configuration says about judging.
@@ -56,6 +59,8 @@ pub struct Settings {
     pub proof_window_s: u32,
     /// Seconds within which one key proved by two workloads is a finding.
     pub key_window_s: u32,
+    /// Bounds of what is remembered of earlier accesses.
+    pub history: HistoryLimits,
 }
 
 impl Default for Settings {
@@ -66,6 +71,7 @@ impl Default for Settings {
             disabled: FindingSet::default(),
             proof_window_s: 300,
             key_window_s: 3600,
+            history: HistoryLimits::default(),
         }
     }
 }
@@ -82,7 +88,10 @@ impl FindingKind {
             Self::BoundTokenAsBearer
             | Self::ProofMismatch
             | Self::ProofReplayed
-            | Self::KeyShared => Severity::High,
+            | Self::KeyShared
+            | Self::Separation
+            | Self::Approval
+            | Self::CredentialShared => Severity::High,
         }
     }
 }
@@ -100,6 +109,7 @@ pub struct Judge {
     hosts: Hosts,
     duty_lists: DutyLists,
     proofs: Proofs,
+    past: Past,
     path: Reading,
     mcp: Reading,
     none: Arc<[Arc<str>]>,
@@ -114,6 +124,7 @@ struct Last {
     granted: bool,
     ambiguity: Option<Ambiguity>,
     history: History,
+    past: Verdict,
 }
 
 impl Last {
@@ -134,6 +145,7 @@ impl Last {
             granted: self.granted,
             ambiguity: self.ambiguity,
             history: &self.history,
+            past: &self.past,
             proof_window_s: settings.proof_window_s,
             severities,
         }
@@ -141,7 +153,8 @@ impl Last {
 }
 
 impl Judge {
-    /// A judge. Its caches take 1 MiB; what it remembers of DPoP grows with its use, to 16 MiB at most.
+    /// A judge. Its caches take 3 MiB; what it remembers of DPoP grows with its use, to 16 MiB at most, and what
+    /// it remembers of accesses to what `settings` allow.
     #[must_use]
     pub fn new(policy: Arc<Policy>, settings: Settings) -> Self {
         let severity = |kind: FindingKind| {
@@ -153,6 +166,7 @@ impl Judge {
         };
         Self {
             severities: FindingKind::ALL.map(severity),
+            past: Past::new(settings.history, &policy, settings.disabled),
             policy,
             proofs: Proofs::new(settings.proof_window_s, settings.key_window_s),
             settings,
@@ -168,6 +182,7 @@ impl Judge {
 
     /// Judges by another policy from now on.
     pub fn replace(&mut self, policy: Arc<Policy>) {
+        self.past.replace(&policy);
         self.policy = policy;
         self.identities.clear();
         self.hosts.clear();
@@ -177,6 +192,71 @@ impl Judge {
     /// Takes over what another judge remembers, which this one stands in for.
     pub fn inherit(&mut self, other: &mut Self) {
         self.proofs.inherit(&mut other.proofs);
+        self.past.inherit(&mut other.past);
+    }
+
+    /// It is `now_us` (µs since 1970): what waited for its grace is concluded, see [`take_later`](Self::take_later).
+    pub fn look_back(&mut self, now_us: i64) {
+        self.past.look_back(now_us);
+    }
+
+    /// Records were lost around `now_us`: nothing is concluded from absence there.
+    pub fn lost(&mut self, now_us: i64) {
+        self.past.lost(now_us);
+    }
+
+    /// What was concluded about accesses after they were judged, by [`judge`](Self::judge) or
+    /// [`look_back`](Self::look_back), since it was asked last. Costs nothing when there is nothing.
+    pub fn take_later(&mut self) -> Vec<(Finding, Later)> {
+        if !self.past.has_later() {
+            return Vec::new();
+        }
+        let severities = &self.severities;
+        let finding = |later: Later| {
+            let kind = later.kind();
+            let severity = severities
+                .get(kind as usize)
+                .copied()
+                .unwrap_or(Severity::High);
+            let severity = if later.lowered() {
+                severity.lowered()
+            } else {
+                severity
+            };
+            (Finding { kind, severity }, later)
+        };
+        self.past.take_later().into_iter().map(finding).collect()
+    }
+
+    /// What is held of earlier accesses.
+    #[must_use]
+    pub fn history_memory(&self) -> HistoryMemory {
+        self.past.memory()
+    }
+
+    /// What is remembered of earlier accesses, to be kept over a restart.
+    #[must_use]
+    pub fn remembered(&self, now_us: i64) -> Remembered {
+        self.past.remembered(now_us)
+    }
+
+    /// Remembers what an earlier run did. `boot` names this run of the kernel.
+    ///
+    /// # Errors
+    /// It is damaged, or of another version; then nothing of it is remembered.
+    pub fn restore(&mut self, json: &[u8], boot: &str) -> Result<Restored, Unreadable> {
+        self.past.restore(json, boot)
+    }
+
+    /// The access that a finding about the last one is about, too; and what tells clauses of one kind apart.
+    #[must_use]
+    pub fn beside(&self, kind: FindingKind) -> (Option<&Access>, u32) {
+        match &self.last.past.separated {
+            Some(found) if kind == FindingKind::Separation => {
+                (Some(found.beside()), found.clause())
+            }
+            _ => (None, 0),
+        }
     }
 
     /// A request with a DPoP proof began. To be told in the order of the requests' first bytes: a proxy
@@ -222,6 +302,7 @@ impl Judge {
             hosts,
             duty_lists,
             proofs,
+            past,
             path,
             mcp,
             none,
@@ -251,12 +332,14 @@ impl Judge {
         access.findings = FindingSet::default();
         let mut granted = 0;
         let mut ambiguity = None;
+        let mut is_mcp = false;
         if let Some(identity) = identity.filter(|identity| !identity.is_canary()) {
             path.read(&access.path);
             ambiguity = path.ambiguity();
             let operation = access.route.strip_prefix(MCP);
             if let Some(operation) = operation {
                 mcp.read_operation(operation);
+                is_mcp = true;
             }
             granted = grants(policy, identity, access, path, operation.map(|_| &*mcp));
         }
@@ -272,12 +355,24 @@ impl Judge {
             return;
         }
 
+        past.used(access, identity.map(|identity| &**identity));
+        let mut verdict = Verdict::default();
+        if granted != 0
+            && let (Some(id), Some(identity)) = (id, identity)
+            && let bits @ 1.. = past.watched(id.0) & granted
+            && was_done(access)
+        {
+            let readings = (&*path, is_mcp.then_some(&*mcp));
+            verdict = past.exercised(policy, identity, bits, access, readings);
+        }
+
         *last = Last {
             id,
             found,
             granted: granted != 0,
             ambiguity,
             history,
+            past: verdict,
         };
         let context = last.context(policy, settings, severities, destination);
         for check in CHECKS {

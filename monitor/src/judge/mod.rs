@@ -30,11 +30,13 @@ mod duty;
 mod engine;
 mod environment;
 mod expired_token;
+pub mod history;
 mod key_shared;
 mod proof_mismatch;
 mod proof_missing;
 mod proof_replayed;
 mod proofs;
+mod separation;
 #[cfg(test)]
 mod testing;
 pub mod words;
@@ -44,6 +46,7 @@ use serde::{Deserialize, Serialize};
 
 pub use check::{Check, Context, Destination};
 pub use engine::{Judge, Settings};
+pub use history::{HistoryLimits, HistoryMemory, Later, Remembered, Restored};
 pub use proofs::{ProofMemory, Sighted};
 
 /// What a check can conclude. The name in JSON and configuration is the kebab-case one.
@@ -77,11 +80,17 @@ pub enum FindingKind {
     KeyShared,
     /// A workload that could be read cannot be any more.
     CoverageLost,
+    /// One subject exercised duties that are separated.
+    Separation,
+    /// A duty was exercised without the approval it needs.
+    Approval,
+    /// One credential is at work in two places at a time.
+    CredentialShared,
 }
 
 impl FindingKind {
     /// All kinds, in order of their discriminants.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Duty,
         Self::Environment,
         Self::Workload,
@@ -95,6 +104,9 @@ impl FindingKind {
         Self::ProofReplayed,
         Self::KeyShared,
         Self::CoverageLost,
+        Self::Separation,
+        Self::Approval,
+        Self::CredentialShared,
     ];
 
     /// Name in JSON, configuration and messages.
@@ -114,6 +126,9 @@ impl FindingKind {
             Self::ProofReplayed => "proof-replayed",
             Self::KeyShared => "key-shared",
             Self::CoverageLost => "coverage-lost",
+            Self::Separation => "separation",
+            Self::Approval => "approval",
+            Self::CredentialShared => "credential-shared",
         }
     }
 }
