@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::access::FingerprintKey;
 use crate::access::credential::CredentialTable;
 use crate::config::{CheckSetting, Config};
-use crate::judge::{FindingKind, FindingSet, Settings};
+use crate::judge::{FindingKind, FindingSet, HistoryLimits, Settings};
 use crate::policy::{self, Files, Policy};
 
 use super::DaemonError;
@@ -102,6 +102,10 @@ pub(super) fn settings(config: &Config) -> Settings {
         disabled,
         proof_window_s: config.dpop.proof_window_s,
         key_window_s: config.dpop.key_window_s,
+        history: HistoryLimits {
+            grace_s: config.history.grace_s,
+            bytes: (config.history.memory_mib as usize) << 20,
+        },
     }
 }
 

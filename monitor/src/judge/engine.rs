@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::bound_token_as_bearer::BoundTokenAsBearer;
-use super::cache::{DutyLists, Hosts, Identities};
+use super::cache::{Clocks, DutyLists, Hosts, Identities, Workloads};
 use super::canary::Canary;
 use super::check::{Check, Context, Destination};
 use super::cleartext::Cleartext;
@@ -12,24 +12,28 @@ use super::credential_in_url::CredentialInUrl;
 use super::duty::Duty;
 use super::environment::Environment;
 use super::expired_token::ExpiredToken;
-use super::history::{HistoryLimits, HistoryMemory, Later, Past, Remembered, Restored, Unreadable, Verdict, was_done};
+use super::history::{HistoryLimits, Past, Verdict, was_done};
+use super::hours::Hours;
 use super::key_shared::KeyShared;
 use super::proof_mismatch::ProofMismatch;
 use super::proof_missing::ProofMissing;
 use super::proof_replayed::ProofReplayed;
 use super::proofs::{History, ProofMemory, Proofs, Sighted};
+use super::read_writes::ReadWrites;
+use super::second_factor::SecondFactor;
 use super::separation::Separation;
 use super::workload::WorkloadBinding;
+use super::workload_environment::WorkloadEnvironment;
 use super::{Finding, FindingKind, FindingSet, Severity, Words};
 use crate::access::dpop::Proof;
 use crate::access::share::{share, share_some};
 use crate::access::{Access, Role, Workload};
 use crate::coverage::Turned;
 use crate::policy::path::{Ambiguity, Reading};
-use crate::policy::{Found, Identity, IdentityId, Policy, Request};
+use crate::policy::{DutyId, EnvironmentId, Found, Identity, IdentityId, Policy, Request};
 
 /// All checks, in the order of their findings.
-const CHECKS: [&dyn Check; 13] = [
+const CHECKS: [&dyn Check; 17] = [
     &Duty,
     &Environment,
     &WorkloadBinding,
@@ -42,6 +46,10 @@ const CHECKS: [&dyn Check; 13] = [
     &ProofMismatch,
     &ProofReplayed,
     &KeyShared,
+    &SecondFactor,
+    &ReadWrites,
+    &Hours,
+    &WorkloadEnvironment,
     &Separation,
 ];
 
@@ -88,10 +96,10 @@ impl FindingKind {
             Self::BoundTokenAsBearer
             | Self::ProofMismatch
             | Self::ProofReplayed
-            | Self::KeyShared
-            | Self::Separation
-            | Self::Approval
-            | Self::CredentialShared => Severity::High,
+            | Self::KeyShared => Severity::High,
+            Self::SecondFactor | Self::ReadWrites | Self::WorkloadEnvironment => Severity::High,
+            Self::Hours => Severity::Medium,
+            Self::Separation | Self::Approval | Self::CredentialShared => Severity::High,
         }
     }
 }
@@ -104,27 +112,32 @@ const MCP: &str = "MCP ";
 pub struct Judge {
     policy: Arc<Policy>,
     settings: Settings,
-    severities: [Severity; FindingKind::ALL.len()],
+    pub(super) severities: [Severity; FindingKind::ALL.len()],
     identities: Identities,
     hosts: Hosts,
     duty_lists: DutyLists,
+    workloads: Workloads,
+    clocks: Clocks,
     proofs: Proofs,
-    past: Past,
+    pub(super) past: Past,
     path: Reading,
     mcp: Reading,
     none: Arc<[Arc<str>]>,
-    last: Last,
+    pub(super) last: Last,
 }
 
 /// What was found out about the access judged last.
 #[derive(Debug, Default)]
-struct Last {
+pub(super) struct Last {
     id: Option<IdentityId>,
     found: Found,
     granted: bool,
     ambiguity: Option<Ambiguity>,
     history: History,
-    past: Verdict,
+    wants_second_factor: Option<DutyId>,
+    within_hours: Option<bool>,
+    workload_environment: Option<EnvironmentId>,
+    pub(super) past: Verdict,
 }
 
 impl Last {
@@ -144,9 +157,13 @@ impl Last {
             destination,
             granted: self.granted,
             ambiguity: self.ambiguity,
+            wants_second_factor: self.wants_second_factor,
+            within_hours: self.within_hours,
+            workload_environment: self.workload_environment,
             history: &self.history,
             past: &self.past,
             proof_window_s: settings.proof_window_s,
+            disabled: settings.disabled,
             severities,
         }
     }
@@ -173,6 +190,8 @@ impl Judge {
             identities: Identities::new(),
             hosts: Hosts::new(),
             duty_lists: DutyLists::default(),
+            workloads: Workloads::new(),
+            clocks: Clocks::default(),
             path: Reading::new(),
             mcp: Reading::new(),
             none: Arc::from([]),
@@ -187,76 +206,14 @@ impl Judge {
         self.identities.clear();
         self.hosts.clear();
         self.duty_lists.clear();
+        self.workloads.clear();
+        self.clocks.clear();
     }
 
     /// Takes over what another judge remembers, which this one stands in for.
     pub fn inherit(&mut self, other: &mut Self) {
         self.proofs.inherit(&mut other.proofs);
         self.past.inherit(&mut other.past);
-    }
-
-    /// It is `now_us` (µs since 1970): what waited for its grace is concluded, see [`take_later`](Self::take_later).
-    pub fn look_back(&mut self, now_us: i64) {
-        self.past.look_back(now_us);
-    }
-
-    /// Records were lost around `now_us`: nothing is concluded from absence there.
-    pub fn lost(&mut self, now_us: i64) {
-        self.past.lost(now_us);
-    }
-
-    /// What was concluded about accesses after they were judged, by [`judge`](Self::judge) or
-    /// [`look_back`](Self::look_back), since it was asked last. Costs nothing when there is nothing.
-    pub fn take_later(&mut self) -> Vec<(Finding, Later)> {
-        if !self.past.has_later() {
-            return Vec::new();
-        }
-        let severities = &self.severities;
-        let finding = |later: Later| {
-            let kind = later.kind();
-            let severity = severities
-                .get(kind as usize)
-                .copied()
-                .unwrap_or(Severity::High);
-            let severity = if later.lowered() {
-                severity.lowered()
-            } else {
-                severity
-            };
-            (Finding { kind, severity }, later)
-        };
-        self.past.take_later().into_iter().map(finding).collect()
-    }
-
-    /// What is held of earlier accesses.
-    #[must_use]
-    pub fn history_memory(&self) -> HistoryMemory {
-        self.past.memory()
-    }
-
-    /// What is remembered of earlier accesses, to be kept over a restart.
-    #[must_use]
-    pub fn remembered(&self, now_us: i64) -> Remembered {
-        self.past.remembered(now_us)
-    }
-
-    /// Remembers what an earlier run did. `boot` names this run of the kernel.
-    ///
-    /// # Errors
-    /// It is damaged, or of another version; then nothing of it is remembered.
-    pub fn restore(&mut self, json: &[u8], boot: &str) -> Result<Restored, Unreadable> {
-        self.past.restore(json, boot)
-    }
-
-    /// The access that a finding about the last one is about, too; and what tells clauses of one kind apart.
-    #[must_use]
-    pub fn beside(&self, kind: FindingKind) -> (Option<&Access>, u32) {
-        match &self.last.past.separated {
-            Some(found) if kind == FindingKind::Separation => {
-                (Some(found.beside()), found.clause())
-            }
-            _ => (None, 0),
-        }
     }
 
     /// A request with a DPoP proof began. To be told in the order of the requests' first bytes: a proxy
@@ -301,6 +258,8 @@ impl Judge {
             identities,
             hosts,
             duty_lists,
+            workloads,
+            clocks,
             proofs,
             past,
             path,
@@ -372,6 +331,19 @@ impl Judge {
             granted: granted != 0,
             ambiguity,
             history,
+            wants_second_factor: identity
+                .and_then(|identity| wants_second_factor(policy, identity, granted)),
+            within_hours: match (id, identity.and_then(|identity| identity.hours.as_ref())) {
+                (Some(id), Some(hours)) => clocks.within(id, hours, access.time_us),
+                _ => None,
+            },
+            workload_environment: match (&access.client, policy.workload_environments()) {
+                (Some(client), all) if !all.is_empty() => workloads
+                    .get(&client.workload, |workload| {
+                        policy.workload_environment(workload)
+                    }),
+                _ => None,
+            },
             past: verdict,
         };
         let context = last.context(policy, settings, severities, destination);
@@ -476,6 +448,22 @@ fn grants(
         }
     }
     bits
+}
+
+/// The first of the granting duties that wants a second factor. That another one grants the operation without
+/// does not help: else an overlap would be a way around.
+fn wants_second_factor(policy: &Policy, identity: &Identity, granted: u128) -> Option<DutyId> {
+    let mut left = granted;
+    while left != 0 {
+        let id = identity
+            .duties
+            .get(usize::try_from(left.trailing_zeros()).ok()?)?;
+        if policy.duty(*id).is_some_and(|duty| duty.second_factor) {
+            return Some(*id);
+        }
+        left &= left - 1;
+    }
+    None
 }
 
 /// The names of the granting duties, shared between accesses.

@@ -31,22 +31,27 @@ mod engine;
 mod environment;
 mod expired_token;
 pub mod history;
+mod hours;
 mod key_shared;
+mod lookback;
 mod proof_mismatch;
 mod proof_missing;
 mod proof_replayed;
 mod proofs;
+mod read_writes;
+mod second_factor;
 mod separation;
 #[cfg(test)]
 mod testing;
 pub mod words;
 mod workload;
+mod workload_environment;
 
 use serde::{Deserialize, Serialize};
 
 pub use check::{Check, Context, Destination};
 pub use engine::{Judge, Settings};
-pub use history::{HistoryLimits, HistoryMemory, Later, Remembered, Restored};
+pub use history::{HistoryLimits, HistoryMemory, Later, Remembered, Restored, Unreadable};
 pub use proofs::{ProofMemory, Sighted};
 
 /// What a check can conclude. The name in JSON and configuration is the kebab-case one.
@@ -80,6 +85,14 @@ pub enum FindingKind {
     KeyShared,
     /// A workload that could be read cannot be any more.
     CoverageLost,
+    /// A duty that wants a second factor was exercised without one.
+    SecondFactor,
+    /// An identity that only reads sent a request that changes something.
+    ReadWrites,
+    /// The credential was used outside its identity's hours.
+    Hours,
+    /// A credential of one environment was used by a workload of another.
+    WorkloadEnvironment,
     /// One subject exercised duties that are separated.
     Separation,
     /// A duty was exercised without the approval it needs.
@@ -89,8 +102,8 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
-    /// All kinds, in order of their discriminants.
-    pub const ALL: [Self; 16] = [
+    /// All kinds, in order of their discriminants. The store keeps these: a new kind goes to the end.
+    pub const ALL: [Self; 20] = [
         Self::Duty,
         Self::Environment,
         Self::Workload,
@@ -104,6 +117,10 @@ impl FindingKind {
         Self::ProofReplayed,
         Self::KeyShared,
         Self::CoverageLost,
+        Self::SecondFactor,
+        Self::ReadWrites,
+        Self::Hours,
+        Self::WorkloadEnvironment,
         Self::Separation,
         Self::Approval,
         Self::CredentialShared,
@@ -126,6 +143,10 @@ impl FindingKind {
             Self::ProofReplayed => "proof-replayed",
             Self::KeyShared => "key-shared",
             Self::CoverageLost => "coverage-lost",
+            Self::SecondFactor => "second-factor",
+            Self::ReadWrites => "read-writes",
+            Self::Hours => "hours",
+            Self::WorkloadEnvironment => "workload-environment",
             Self::Separation => "separation",
             Self::Approval => "approval",
             Self::CredentialShared => "credential-shared",
@@ -162,6 +183,8 @@ impl Severity {
 /// A set of finding kinds, one bit each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct FindingSet(u32);
+
+const _: () = assert!(FindingKind::ALL.len() <= u32::BITS as usize);
 
 impl FindingSet {
     /// Adds one.
@@ -216,3 +239,7 @@ pub struct Words {
 #[cfg(test)]
 #[path = "checks_tests.rs"]
 mod checks;
+
+#[cfg(test)]
+#[path = "rules_tests.rs"]
+mod rules;

@@ -65,7 +65,10 @@ impl AccessRecord {
             path: self.request.path.clone(),
             route: name(&self.request.route),
             status: self.response.as_ref().map(|response| response.status),
-            grpc_status: self.response.as_ref().and_then(|response| response.grpc_status),
+            grpc_status: self
+                .response
+                .as_ref()
+                .and_then(|response| response.grpc_status),
             duration_us: self.duration_us,
             duties: self.duties.iter().map(|duty| name(duty)).collect(),
             findings,
@@ -100,11 +103,11 @@ mod tests {
     fn what_the_record_says_comes_back() {
         for (identity, n) in [(Some("ci-bot"), 7), (None, 9)] {
             let record = AccessRecord::from_access(&access(identity, n));
-            let back = record.to_access(&mut Into::into).unwrap();
+            let back = record.to_access(&mut |text: &str| text.into()).unwrap();
             assert_eq!(AccessRecord::from_access(&back), record);
         }
         let mut record = AccessRecord::from_access(&access(Some("x"), 1));
         record.time = "yesterday".to_owned();
-        assert!(record.to_access(&mut Into::into).is_none());
+        assert!(record.to_access(&mut |text: &str| text.into()).is_none());
     }
 }

@@ -43,7 +43,11 @@ pub(super) fn of(acts: &Acts, rule: &ApprovalRule, mark: &Mark, act: &Act) -> Ou
     let time = act.time_us();
     let since = time.saturating_sub(rule.within_us);
     let counts = |approval: &&Arc<Act>| distinct(rule, act, approval);
-    if acts.approvals(mark, (since, time)).rev().any(|own| counts(&own)) {
+    if acts
+        .approvals(mark, (since, time))
+        .rev()
+        .any(|own| counts(&own))
+    {
         return Outcome::Given;
     }
     let mut own = acts.approvals(mark, (since, time)).rev();

@@ -15,7 +15,10 @@
 
 mod acts;
 mod approval;
+mod crowd;
+mod deeds;
 mod gaps;
+mod later;
 mod place;
 mod places;
 mod rules;
@@ -28,30 +31,31 @@ mod words;
 
 use std::sync::Arc;
 
-pub use acts::Act;
+pub use later::Later;
 pub use saved::{Remembered, Restored, Unreadable};
 
-use acts::{Acts, Deed, Mark, Subject};
+use acts::{Act, Acts, Mark, Subject};
 use approval::Outcome;
-use gaps::{Gap, Gaps};
+use crowd::Crowd;
+use deeds::deeds;
+pub(super) use deeds::was_done;
+use gaps::Gaps;
+pub(super) use later::Separated;
+use later::Why;
 use places::Places;
-use rules::{ApprovalRule, Rules, SeparationRule};
-use shared::{Credentials, Shared};
+use rules::{Rules, SeparationRule};
+use shared::Credentials;
 use waiting::{Waiting, WaitingActs};
 
-use super::{FindingKind, Words};
+use super::FindingKind;
 use crate::access::{Access, Workload};
 use crate::policy::path::Reading;
-use crate::policy::{Identity, Policy, Request};
+use crate::policy::{Identity, Policy};
 
 /// Least time between two clean-ups, in µs.
 const TIDY_EVERY_US: i64 = 1_000_000;
 /// What is concluded at a time at most; the rest follows with the next pass.
 const MOST_AT_ONCE: usize = 1024;
-/// Owners of one lineage that are told apart. From three on it is a service that works for everybody.
-const CROWD: usize = 3;
-/// What stands in a path where a secret was.
-const SECRET: &str = "{secret}";
 
 /// Bounds of what is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,134 +98,6 @@ pub struct HistoryMemory {
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
     pub(super) separated: Option<Separated>,
-}
-
-/// Separated duties were exercised by one subject.
-#[derive(Clone, Debug)]
-pub(super) struct Separated {
-    pub(super) rule: Arc<SeparationRule>,
-    /// The earlier one.
-    pub(super) other: Arc<Act>,
-    /// By one workload, for two owners.
-    pub(super) lineage: bool,
-}
-
-/// What was concluded about an access after it was judged.
-#[derive(Debug)]
-pub struct Later {
-    act: Arc<Act>,
-    why: Why,
-}
-
-#[derive(Debug)]
-enum Why {
-    Separated(Separated),
-    Approval {
-        rule: Arc<ApprovalRule>,
-        outcome: Outcome,
-        /// When not everything was watched.
-        gap: Option<Gap>,
-    },
-    Shared(Shared),
-}
-
-impl Later {
-    /// What was found.
-    #[must_use]
-    pub fn kind(&self) -> FindingKind {
-        match &self.why {
-            Why::Separated(_) => FindingKind::Separation,
-            Why::Approval { .. } => FindingKind::Approval,
-            Why::Shared(_) => FindingKind::CredentialShared,
-        }
-    }
-
-    /// Which access it is about.
-    #[must_use]
-    pub fn access(&self) -> &Access {
-        &self.act.access
-    }
-
-    /// The access that belongs to it, where there is one.
-    #[must_use]
-    pub fn beside(&self) -> Option<&Access> {
-        let act = match &self.why {
-            Why::Separated(found) => Some(&found.other),
-            Why::Approval { outcome, .. } => outcome.act(),
-            Why::Shared(found) => found.beside.as_ref(),
-        };
-        act.map(|act| &act.access)
-    }
-
-    /// Tells clauses of one kind apart.
-    #[must_use]
-    pub fn clause(&self) -> u32 {
-        match &self.why {
-            Why::Separated(found) => found.clause(),
-            Why::Approval { rule, .. } => rule.number,
-            Why::Shared(_) => 0,
-        }
-    }
-
-    /// Whether something speaks against it: it is one step less bad then.
-    #[must_use]
-    pub(super) fn lowered(&self) -> bool {
-        match &self.why {
-            Why::Separated(_) => false,
-            Why::Approval { gap, .. } => gap.is_some(),
-            // Nobody said whose it is.
-            Why::Shared(_) => self.act.owner().is_none(),
-        }
-    }
-
-    /// Its words.
-    #[must_use]
-    pub fn words(&self) -> Words {
-        match &self.why {
-            Why::Separated(found) => words::separated(found, &self.act.access),
-            Why::Approval { rule, outcome, gap } => {
-                words::approval(rule, outcome, *gap, &self.act)
-            }
-            Why::Shared(found) => words::shared(found),
-        }
-    }
-}
-
-impl Separated {
-    pub(super) fn clause(&self) -> u32 {
-        self.rule.number.wrapping_mul(2) + u32::from(self.lineage)
-    }
-
-    pub(super) fn words(&self, access: &Access) -> Words {
-        words::separated(self, access)
-    }
-
-    pub(super) fn beside(&self) -> &Access {
-        &self.other.access
-    }
-}
-
-/// Owners for whom a lineage acted: first and last time.
-#[derive(Debug, Default)]
-struct Crowd(Vec<(Arc<str>, i64, i64)>);
-
-impl Crowd {
-    fn note(&mut self, owner: &Arc<str>, time_us: i64, since_us: i64) {
-        if let Some((_, first, last)) = self.0.iter_mut().find(|(own, ..)| own == owner) {
-            *first = (*first).min(time_us);
-            *last = (*last).max(time_us);
-            return;
-        }
-        self.0.retain(|(.., last)| *last >= since_us);
-        if self.0.len() <= 2 * CROWD {
-            self.0.push((Arc::clone(owner), time_us, time_us));
-        }
-    }
-
-    fn is_crowd(&self, from_us: i64, to_us: i64) -> bool {
-        let there = |(_, first, last): &&(Arc<str>, i64, i64)| *first <= to_us && *last >= from_us;
-        self.0.iter().filter(there).count() >= CROWD
-    }
 }
 
 /// What is remembered.
@@ -453,10 +329,10 @@ impl Past {
         }
         let span = (act.time_us(), act.time_us().saturating_add(rule.within_us));
         let owner = Subject::Owner(act.owner()?);
-        let later = self.acts.counterpart(owner, mark, rule.all(), span, |_| true);
-        later
-            .filter(|later| !self.waiting.holds(later))
-            .map(found)
+        let later = self
+            .acts
+            .counterpart(owner, mark, rule.all(), span, |_| true);
+        later.filter(|later| !self.waiting.holds(later)).map(found)
     }
 
     /// An act came late: tells of those after it that it makes a violation of.
@@ -513,13 +389,13 @@ impl Past {
 
     fn tidy(&mut self) {
         let keep = self.rules.longest_us.saturating_add(self.grace_us());
-        let before = self.now_us.saturating_sub(keep.saturating_mul(2).min(keep.saturating_add(86_400_000_000)));
+        let before = self.now_us.saturating_sub(
+            keep.saturating_mul(2)
+                .min(keep.saturating_add(86_400_000_000)),
+        );
         self.acts.expire(before);
         self.gaps.expire(before);
-        self.crowds.retain(|_, crowd| {
-            crowd.0.retain(|(.., last)| *last >= before);
-            !crowd.0.is_empty()
-        });
+        self.crowds.retain(|_, crowd| crowd.expire(before));
     }
 
     /// The grace of an act is over.
@@ -554,13 +430,17 @@ impl Past {
     }
 
     fn conclude_lineage(&mut self, act: &Arc<Act>, mark: &Mark) {
-        let (Some(rule), Some(lineage)) = (self.rules.separation_of(mark), act.lineage) else {
+        let rule = self.rules.separation_of(mark).cloned();
+        let (Some(rule), Some(lineage)) = (rule, act.lineage) else {
             return;
         };
         let span = (act.time_us().saturating_sub(rule.within_us), act.time_us());
         let foreign = |other: &Act| !other.same_owner(act);
         let subject = Subject::Lineage(lineage);
-        let Some(other) = self.acts.counterpart(subject, mark, rule.all(), span, foreign) else {
+        let Some(other) = self
+            .acts
+            .counterpart(subject, mark, rule.all(), span, foreign)
+        else {
             return;
         };
         let other = Arc::clone(other);
@@ -574,7 +454,7 @@ impl Past {
         self.later.push(Later {
             act: Arc::clone(act),
             why: Why::Separated(Separated {
-                rule: Arc::clone(rule),
+                rule,
                 other,
                 lineage: true,
             }),
@@ -625,52 +505,7 @@ fn by_owner<'a>(
     act: &Act,
 ) -> Option<&'a Arc<Act>> {
     let span = (act.time_us().saturating_sub(rule.within_us), act.time_us());
-    acts.counterpart(Subject::Owner(act.owner()?), mark, rule.all(), span, |_| true)
-}
-
-/// The duties of `identity` in `bits`, with what the operations that grant the access captured.
-fn deeds(
-    policy: &Policy,
-    identity: &Identity,
-    bits: u128,
-    access: &Access,
-    (path, mcp): (&Reading, Option<&Reading>),
-) -> Box<[Deed]> {
-    let request = Request::new(&access.method, &access.host, &access.peer, path);
-    let operation = mcp.map(|mcp| request.as_mcp(mcp));
-    let mut deeds = Vec::with_capacity(1);
-    for (at, id) in identity.duties.iter().enumerate() {
-        let Some(duty) = policy.duty(*id).filter(|_| bits & rules::bit(at) != 0) else {
-            continue;
-        };
-        let granting = duty.operations.iter().find_map(|own| {
-            if own.matches(&request) {
-                return Some((own, path));
-            }
-            let mcp = mcp?;
-            operation
-                .as_ref()
-                .is_some_and(|operation| own.matches(operation))
-                .then_some((own, mcp))
-        });
-        let Some((operation, path)) = granting else {
-            continue;
-        };
-        let captured = operation.captures().filter_map(|name| {
-            let value = String::from_utf8_lossy(operation.capture(name, path)?);
-            // Where a secret stood, objects cannot be told apart.
-            (!value.contains(SECRET)).then(|| (Arc::clone(name), Box::from(&*value)))
-        });
-        deeds.push(Deed {
-            duty: Arc::clone(&duty.name),
-            captures: captured.collect(),
-        });
-    }
-    deeds.into()
-}
-
-/// Whether the server did what was asked, as far as is known.
-pub(super) fn was_done(access: &Access) -> bool {
-    access.status.is_none_or(|status| status < 400)
-        && access.grpc_status.is_none_or(|status| status == 0)
+    acts.counterpart(Subject::Owner(act.owner()?), mark, rule.all(), span, |_| {
+        true
+    })
 }

@@ -33,20 +33,31 @@ fn a_service_and_what_it_starts_are_one_lineage() {
 
 #[test]
 fn one_login_session_is_one_lineage_and_two_are_two() {
-    let curl = |session: &str, user: &str| {
-        workload(CURL, Some(session), user, &[BASH, SSHD, SYSTEMD])
-    };
-    assert!(same(&curl("session-3.scope", "ops"), &curl("session-3.scope", "ops")));
-    assert!(!same(&curl("session-3.scope", "ops"), &curl("session-4.scope", "ops")));
+    let curl =
+        |session: &str, user: &str| workload(CURL, Some(session), user, &[BASH, SSHD, SYSTEMD]);
+    assert!(same(
+        &curl("session-3.scope", "ops"),
+        &curl("session-3.scope", "ops")
+    ));
+    assert!(!same(
+        &curl("session-3.scope", "ops"),
+        &curl("session-4.scope", "ops")
+    ));
     // Who became another user is still who it was.
-    assert!(same(&curl("session-3.scope", "ops"), &curl("session-3.scope", "root")));
+    assert!(same(
+        &curl("session-3.scope", "ops"),
+        &curl("session-3.scope", "root")
+    ));
 }
 
 #[test]
 fn what_many_share_is_nobodys_lineage() {
     for (unit, ancestors) in [
         (Some("ssh.service"), [BASH, SSHD].as_slice()),
-        (Some("cron.service"), &["/bin/sh", "/usr/sbin/cron", SYSTEMD]),
+        (
+            Some("cron.service"),
+            &["/bin/sh", "/usr/sbin/cron", SYSTEMD],
+        ),
         (Some("session-3.scope"), &[BASH, "/usr/bin/tmux", SYSTEMD]),
         (None, &[BASH, SSHD]),
         (None, &[BASH]),
@@ -61,13 +72,24 @@ fn what_many_share_is_nobodys_lineage() {
 #[test]
 fn without_systemd_a_program_is_told_by_where_it_comes_from() {
     let under = |parent: &str| workload("/srv/app", None, "app", &[parent]);
-    assert!(same(&under("/usr/bin/supervisord"), &under("/usr/bin/supervisord")));
-    assert!(!same(&under("/usr/bin/supervisord"), &under("/usr/bin/runsv")));
+    assert!(same(
+        &under("/usr/bin/supervisord"),
+        &under("/usr/bin/supervisord")
+    ));
+    assert!(!same(
+        &under("/usr/bin/supervisord"),
+        &under("/usr/bin/runsv")
+    ));
 }
 
 #[test]
 fn containers() {
-    let mut one = workload("/app", Some("docker.service"), "root", &["/usr/bin/containerd-shim"]);
+    let mut one = workload(
+        "/app",
+        Some("docker.service"),
+        "root",
+        &["/usr/bin/containerd-shim"],
+    );
     one.container = Some("4c01db0b339c".into());
     let mut tool = workload(CURL, Some("docker.service"), "root", &["/bin/sh", "/app"]);
     tool.container.clone_from(&one.container);

@@ -178,9 +178,9 @@ impl Rules {
                     continue;
                 };
                 let object = hash(&object);
-                let known = marks.iter_mut().find(|mark| {
-                    mark.kind == *kind && mark.rule == *rule && mark.object == object
-                });
+                let known = marks
+                    .iter_mut()
+                    .find(|mark| mark.kind == *kind && mark.rule == *rule && mark.object == object);
                 match known {
                     Some(mark) => mark.mask |= mask,
                     None => marks.push(Mark {
@@ -200,7 +200,9 @@ impl Rules {
         let at = usize::try_from(rule).ok()?;
         let value = |name: &Arc<str>| {
             let mut captures = deed.captures.iter();
-            captures.find(|(own, _)| own == name).map(|(_, value)| &**value)
+            captures
+                .find(|(own, _)| own == name)
+                .map(|(_, value)| &**value)
         };
         let names: &[Arc<str>] = match kind {
             Kind::Separated => self.separations.get(at)?.on.as_slice(),

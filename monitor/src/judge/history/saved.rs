@@ -105,7 +105,11 @@ impl UseForm {
             unit: text(&workload.unit),
             container: text(&workload.container),
             user: (*workload.user).to_owned(),
-            lineage: workload.lineage.iter().map(|exe| (**exe).to_owned()).collect(),
+            lineage: workload
+                .lineage
+                .iter()
+                .map(|exe| (**exe).to_owned())
+                .collect(),
             first_us,
             last_us,
         }
@@ -155,7 +159,8 @@ impl Remembered {
                 .iter()
                 .map(|deed| {
                     let captures = deed.captures.iter();
-                    let captures = captures.map(|(name, value)| ((**name).to_owned(), (**value).to_owned()));
+                    let captures =
+                        captures.map(|(name, value)| ((**name).to_owned(), (**value).to_owned()));
                     ((*deed.duty).to_owned(), captures.collect())
                 })
                 .collect(),
@@ -189,7 +194,7 @@ impl Remembered {
 
 impl Past {
     /// What is remembered now.
-    pub(super) fn remembered(&self, now_us: i64) -> Remembered {
+    pub(in crate::judge) fn remembered(&self, now_us: i64) -> Remembered {
         let waiting: HashSet<*const Act> = self
             .waiting
             .all()
@@ -222,7 +227,11 @@ impl Past {
     }
 
     /// Remembers what a snapshot says, in addition to what it remembers already. Between the two nobody watched.
-    pub(super) fn restore(&mut self, json: &[u8], boot: &str) -> Result<Restored, Unreadable> {
+    pub(in crate::judge) fn restore(
+        &mut self,
+        json: &[u8],
+        boot: &str,
+    ) -> Result<Restored, Unreadable> {
         let Version { v } = serde_json::from_slice(json)?;
         if v != VERSION {
             return Err(Unreadable::Version(v));
@@ -348,7 +357,10 @@ impl Names {
 
     /// Makes what accesses share one allocation.
     fn share(&mut self, access: &mut Access) {
-        for end in [&mut access.client, &mut access.server].into_iter().flatten() {
+        for end in [&mut access.client, &mut access.server]
+            .into_iter()
+            .flatten()
+        {
             let known = self.workloads.get_or_insert(Arc::clone(&end.workload));
             end.workload = Arc::clone(known);
         }

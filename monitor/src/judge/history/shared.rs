@@ -83,7 +83,7 @@ fn alike(one: &Workload, other: &Workload) -> bool {
 }
 
 impl Holder {
-    fn new(workload: &Arc<Workload>, place: Option<&Arc<Place>>, time_us: i64) -> Self {
+    pub(super) fn new(workload: &Arc<Workload>, place: Option<&Arc<Place>>, time_us: i64) -> Self {
         Self {
             workload: Arc::clone(workload),
             place: place.cloned(),
@@ -227,7 +227,8 @@ impl Entry {
             return;
         }
         let place = place(server);
-        self.relays.retain(|relay| near(relay.last_us, time) && relay.place != place);
+        self.relays
+            .retain(|relay| near(relay.last_us, time) && relay.place != place);
         if self.relays.len() >= RELAYS {
             self.relays.remove(0);
         }
@@ -240,9 +241,9 @@ impl Entry {
 
     fn passes_on(&self, holder: &Holder) -> bool {
         let near = |relay: &Relay| near(relay.last_us, holder.last_us);
-        self.relays.iter().any(|relay| {
-            near(relay) && relay.place.is_some() && relay.place == holder.place
-        })
+        self.relays
+            .iter()
+            .any(|relay| near(relay) && relay.place.is_some() && relay.place == holder.place)
     }
 
     fn uses(
@@ -264,7 +265,11 @@ impl Entry {
         let own = place(client)?;
         let is = |holder: &Holder| holder.place.as_deref() == Some(&*own);
         let stale = |holder: &Holder| !near(holder.last_us, time);
-        if self.holder.as_ref().is_none_or(|holder| stale(holder) && !is(holder)) {
+        if self
+            .holder
+            .as_ref()
+            .is_none_or(|holder| stale(holder) && !is(holder))
+        {
             // The oldest that is left is the first one.
             self.more.retain(|holder| !stale(holder) || is(holder));
             self.holder = if self.more.is_empty() {

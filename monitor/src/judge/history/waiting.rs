@@ -50,7 +50,11 @@ impl WaitingActs {
         self.pop()
     }
 
-    pub(super) fn between(&mut self, from_us: i64, to_us: i64) -> impl Iterator<Item = &mut Waiting> {
+    pub(super) fn between(
+        &mut self,
+        from_us: i64,
+        to_us: i64,
+    ) -> impl Iterator<Item = &mut Waiting> {
         let to = (to_us.max(from_us), u64::MAX);
         self.all.range_mut((from_us, 0)..=to).map(|(_, own)| own)
     }

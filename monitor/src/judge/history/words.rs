@@ -46,7 +46,11 @@ struct Request<'a>(&'a Access);
 impl fmt::Display for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let access = self.0;
-        let gap = if access.path.starts_with('/') { "" } else { " " };
+        let gap = if access.path.starts_with('/') {
+            ""
+        } else {
+            " "
+        };
         let (method, host) = (Quoted(&access.method), Quoted(&access.host));
         write!(f, "{method} {host}{gap}{}", Quoted(&access.path))?;
         if let Some(environment) = &access.environment {
@@ -82,7 +86,10 @@ fn at(place: &policy::Place) -> String {
 fn object(act: &[super::acts::Deed], names: &[Arc<str>]) -> Option<String> {
     let value = |name: &Arc<str>| {
         let captures = act.iter().flat_map(|deed| &deed.captures);
-        captures.filter(|(own, _)| own == name).map(|(_, value)| &**value).next()
+        captures
+            .filter(|(own, _)| own == name)
+            .map(|(_, value)| &**value)
+            .next()
     };
     let mut text = String::new();
     for name in names {
@@ -95,7 +102,10 @@ fn object(act: &[super::acts::Deed], names: &[Arc<str>]) -> Option<String> {
 
 /// Which of a separation's duties an access exercised.
 fn duties(rule: &SeparationRule, access: &Access) -> String {
-    let own = access.duties.iter().filter(|duty| rule.duties.contains(duty));
+    let own = access
+        .duties
+        .iter()
+        .filter(|duty| rule.duties.contains(duty));
     own.map(|duty| Quoted(duty).to_string())
         .collect::<Vec<_>>()
         .join(" and ")
@@ -149,9 +159,7 @@ pub(super) fn separated(found: &Separated, access: &Access) -> Words {
         time_us: access.time_us,
         beside_us: second.time_us,
     };
-    let key = if first.identity == second.identity
-        && credential(first) != credential(second)
-    {
+    let key = if first.identity == second.identity && credential(first) != credential(second) {
         " with another key"
     } else {
         ""
@@ -174,10 +182,13 @@ pub(super) fn separated(found: &Separated, access: &Access) -> Words {
             clock(second),
             Request(second),
         ),
-        normal: format!("no owner does both of {both}{}; {holders}", match &rule.on {
-            Some(_) => " to one object",
-            None => "",
-        }),
+        normal: format!(
+            "no owner does both of {both}{}; {holders}",
+            match &rule.on {
+                Some(_) => " to one object",
+                None => "",
+            }
+        ),
         action: format!(
             "Look at what was done at {} and at {}, and have it checked by somebody else. Ask {} why one hand did \
              both; if it must be able to, change the separation, if not, take one of the credentials away.",
@@ -259,7 +270,11 @@ pub(super) fn approval(
         if from == i64::MIN {
             format!("; nothing was watched before {}", clock(to))
         } else {
-            format!("; not everything was seen from {} to {}", clock(from), clock(to))
+            format!(
+                "; not everything was seen from {} to {}",
+                clock(from),
+                clock(to)
+            )
         }
     });
     let object = object_of(act, &rule.on).map_or(String::new(), |object| format!(" of {object}"));
@@ -282,7 +297,11 @@ pub(super) fn approval(
         ),
         normal: format!(
             "before {duty} another {hand} does {by}{}, at most {within} earlier",
-            if rule.on.is_empty() { "" } else { " of the same object" }
+            if rule.on.is_empty() {
+                ""
+            } else {
+                " of the same object"
+            }
         ),
         action: format!(
             "Have somebody other than {} look at what was done, and approve it or take it back. Have the server \
@@ -306,11 +325,9 @@ pub(super) fn shared(found: &Shared) -> Words {
     Words {
         clause: "check credential-shared: a credential is at work in one place at a time".to_owned(),
         title: format!(
-            "A credential of {} ({print}) is live in two workloads: {holder}, last at {}, and since then or in between \
-             {} at {} ({})",
+            "A credential of {} ({print}) is live in two workloads at a time: {holder}, last at {}, and here at {}: {}",
             who(access),
             clock(found.first_last_us),
-            words::Workload(access),
             clock(access.time_us),
             Request(access)
         ),
