@@ -16,6 +16,7 @@ mod policy;
 mod privileges;
 mod remote;
 mod secrets;
+mod separation;
 mod split;
 mod systemd;
 mod tls;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         split::trials(),
         lifecycle::trials(),
         policy::trials(),
+        separation::trials(),
         secrets::trials(),
         bad_input::trials(),
         privileges::trials(),

@@ -77,3 +77,36 @@ pub(super) fn save(store: &Store, remembered: &Remembered, boot: &str, complete:
         Err(error) => tracing::warn!(%error, "what is remembered of earlier accesses is not saved"),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::judge::Settings;
+    use crate::policy::Policy;
+    use crate::store::StoreOptions;
+
+    #[test]
+    fn what_is_damaged_is_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+        let mut judge = Judge::new(Arc::new(Policy::empty()), Settings::default());
+        restore(&store, &mut judge, "boot");
+        assert_eq!(
+            store.meta_get(HISTORY).unwrap(),
+            None,
+            "nothing to go on from"
+        );
+        store.meta_put(HISTORY, b"{\"v\":1,").unwrap();
+        restore(&store, &mut judge, "boot");
+        assert_eq!(store.meta_get(HISTORY).unwrap(), None);
+        assert_eq!(store.meta_get(ASIDE).unwrap().unwrap(), b"{\"v\":1,");
+        save(&store, &judge.remembered(7), "boot", true);
+        let saved = store.meta_get(HISTORY).unwrap().unwrap();
+        assert!(judge.restore(&saved, "boot").unwrap().complete);
+        // Once a run goes on from it, an end without a word is one out of order.
+        restore(&store, &mut judge, "boot");
+        let saved = store.meta_get(HISTORY).unwrap().unwrap();
+        assert!(!judge.restore(&saved, "boot").unwrap().complete);
+    }
+}

@@ -131,7 +131,7 @@ pub(super) fn separated(found: &Separated, access: &Access) -> Words {
     let both = any_of(rule.duties.iter().map(|duty| Quoted(duty))).replace(" or ", " and ");
     let object = rule.on.as_slice();
     let object = object_of(&found.other, object);
-    let to = object.map_or(String::new(), |object| format!(" to {object}"));
+    let on = object.map_or(String::new(), |object| format!(" on {object}"));
     // Whichever arrived last is told of; the earlier one comes first.
     let (first, second) = if other.time_us <= access.time_us {
         (other, access)
@@ -140,16 +140,20 @@ pub(super) fn separated(found: &Separated, access: &Access) -> Words {
     };
     let subject = if found.lineage {
         format!(
-            "One workload, {}, did what is separated for two owners, {} and {}",
+            "One workload, {}, did separated duties{on}, for two owners, {} and {}",
             lineage(access),
             owner(first),
             owner(second)
         )
     } else if access.identity == other.identity {
-        format!("{} ({}) did what is separated", who(access), owner(access))
+        format!(
+            "{} ({}) did separated duties{on}",
+            who(access),
+            owner(access)
+        )
     } else {
         format!(
-            "{} did what is separated, as {} and as {}",
+            "{} did separated duties{on}, as {} and as {}",
             owner(access),
             who(first),
             who(second)
@@ -172,7 +176,7 @@ pub(super) fn separated(found: &Separated, access: &Access) -> Words {
     Words {
         clause: separation_clause(rule),
         title: format!(
-            "{subject}{to}: {} by {} at {} ({}), {} by {}{key} at {} ({})",
+            "{subject}: {} by {} at {} ({}), {} by {}{key} at {} ({})",
             duties(rule, first),
             who(first),
             clock(first),

@@ -15,7 +15,7 @@ fn missing() {
     assert_eq!(kinds(&told), [("approval", 0)]);
     assert_eq!((told[0].severity, told[0].beside), (Severity::High, None));
     insta::assert_snapshot!(told[0].title, @"alice-deploy (alice) did pay without an approval at 12:00:00Z (POST bank.example/transfers by /usr/bin/app (unit:alice-deploy.service)): no sign was seen in the 60 min before it");
-    insta::assert_snapshot!(told[0].clause, @r#"approve.duty = "pay", by = "sign", distinct = "owner", within = "1h" (policy.toml:38)"#);
+    insta::assert_snapshot!(told[0].clause, @r#"approve.duty = "pay", by = "sign", distinct = "owner", within = "1h" (/etc/bw/policy.toml:37)"#);
     assert_eq!(wait(&mut judge, 1000), [], "once");
 }
 

@@ -9,8 +9,8 @@ fn one_owner_with_two_keys_does_both_to_one_object() {
     assert_eq!(kinds(&told), [("separation", 120)]);
     assert_eq!(told[0].severity, Severity::High);
     assert_eq!(told[0].beside, Some(0));
-    insta::assert_snapshot!(told[0].title, @"alice did what is separated, as alice-approve and as alice-deploy to id 17: approve by alice-approve at 12:00:00Z (POST ci.example/deployments/17/approve by /usr/bin/app (unit:alice-approve.service)), deploy by alice-deploy at 12:02:00Z (POST ci.example/deployments/17 by /usr/bin/app (unit:alice-deploy.service))");
-    insta::assert_snapshot!(told[0].clause, @r#"separate.duties = ["deploy", "approve"], on = "id", within = "7d" (policy.toml:34)"#);
+    insta::assert_snapshot!(told[0].title, @"alice did separated duties on id 17, as alice-approve and as alice-deploy: approve by alice-approve at 12:00:00Z (POST ci.example/deployments/17/approve by /usr/bin/app (unit:alice-approve.service)), deploy by alice-deploy at 12:02:00Z (POST ci.example/deployments/17 by /usr/bin/app (unit:alice-deploy.service))");
+    insta::assert_snapshot!(told[0].clause, @r#"separate.duties = ["deploy", "approve"], on = "id", within = "7d" (/etc/bw/policy.toml:33)"#);
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn one_identity_with_both_duties() {
     assert!(
         told[0]
             .title
-            .starts_with("carol (carol) did what is separated to id 17: deploy"),
+            .starts_with("carol (carol) did separated duties on id 17: deploy"),
         "{}",
         told[0].title
     );
@@ -138,7 +138,7 @@ fn two_owners(first: Option<Endpoint>, second: Option<Endpoint>) -> Vec<Told> {
 fn one_service_does_both_for_two_owners() {
     let told = two_owners(unit("ci.service"), unit("ci.service"));
     assert_eq!(kinds(&told), [("separation", 60)]);
-    insta::assert_snapshot!(told[0].title, @"One workload, unit:ci.service, did what is separated for two owners, bob and alice to id 17: approve by bob at 12:00:00Z (POST ci.example/deployments/17/approve by /usr/bin/app (unit:ci.service)), deploy by alice-deploy at 12:01:00Z (POST ci.example/deployments/17 by /usr/bin/app (unit:ci.service))");
+    insta::assert_snapshot!(told[0].title, @"One workload, unit:ci.service, did separated duties on id 17, for two owners, bob and alice: approve by bob at 12:00:00Z (POST ci.example/deployments/17/approve by /usr/bin/app (unit:ci.service)), deploy by alice-deploy at 12:01:00Z (POST ci.example/deployments/17 by /usr/bin/app (unit:ci.service))");
     assert_eq!(two_owners(unit("ci.service"), unit("other.service")), []);
 }
 
