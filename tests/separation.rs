@@ -131,14 +131,16 @@ impl Scene {
     }
 }
 
-/// Everything that was done until now is judged, and its grace of a second over.
+/// Everything that was done until now is judged, and its grace is over.
 fn settle(scene: &Scene) -> Result<()> {
     scene.daemon.watch()?.until_mark()?;
+    // The counters are of the last second.
+    std::thread::sleep(Duration::from_millis(1500));
     wait_for("nothing to wait for", || {
         let status = scene.daemon.status()?;
         Ok((status["history"]["waiting"] == 0).then_some(()))
     })?;
-    std::thread::sleep(Duration::from_millis(100));
+    std::thread::sleep(Duration::from_millis(200));
     Ok(())
 }
 
@@ -211,7 +213,7 @@ fn missing_approval() -> Result<()> {
     scene.act("alice-deploy", "POST bank.example/transfers")?;
     settle(&scene)?;
     scene.silent("approval")?;
-    // A day has one signature more: the same hand's.
+    // Somebody else's signature is missing here.
     let other = self::scene("grace_s = 2")?;
     other.act("alice-approve", "POST bank.example/signatures")?;
     other.act("alice-deploy", "POST bank.example/transfers")?;

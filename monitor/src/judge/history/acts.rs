@@ -66,7 +66,7 @@ impl Mark {
 
 /// One access that is remembered.
 #[derive(Debug)]
-pub struct Act {
+pub(super) struct Act {
     pub(super) access: Access,
     pub(super) deeds: Box<[Deed]>,
     /// Hash of the lineage it is put down to.

@@ -13,7 +13,7 @@ use crate::judge::{FindingKind, Words};
 
 /// Separated duties were exercised by one subject.
 #[derive(Clone, Debug)]
-pub struct Separated {
+pub(in crate::judge) struct Separated {
     pub(super) rule: Arc<SeparationRule>,
     /// The earlier one.
     pub(super) other: Arc<Act>,

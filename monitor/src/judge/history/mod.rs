@@ -467,7 +467,10 @@ impl Past {
             return false;
         };
         let place = self.places.get(&client.workload).of_use;
-        place.is_some_and(|place| self.credentials.relays(credential.fingerprint, &place))
+        place.is_some_and(|place| {
+            self.credentials
+                .relays(credential.fingerprint, &client.workload, &place)
+        })
     }
 
     /// Records were lost: absence means nothing around this moment.

@@ -44,6 +44,14 @@ pub(super) struct Relay {
     pub(super) last_us: i64,
 }
 
+impl Relay {
+    /// Whether this server is the client. Of a person, only the same program is.
+    fn is(&self, client: &Workload, place: Option<&Place>) -> bool {
+        let same = place.is_some() && self.place.as_deref() == place;
+        same && (!matches!(place, Some(Place::Person(_))) || self.workload.exe == client.exe)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) print: Fingerprint,
@@ -56,7 +64,7 @@ pub(super) struct Entry {
 
 /// Two places of one credential.
 #[derive(Clone, Debug)]
-pub struct Shared {
+pub(super) struct Shared {
     /// The one that came second, by an access of its own.
     pub(super) act: Arc<Act>,
     /// The one that was first.
@@ -186,15 +194,13 @@ impl Credentials {
     }
 
     /// Whether the workload served requests with the credential lately.
-    pub(super) fn relays(&mut self, print: Fingerprint, place: &Place) -> bool {
+    pub(super) fn relays(&mut self, print: Fingerprint, client: &Workload, place: &Place) -> bool {
         let Some(set) = self.set(print) else {
             return false;
         };
         let entry = set.iter().flatten().find(|entry| entry.print == print);
-        let relays = entry.into_iter().flat_map(|entry| &entry.relays);
-        relays
-            .filter_map(|relay| relay.place.as_deref())
-            .any(|own| own == place)
+        let mut relays = entry.into_iter().flat_map(|entry| &entry.relays);
+        relays.any(|relay| relay.is(client, Some(place)))
     }
 
     /// Entries that may still matter.
@@ -227,8 +233,9 @@ impl Entry {
             return;
         }
         let place = place(server);
+        let other = |relay: &Relay| relay.place != place || relay.workload.exe != server.exe;
         self.relays
-            .retain(|relay| near(relay.last_us, time) && relay.place != place);
+            .retain(|relay| near(relay.last_us, time) && other(relay));
         if self.relays.len() >= RELAYS {
             self.relays.remove(0);
         }
@@ -240,10 +247,9 @@ impl Entry {
     }
 
     fn passes_on(&self, holder: &Holder) -> bool {
-        let near = |relay: &Relay| near(relay.last_us, holder.last_us);
-        self.relays
-            .iter()
-            .any(|relay| near(relay) && relay.place.is_some() && relay.place == holder.place)
+        let near = |relay: &&Relay| near(relay.last_us, holder.last_us);
+        let mut relays = self.relays.iter().filter(near);
+        relays.any(|relay| relay.is(&holder.workload, holder.place.as_deref()))
     }
 
     fn uses(

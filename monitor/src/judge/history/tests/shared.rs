@@ -176,3 +176,21 @@ fn what_is_refused_is_no_use() {
         []
     );
 }
+
+#[test]
+fn the_server_of_a_person_is_not_what_they_type() {
+    // Somebody runs a server and asks it; another one has the key, too.
+    let mut all = Vec::new();
+    for (time, user) in [(0, "dev"), (10, "eve"), (20, "dev"), (30, "eve")] {
+        let mut access = at(
+            act(time, "bob", READ),
+            typed(None, user, &["/usr/bin/bash"]),
+        );
+        access.server = typed(None, "dev", &["/usr/bin/bash"]);
+        let server = access.server.as_mut().unwrap();
+        Arc::make_mut(&mut server.workload).exe = "/usr/bin/node".into();
+        access.role = Role::Both;
+        all.push(access);
+    }
+    assert_eq!(kinds(&replay(all)), [("credential-shared", 10)]);
+}
