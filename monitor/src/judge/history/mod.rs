@@ -56,6 +56,8 @@ use crate::policy::{Identity, Policy};
 const TIDY_EVERY_US: i64 = 1_000_000;
 /// What is concluded at a time at most; the rest follows with the next pass.
 const MOST_AT_ONCE: usize = 1024;
+/// Lineages whose owners are remembered.
+const MOST_LINEAGES: usize = 8192;
 
 /// Bounds of what is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -303,6 +305,11 @@ impl Past {
         self.acts.add(act, marks, self.rules.shortest_us, settled);
         if let (Some(lineage), Some(owner)) = (act.lineage, act.owner()) {
             let since = self.now_us.saturating_sub(self.rules.longest_us);
+            if self.crowds.len() >= MOST_LINEAGES && !self.crowds.contains_key(&lineage) {
+                let any = self.crowds.keys().next().copied();
+                any.map(|any| self.crowds.remove(&any));
+                self.acts.forgotten = self.acts.forgotten.saturating_add(1);
+            }
             let crowd = self.crowds.entry(lineage).or_default();
             crowd.note(owner, act.time_us(), since);
         }

@@ -211,17 +211,18 @@ impl Past {
         let more = more.filter(|act| !kept.contains(&Arc::as_ptr(act)));
         acts.extend(more.map(|act| (Arc::clone(act), true)));
         acts.sort_by_key(|(act, _)| act.time_us());
-        let mut credentials: Vec<Entry> = self
-            .credentials
-            .live(now_us.saturating_sub(WINDOW_US))
-            .cloned()
-            .collect();
+        let since = now_us.saturating_sub(WINDOW_US);
+        let mut credentials: Vec<&Entry> = self.credentials.live(since).collect();
         credentials.sort_by_key(|entry| std::cmp::Reverse(entry.last_us));
         credentials.truncate(CREDENTIALS);
+        let mut gaps = self.gaps.clone();
+        if let Some(since) = self.unwatched_since {
+            gaps.note(since, now_us);
+        }
         Remembered {
             acts,
-            credentials,
-            gaps: self.gaps.all().to_vec(),
+            credentials: credentials.into_iter().cloned().collect(),
+            gaps: gaps.all().to_vec(),
             saved_us: now_us.max(self.now_us),
         }
     }
