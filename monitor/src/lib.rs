@@ -13,6 +13,7 @@ pub mod coverage;
 pub mod daemon;
 pub mod host;
 pub mod judge;
+pub mod lint;
 pub mod pipeline;
 pub mod policy;
 pub mod sarif;
