@@ -17,26 +17,21 @@ pub(super) fn find(lint: &mut Lint<'_>) {
             let names: Vec<&str> = held.iter().map(|(duty, _)| lint.duty_name(*duty)).collect();
             let by: Vec<String> = held
                 .iter()
-                .map(|(duty, identity)| format!("{} by {}", lint.duty_name(*duty), identity.name))
+                .map(|(duty, identity)| {
+                    let place = identity.places.duties.as_ref().unwrap_or(&identity.place);
+                    format!("{} by {} ({place})", lint.duty_name(*duty), identity.name)
+                })
                 .collect();
-            let place = held
-                .last()
-                .map(|(_, by)| by.places.duties.as_ref().unwrap_or(&by.place).clone());
             found.push(LintFinding {
                 code: codes::COMBINED,
                 level: Level::High,
                 subject: owner.name.to_string(),
-                message: format!(
-                    "{} holds {}, which are separated",
-                    owner.name,
-                    and(&names)
-                ),
+                message: format!("{} holds {}, which are separated", owner.name, and(&names)),
                 clause: format!(
-                    "separate.duties = {} ({})",
-                    list(&lint.duty_names(&separation.duties)),
-                    separation.place
+                    "separate.duties = {}",
+                    list(&lint.duty_names(&separation.duties))
                 ),
-                place,
+                place: Some(separation.place.clone()),
                 witness: Some(and(&by)),
                 change: format!(
                     "take {} from {}, or give one of them to another owner",

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use hashbrown::HashSet;
 
+use super::codes::Level;
+
 /// Most accounts of one file that are looked at.
 pub const MOST_ACCOUNTS: usize = 65_536;
 
@@ -14,6 +16,8 @@ pub struct LintInput {
     pub today: jiff::civil::Date,
     /// Files whose writers could change what is watched, or what is remembered of it.
     pub guarded: Vec<Guarded>,
+    /// What of the host could not be read, and why.
+    pub unread: Vec<String>,
     /// Local accounts.
     pub accounts: Accounts,
     /// Identities that were seen.
@@ -23,8 +27,10 @@ pub struct LintInput {
 /// A file that the watched should not write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guarded {
-    /// What it is, e.g. `the policy`.
+    /// What its writers can do, e.g. `change the policy`.
     pub what: &'static str,
+    /// How bad that is.
+    pub level: Level,
     /// The file or directory first, then every directory above it up to `/`, symbolic links resolved.
     pub chain: Vec<Node>,
 }

@@ -188,7 +188,10 @@ impl<'a> Lint<'a> {
 
 /// `["a", "b"]`.
 fn list<S: AsRef<str>>(names: &[S]) -> String {
-    let quoted: Vec<String> = names.iter().map(|n| format!("\"{}\"", n.as_ref())).collect();
+    let quoted: Vec<String> = names
+        .iter()
+        .map(|n| format!("\"{}\"", n.as_ref()))
+        .collect();
     format!("[{}]", quoted.join(", "))
 }
 

@@ -46,19 +46,14 @@ pub(super) fn find(lint: &mut Lint<'_>) {
                     identity.name
                 ),
                 clause: format!(
-                    "separate.duties = {} ({})",
-                    list(&lint.duty_names(&separation.duties)),
-                    separation.place
+                    "separate.duties = {}",
+                    list(&lint.duty_names(&separation.duties))
                 ),
-                place: Some(
-                    identity
-                        .places
-                        .duties
-                        .as_ref()
-                        .unwrap_or(&identity.place)
-                        .clone(),
-                ),
-                witness: Some(shared.witness.to_string()),
+                place: Some(separation.place.clone()),
+                witness: Some(format!(
+                    "{} by {} ({})",
+                    shared.witness, identity.name, identity.place
+                )),
                 change: format!(
                     "narrow `{}` of {by}, or add {by} to the separation",
                     shared.first

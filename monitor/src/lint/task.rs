@@ -144,7 +144,10 @@ pub(super) fn find(lint: &mut Lint<'_>) {
                     .collect();
                 (
                     Level::Info,
-                    format!("no owners can do {all}: nobody is there for {}", and(&missing)),
+                    format!(
+                        "no owners can do {all}: nobody is there for {}",
+                        and(&missing)
+                    ),
                 )
             }
             Collusion::TooLarge => (
