@@ -2,7 +2,7 @@
 
 use super::collusion::{Collusion, fewest};
 use super::{Holders, Level, Lint, LintFinding, Overlaps, and, codes, commas, list};
-use crate::policy::{Distinct, DutyId, Place, Policy};
+use crate::policy::{Approval, Distinct, DutyId, Place, Policy};
 
 /// A task whose parts are for different owners.
 #[derive(Clone, Debug)]
@@ -51,10 +51,10 @@ fn with(policy: &Policy, holders: &Holders<'_>, overlaps: &mut Overlaps<'_>) -> 
         let duties = vec![approval.duty, approval.by];
         let holds = reach(holders, overlaps, &duties);
         let mut collusion = fewest(2, &holds);
-        // The monitor sees to it that one owner's approval of an own act does not count.
-        if approval.distinct == Distinct::Owner
-            && let Collusion::Exactly(alone) = &collusion
+        // The monitor sees to it that an approval of an own act does not count.
+        if let Collusion::Exactly(alone) = &collusion
             && let [one] = alone.as_slice()
+            && !alone_is_enough(holders.owners().get(*one), approval)
         {
             let other = holds
                 .iter()
@@ -79,6 +79,18 @@ fn with(policy: &Policy, holders: &Holders<'_>, overlaps: &mut Overlaps<'_>) -> 
         });
     }
     tasks
+}
+
+/// Whether an owner approves own acts by a second identity, where identities need only differ.
+fn alone_is_enough(owner: Option<&super::Owner<'_>>, approval: &Approval) -> bool {
+    let Some(owner) = owner.filter(|_| approval.distinct == Distinct::Identity) else {
+        return false;
+    };
+    let with = |duty| {
+        let identities = owner.identities.iter();
+        identities.filter(move |identity| identity.duties.contains(&duty))
+    };
+    with(approval.duty).any(|asks| with(approval.by).any(|approves| asks.name != approves.name))
 }
 
 /// Per owner, which of the duties it can do.
