@@ -33,11 +33,14 @@ impl WorkloadSelector {
         Some(shown.to_string())
     }
 
-    /// The users that the selector means, of those given; none when it is about something else.
+    /// Whether it means the user of that name; not when it is about something else.
     pub(crate) fn means_user(&self, name: &str) -> bool {
         self.kind == Kind::User && glob(&self.pattern, name)
     }
 }
+
+/// How far two patterns are read.
+type Place = (usize, usize);
 
 /// A shortest text that both patterns match, not empty. Time and room: product of the lengths.
 fn common(a: &str, b: &str) -> Option<String> {
@@ -46,7 +49,7 @@ fn common(a: &str, b: &str) -> Option<String> {
     }
     let (left, right) = (a.as_bytes(), b.as_bytes());
     // Breadth first over places in both patterns; from where each was reached, and by which byte.
-    let mut from: HashMap<(usize, usize), ((usize, usize), Option<u8>)> = HashMap::new();
+    let mut from: HashMap<Place, (Place, Option<u8>)> = HashMap::new();
     let mut now = VecDeque::from([(0, 0)]);
     while let Some(at) = now.pop_front() {
         let (i, j) = at;
