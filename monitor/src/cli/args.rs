@@ -28,7 +28,7 @@ pub struct Cli {
     /// When to use colour; never when NO_COLOR is set, unless asked for here
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
-    /// Form of the output: lines for people, or one JSON object a line
+    /// Form of the output: lines for people, one JSON object a line, or SARIF (of `check`)
     #[arg(
         short,
         long,
@@ -60,6 +60,8 @@ pub enum Form {
     Compact,
     /// NDJSON.
     Json,
+    /// SARIF 2.1.0, one document; not of every command.
+    Sarif,
 }
 
 /// Commands.
@@ -79,7 +81,7 @@ pub enum Command {
     Coverage,
     /// Show what the daemon does, sees and loses
     Status,
-    /// Check configuration and policy: exit 0 good, 1 warnings, 78 errors
+    /// Check configuration and policy, and lint it: exit 0 good, 1 warnings or findings, 78 errors
     Check(CheckArgs),
     /// Show what this kernel and these privileges allow, and what to do
     Doctor,
@@ -246,7 +248,7 @@ pub struct DeadLettersArgs {
 /// `check`
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
-    /// Exit 0 when there are warnings but no errors (for ExecStartPre= and ExecReload=)
+    /// Exit 0 when there are warnings or findings but no errors (for ExecStartPre= and ExecReload=)
     #[arg(long)]
     pub warnings_ok: bool,
 }

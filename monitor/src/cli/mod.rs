@@ -5,6 +5,8 @@
 
 pub mod args;
 mod check;
+mod check_lint;
+mod check_sarif;
 mod client;
 mod coverage;
 pub mod doctor;
@@ -33,6 +35,7 @@ use args::{AlertsAction, AlertsArgs, Cli, Command, Form, RunArgs, TailArgs};
 use out::{Out, complain, note, say};
 
 pub use check::Validator;
+pub use check_lint::Linter;
 pub use doctor::Probe;
 pub use exit::{Exit, Failure};
 
@@ -44,6 +47,8 @@ pub struct Hooks {
     pub validate: Box<Validator>,
     /// Further probes of `doctor`.
     pub probes: Box<dyn Fn() -> Vec<Probe>>,
+    /// Finds what is wrong with a policy that can be used.
+    pub lint: Box<Linter>,
 }
 
 impl std::fmt::Debug for Hooks {
@@ -116,16 +121,24 @@ fn dispatch(arguments: Vec<OsString>, hooks: &Hooks) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
+/// Refuses `-o sarif` of a command that has no findings to write.
+fn has_form(cli: &Cli) -> Result<(), Failure> {
+    let written = matches!(cli.command, Command::Check(_));
+    if written || cli.output != Form::Sarif {
+        return Ok(());
+    }
+    Err(
+        Failure::new(Exit::Usage, "this command has no SARIF output")
+            .hint("`check` has; for programs, `-o json` is of every command"),
+    )
+}
+
 fn command(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
+    has_form(cli)?;
     match &cli.command {
         Command::Run(args) => return run(cli, args, &*hooks.run),
         Command::Check(args) => {
-            return check::check(
-                cli.config.as_deref(),
-                args.warnings_ok,
-                &*hooks.validate,
-                out,
-            );
+            return check::check(cli, args.warnings_ok, hooks, out);
         }
         Command::Doctor => {
             let mut probes = doctor::probes(&doctor::Host::default(), &socket(cli)?);
@@ -243,7 +256,7 @@ async fn ask(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
             let records = client::ask(&socket(cli)?, &Ask::DeadLetters).await?;
             for record in &records {
                 match out.form {
-                    Form::Json => out.line(&record.json())?,
+                    Form::Json | Form::Sarif => out.line(&record.json())?,
                     Form::Compact => {
                         out.line(&render::dead_letter(&record.parse::<DeadLetter>()?, style))?;
                     }
@@ -381,7 +394,7 @@ async fn deliveries(cli: &Cli, command: Ask, none: &str, out: &mut Out) -> Resul
             exit = Exit::Found;
         }
         match out.form {
-            Form::Json => out.line(&record.json())?,
+            Form::Json | Form::Sarif => out.line(&record.json())?,
             Form::Compact => out.line(&render::delivery(&result, out.style))?,
         }
     }

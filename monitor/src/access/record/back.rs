@@ -95,6 +95,7 @@ impl EndpointRecord {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests may fail by panic")]
 mod tests {
     use super::*;
     use crate::alert::testing::access;
