@@ -379,7 +379,7 @@ pub(super) fn status(status: &StatusRecord, style: Style) -> Vec<String> {
         "history",
         None,
         format!(
-            "{} accesses remembered, {} may still be approved, {} of {}, {} forgotten",
+            "{} accesses remembered, {} still open, {} of {}, {} forgotten",
             status.history.accesses,
             status.history.waiting,
             mebibytes(status.history.bytes),
