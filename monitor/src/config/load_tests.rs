@@ -177,7 +177,7 @@ fn every_key_is_read() {
         config.credentials[0].table["header"].as_str(),
         Some("x-key")
     );
-    assert_eq!(config.credentials[0].place.line, 31);
+    assert_eq!(config.credentials[0].place.line, 35);
 }
 
 #[test]
