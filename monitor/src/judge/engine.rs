@@ -83,6 +83,7 @@ impl FindingKind {
             | Self::ProofMismatch
             | Self::ProofReplayed
             | Self::KeyShared => Severity::High,
+            Self::Contained => Severity::High,
         }
     }
 }

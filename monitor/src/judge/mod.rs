@@ -36,7 +36,7 @@ mod proof_missing;
 mod proof_replayed;
 mod proofs;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod words;
 mod workload;
 
@@ -77,11 +77,13 @@ pub enum FindingKind {
     KeyShared,
     /// A workload that could be read cannot be any more.
     CoverageLost,
+    /// Something was done about a violation, or would have been.
+    Contained,
 }
 
 impl FindingKind {
     /// All kinds, in order of their discriminants.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Duty,
         Self::Environment,
         Self::Workload,
@@ -95,6 +97,7 @@ impl FindingKind {
         Self::ProofReplayed,
         Self::KeyShared,
         Self::CoverageLost,
+        Self::Contained,
     ];
 
     /// Name in JSON, configuration and messages.
@@ -114,6 +117,7 @@ impl FindingKind {
             Self::ProofReplayed => "proof-replayed",
             Self::KeyShared => "key-shared",
             Self::CoverageLost => "coverage-lost",
+            Self::Contained => "contained",
         }
     }
 }

@@ -363,7 +363,7 @@ impl Store {
 
 /// Which alerts crowd each other out: kind and whether policy names the identity.
 pub(crate) fn class_of(kind: crate::judge::FindingKind, named: bool) -> u8 {
-    // Thirteen kinds: far below u8::MAX / 2.
+    // Fourteen kinds: far below u8::MAX / 2.
     (kind as u8) * 2 + u8::from(named)
 }
 
