@@ -145,13 +145,10 @@ fn socket(cookie: u64, client: bool) -> Socket {
 /// `/usr/bin/curl` (process 100) with ci-bot at prod.
 fn violation() -> Violation {
     let mut access = access(Some("ci-bot"), START);
-    let end = |pid, exe| {
-        Some(Endpoint {
-            pid,
-            workload: Arc::new(workload(exe, None)),
-        })
-    };
-    access.client = end(100, "/usr/bin/curl");
+    access.client = Some(Endpoint {
+        pid: 100,
+        workload: Arc::new(workload("/usr/bin/curl", None)),
+    });
     access.server = None;
     access.role = Role::Client;
     access.peer = Peer::Inet("10.20.1.2:443".parse().unwrap());

@@ -11,7 +11,7 @@ pub(super) async fn answer<B: Backend>(
     command: Command,
     user: Option<u32>,
 ) -> Result<(), Over> {
-    if user != Some(0) {
+    if !may_ask(user) {
         return Err(error(
             ErrorCode::Denied,
             "containment is shown to and undone by root only",
@@ -50,6 +50,24 @@ pub(super) async fn answer<B: Backend>(
                 to.line(&record).await?;
             }
             Ok(())
+        }
+    }
+}
+
+/// Whether a client's user may; one that is not known may not.
+fn may_ask(user: Option<u32>) -> bool {
+    user == Some(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_ask;
+
+    #[test]
+    fn root_alone_may_ask() {
+        assert!(may_ask(Some(0)));
+        for user in [None, Some(1), Some(1000), Some(u32::MAX)] {
+            assert!(!may_ask(user), "{user:?}");
         }
     }
 }
