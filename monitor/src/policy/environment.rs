@@ -385,10 +385,12 @@ mod tests {
         assert_eq!(
             ranges,
             [
+                "0.0.0.0/0 None edge",
                 "10.20.0.0/16 None prod",
                 "10.20.9.0/24 None dev",
                 "10.20.9.7/32 None dev",
                 "10.20.9.7/32 Some(99) lab",
+                "198.51.100.1/32 None edge",
                 "2001:db8::/32 None lab",
                 "::1/128 None dev",
             ]
