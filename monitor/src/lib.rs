@@ -15,6 +15,7 @@ pub mod host;
 pub mod judge;
 pub mod pipeline;
 pub mod policy;
+pub mod report;
 pub mod sarif;
 pub mod secret;
 pub mod serve;

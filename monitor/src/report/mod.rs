@@ -1,0 +1,39 @@
+//! What is granted, what is used of it, and how well that is separated: `bailiwick report`; and one alert as
+//! a story: `bailiwick explain`.
+//!
+//! Pure: models are built from the policy and from what the daemon remembers; [`text`] and [`html`] only
+//! write down what the models hold.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        reason = "a test may panic: that is how it fails"
+    )
+)]
+
+pub mod build;
+mod collusion;
+mod identities;
+pub mod ledger;
+pub mod model;
+mod rules;
+pub mod score;
+#[cfg(test)]
+mod testing;
+pub mod trend;
+
+pub use build::{ApprovalMemory, Inputs, NotRecorded, Tally, build};
+pub use ledger::{Ledger, Totals};
+pub use model::Report;
+
+/// Most rows of a list.
+pub const MOST_ROWS: usize = 1000;
