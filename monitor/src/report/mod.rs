@@ -22,14 +22,18 @@
 
 pub mod build;
 mod collusion;
+pub mod html;
 mod identities;
 pub mod ledger;
+mod lines;
 pub mod model;
 mod rules;
 pub mod score;
 #[cfg(test)]
 mod testing;
+pub mod text;
 pub mod trend;
+mod words;
 
 pub use build::{ApprovalMemory, Inputs, NotRecorded, Tally, build};
 pub use ledger::{Ledger, Totals};

@@ -285,3 +285,27 @@ pub(super) fn report_of(change: impl Fn(&mut Inputs<'_>)) -> Report {
     change(&mut inputs);
     build(&inputs)
 }
+
+/// The shop's report with every string of it replaced by something hostile.
+pub(super) fn hostile() -> Report {
+    const EVIL: &str = "</td></table><script>alert(1)</script>\" onclick='x' &amp; \u{202e}\u{1b}[2J\0\u{9b}\u{2028}";
+    fn spoil(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::String(text) => text.push_str(EVIL),
+            serde_json::Value::Array(items) => items.iter_mut().for_each(spoil),
+            serde_json::Value::Object(fields) => {
+                let renamed = std::mem::take(fields).into_iter().map(|(name, mut value)| {
+                    spoil(&mut value);
+                    (name, value)
+                });
+                *fields = renamed.collect();
+            }
+            _ => {}
+        }
+    }
+    let mut value = serde_json::to_value(report_of(|_| {})).unwrap();
+    spoil(&mut value);
+    let mut report: Report = serde_json::from_value(value).unwrap();
+    report.alerts.kinds.insert(EVIL.to_owned(), 1);
+    report
+}
