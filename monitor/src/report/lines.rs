@@ -5,33 +5,33 @@ const WIDTHS: (usize, usize) = (40, 120);
 
 /// Lines.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     width: usize,
     lines: Vec<String>,
 }
 
 impl Lines {
-    pub(super) fn new(width: usize) -> Self {
+    pub(crate) fn new(width: usize) -> Self {
         Self {
             width: width.clamp(WIDTHS.0, WIDTHS.1),
             lines: Vec::new(),
         }
     }
 
-    pub(super) fn finish(self) -> Vec<String> {
+    pub(crate) fn finish(self) -> Vec<String> {
         self.lines
     }
 
     /// A heading, an empty line before it.
-    pub(super) fn heading(&mut self, text: &str) {
+    pub(crate) fn heading(&mut self, text: &str) {
         if !self.lines.is_empty() {
             self.lines.push(String::new());
         }
-        self.lines.push(text.to_owned());
+        self.hang("", text);
     }
 
     /// Text behind `lead`, its further lines as far in as the lead is wide.
-    pub(super) fn hang(&mut self, lead: &str, text: &str) {
+    pub(crate) fn hang(&mut self, lead: &str, text: &str) {
         let indent = " ".repeat(width_of(lead));
         let mut line = lead.to_owned();
         let mut empty = true;
@@ -53,7 +53,7 @@ impl Lines {
     }
 
     /// A name in a column, and text behind it.
-    pub(super) fn row(&mut self, indent: usize, name: &str, column: usize, text: &str) {
+    pub(crate) fn row(&mut self, indent: usize, name: &str, column: usize, text: &str) {
         let lead = format!("{}{name}", " ".repeat(indent));
         let wide = indent + column;
         if width_of(&lead) > wide {
@@ -63,6 +63,11 @@ impl Lines {
             let gap = " ".repeat(wide - width_of(&lead) + 2);
             self.hang(&format!("{lead}{gap}"), text);
         }
+    }
+
+    /// A line that must stay one, however long.
+    pub(crate) fn whole(&mut self, line: &str) {
+        self.lines.push(line.to_owned());
     }
 
     fn push(&mut self, mut line: String) {

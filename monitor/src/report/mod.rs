@@ -25,15 +25,15 @@ mod collusion;
 pub mod html;
 mod identities;
 pub mod ledger;
-mod lines;
+pub(crate) mod lines;
 pub mod model;
 mod rules;
 pub mod score;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod text;
 pub mod trend;
-mod words;
+pub(crate) mod words;
 
 pub use build::{ApprovalMemory, Inputs, NotRecorded, Tally, build};
 pub use ledger::{Ledger, Totals};

@@ -15,10 +15,10 @@ use crate::judge::{FindingKind, Severity};
 use crate::policy::{self, Files, Policy};
 
 /// 2026-11-24T09:00:00Z.
-pub(super) const NOW: i64 = 1_795_510_800_000_000;
-pub(super) const DAY: i64 = 86_400_000_000;
+pub(crate) const NOW: i64 = 1_795_510_800_000_000;
+pub(crate) const DAY: i64 = 86_400_000_000;
 
-pub(super) const SHOP: &str = r#"version = 1
+pub(crate) const SHOP: &str = r#"version = 1
 [environments]
 prod = ["api.pay.example"]
 dev = ["ci.example"]
@@ -80,7 +80,7 @@ impl Files for OneFile<'_> {
     }
 }
 
-pub(super) fn policy(text: &str) -> Policy {
+pub(crate) fn policy(text: &str) -> Policy {
     let files = [PathBuf::from("/etc/bailiwick/policy.toml")];
     let key = FingerprintKey::new([1; 32]);
     policy::load(&files, Path::new("/"), &OneFile(text), &key)
@@ -93,7 +93,7 @@ fn time(us: i64) -> String {
 }
 
 /// An identity as the census has it; `done` is method, host and route, each done 10 times.
-pub(super) fn identity(
+pub(crate) fn identity(
     name: &str,
     owner: Option<&str>,
     duties: &[(&str, i64)],
@@ -164,7 +164,7 @@ pub(super) fn identity(
     }
 }
 
-pub(super) fn census() -> Vec<IdentityRecord> {
+pub(crate) fn census() -> Vec<IdentityRecord> {
     vec![
         identity(
             "ci-bot",
@@ -204,7 +204,7 @@ pub(super) fn census() -> Vec<IdentityRecord> {
     ]
 }
 
-pub(super) fn coverage() -> Vec<CoverageRecord> {
+pub(crate) fn coverage() -> Vec<CoverageRecord> {
     let count = |connections| Count {
         connections,
         bytes: 10 * connections,
@@ -231,7 +231,7 @@ pub(super) fn coverage() -> Vec<CoverageRecord> {
     vec![row("unit:billing.service", 1, 40), row("unit:app.service", 90, 2)]
 }
 
-pub(super) fn ledger() -> Ledger {
+pub(crate) fn ledger() -> Ledger {
     let mut ledger = Ledger::new(NOW - 20 * DAY);
     for day in (0..20).rev() {
         ledger.add(
@@ -251,7 +251,7 @@ pub(super) fn ledger() -> Ledger {
 }
 
 /// The shop's report, with whatever is changed in its inputs.
-pub(super) fn report_of(change: impl Fn(&mut Inputs<'_>)) -> Report {
+pub(crate) fn report_of(change: impl Fn(&mut Inputs<'_>)) -> Report {
     let policy = policy(SHOP);
     let (census, coverage, ledger) = (census(), coverage(), ledger());
     let alerts = Tally::from([
@@ -287,7 +287,7 @@ pub(super) fn report_of(change: impl Fn(&mut Inputs<'_>)) -> Report {
 }
 
 /// The shop's report with every string of it replaced by something hostile.
-pub(super) fn hostile() -> Report {
+pub(crate) fn hostile() -> Report {
     const EVIL: &str = "</td></table><script>alert(1)</script>\" onclick='x' &amp; \u{202e}\u{1b}[2J\0\u{9b}\u{2028}";
     fn spoil(value: &mut serde_json::Value) {
         match value {

@@ -4,7 +4,7 @@ use super::model::{ApprovalRow, Crossing, Grant, IdentityRow, Period, Report, Se
 use crate::census::Listed;
 
 /// `2026-11-24T09:00Z` of RFC 3339 with more digits; anything else as it is.
-pub(super) fn short(time: &str) -> String {
+pub(crate) fn short(time: &str) -> String {
     match (time.len(), time.get(..16), time.ends_with('Z')) {
         (17.., Some(start), true) => format!("{start}Z"),
         _ => time.to_owned(),
@@ -12,7 +12,7 @@ pub(super) fn short(time: &str) -> String {
 }
 
 /// `18.5 days`, `3.2 hours` or `40 seconds`.
-pub(super) fn length(seconds: u64) -> String {
+pub(crate) fn length(seconds: u64) -> String {
     let tenths = |unit: u64| {
         let tenths = seconds.saturating_mul(10) / unit;
         format!("{}.{}", tenths / 10, tenths % 10)
@@ -26,7 +26,7 @@ pub(super) fn length(seconds: u64) -> String {
 }
 
 /// `74.5 %`, or what there is instead of a share.
-pub(super) fn percent(share: Option<f64>) -> String {
+pub(crate) fn percent(share: Option<f64>) -> String {
     share.map_or_else(
         || "unknown".to_owned(),
         |share| format!("{:.1} %", share * 100.0),
@@ -34,7 +34,7 @@ pub(super) fn percent(share: Option<f64>) -> String {
 }
 
 /// `1 owner`, `2 owners`.
-pub(super) fn counted(n: u64, what: &str) -> String {
+pub(crate) fn counted(n: u64, what: &str) -> String {
     match n {
         1 => format!("1 {what}"),
         _ if what.ends_with('s') => format!("{n} {what}es"),
@@ -46,7 +46,7 @@ pub(super) fn counted(n: u64, what: &str) -> String {
 }
 
 /// `a, b and 3 more`.
-pub(super) fn list(items: &[String], more: u32) -> String {
+pub(crate) fn list(items: &[String], more: u32) -> String {
     let mut out = items.join(", ");
     if more > 0 {
         let gap = if out.is_empty() { "" } else { " and " };
@@ -58,12 +58,12 @@ pub(super) fn list(items: &[String], more: u32) -> String {
     out
 }
 
-pub(super) fn listed(list_of: &Listed<String>) -> String {
+pub(crate) fn listed(list_of: &Listed<String>) -> String {
     list(&list_of.items, list_of.more)
 }
 
 /// Where the facts came from and what they reach back to.
-pub(super) fn sources(report: &Report) -> Vec<String> {
+pub(crate) fn sources(report: &Report) -> Vec<String> {
     let Period {
         since,
         days,
@@ -94,7 +94,7 @@ pub(super) fn sources(report: &Report) -> Vec<String> {
 }
 
 /// `+20 since the report of …`.
-pub(super) fn change(report: &Report) -> String {
+pub(crate) fn change(report: &Report) -> String {
     let before = report
         .trend
         .past
@@ -114,7 +114,7 @@ pub(super) fn change(report: &Report) -> String {
 }
 
 /// `ci-bot of team-ci: 10 accesses, last used …`.
-pub(super) fn use_of(row: &IdentityRow) -> String {
+pub(crate) fn use_of(row: &IdentityRow) -> String {
     let seen = match &row.last_used {
         Some(last) => format!(
             "{}, {}, last used {}",
@@ -131,7 +131,7 @@ pub(super) fn use_of(row: &IdentityRow) -> String {
     }
 }
 
-pub(super) fn grant(grant: &Grant) -> String {
+pub(crate) fn grant(grant: &Grant) -> String {
     match (&grant.last_used, grant.used) {
         (Some(last), true) => format!(
             "used: {} on {}, last {}",
@@ -145,7 +145,7 @@ pub(super) fn grant(grant: &Grant) -> String {
 }
 
 /// What a stolen credential of this identity reaches.
-pub(super) fn blast(row: &IdentityRow) -> String {
+pub(crate) fn blast(row: &IdentityRow) -> String {
     let environments = match &row.environments_granted {
         Some(granted) => format!("in {}", list(granted, 0)),
         None => "in every environment".to_owned(),
@@ -159,7 +159,7 @@ pub(super) fn blast(row: &IdentityRow) -> String {
 }
 
 /// `pay-read, pay-write`.
-pub(super) fn separated(row: &SeparationRow) -> String {
+pub(crate) fn separated(row: &SeparationRow) -> String {
     let on = row
         .on
         .as_ref()
@@ -168,7 +168,7 @@ pub(super) fn separated(row: &SeparationRow) -> String {
     format!("{}{on}", row.duties.join(" + "))
 }
 
-pub(super) fn collusion(row: &SeparationRow) -> String {
+pub(crate) fn collusion(row: &SeparationRow) -> String {
     match row.collusion {
         Some(1) => format!("collusion number 1: {} alone can do all of it", list(&row.colluders, 0)),
         Some(n) => format!(
@@ -181,7 +181,7 @@ pub(super) fn collusion(row: &SeparationRow) -> String {
 }
 
 /// Whether the separation is kept.
-pub(super) fn kept(row: &SeparationRow) -> &'static str {
+pub(crate) fn kept(row: &SeparationRow) -> &'static str {
     match (row.holders.items.is_empty(), &row.on) {
         (true, _) => "kept",
         (false, Some(_)) => "watched",
@@ -189,7 +189,7 @@ pub(super) fn kept(row: &SeparationRow) -> &'static str {
     }
 }
 
-pub(super) fn approval(row: &ApprovalRow) -> Vec<String> {
+pub(crate) fn approval(row: &ApprovalRow) -> Vec<String> {
     let mut all = vec![
         format!("may do it: {}", listed(&row.requesters)),
         format!("may approve: {}", listed(&row.approvers)),
@@ -209,7 +209,7 @@ pub(super) fn approval(row: &ApprovalRow) -> Vec<String> {
     all
 }
 
-pub(super) fn crossing(row: &Crossing) -> String {
+pub(crate) fn crossing(row: &Crossing) -> String {
     let allowed = match &row.allowed {
         Some(allowed) => format!("is for {}", list(allowed, 0)),
         None => "is for every environment by the policy of now".to_owned(),
