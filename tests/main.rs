@@ -15,6 +15,7 @@ mod netns;
 mod policy;
 mod privileges;
 mod remote;
+mod report;
 mod secrets;
 mod split;
 mod systemd;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         split::trials(),
         lifecycle::trials(),
         policy::trials(),
+        report::trials(),
         secrets::trials(),
         bad_input::trials(),
         privileges::trials(),

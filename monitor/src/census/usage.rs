@@ -117,8 +117,16 @@ impl Usage {
         size_of::<Self>()
             + self.duties.capacity() * size_of::<DutyUse>()
             + self.places.capacity() * size_of::<PlaceUse>()
-            + self.duties.iter().map(|duty| duty.name.heap()).sum::<usize>()
-            + self.places.iter().map(|place| place.name.heap()).sum::<usize>()
+            + self
+                .duties
+                .iter()
+                .map(|duty| duty.name.heap())
+                .sum::<usize>()
+            + self
+                .places
+                .iter()
+                .map(|place| place.name.heap())
+                .sum::<usize>()
     }
 
     pub(super) fn record(&self) -> UsageRecord {
@@ -185,18 +193,15 @@ impl Usage {
 
 /// By address, which is how nearly all are found, else by value.
 fn position<T>(items: &[T], name_of: impl Fn(&T) -> &Arc<str>, name: &Arc<str>) -> Option<usize> {
-    let same = items.iter().position(|item| Arc::ptr_eq(name_of(item), name));
+    let same = items
+        .iter()
+        .position(|item| Arc::ptr_eq(name_of(item), name));
     same.or_else(|| items.iter().position(|item| *name_of(item) == *name))
 }
 
 /// Adds an item, in the place of the one used longest ago when there is no room; returns by how many bytes
 /// this grew.
-fn add<T>(
-    items: &mut Vec<T>,
-    new: T,
-    bound: usize,
-    key: impl Fn(&T) -> (i64, &Arc<str>),
-) -> isize {
+fn add<T>(items: &mut Vec<T>, new: T, bound: usize, key: impl Fn(&T) -> (i64, &Arc<str>)) -> isize {
     let gained = key(&new).1.heap().cast_signed();
     if items.len() < bound {
         let before = items.capacity();

@@ -86,7 +86,11 @@ fn an_identity_without_a_policy_has_no_usage() {
 fn what_was_not_used_longest_makes_room() {
     let mut census = Census::new(Limits::default());
     for n in 0..200 {
-        census.observe(&access(&[&format!("duty-{n:03}")], &format!("env-{n:03}"), n));
+        census.observe(&access(
+            &[&format!("duty-{n:03}")],
+            &format!("env-{n:03}"),
+            n,
+        ));
     }
     let usage = usage(&census);
     assert_eq!(usage.duties.len(), 128);

@@ -30,7 +30,7 @@ pub(super) fn check(
         }
     };
     match out.form {
-        Form::Json => {
+        Form::Json | Form::Html => {
             for diagnostic in &diagnostics {
                 out.json(&diagnostic.record())?;
             }

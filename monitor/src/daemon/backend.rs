@@ -11,8 +11,10 @@ use crate::alert::{Alert, AlertService};
 use crate::census::IdentityRecord;
 use crate::config::Config;
 use crate::coverage::CoverageRecord;
+use crate::explain::{NoStory, Story};
 use crate::pipeline::thread::{Command, Snapshot};
 use crate::policy::Policy;
+use crate::report::Report;
 use crate::serve::Backend;
 use crate::serve::records::{
     AccessStatus, AlertQuery, AlertStatus, AttachedProbe, ConnectionStatus, CoverageStatus,
@@ -49,6 +51,8 @@ pub(super) struct Daemon {
     /// The newest counters, and accesses per second between the last two.
     pub(super) snapshot: Mutex<(Snapshot, f64)>,
     pub(super) identities: Mutex<IdentityStatus>,
+    /// How long this host was watched, and what was counted.
+    pub(super) watch: Mutex<super::reporting::Watch>,
 }
 
 fn losses(snapshot: &Snapshot) -> Vec<Loss> {
@@ -454,6 +458,14 @@ impl Backend for Daemon {
             }
         }
         results
+    }
+
+    async fn report(&self, since_us: Option<i64>) -> Result<Report, store::StoreError> {
+        self.make_report(since_us).await
+    }
+
+    async fn explain(&self, id: String) -> Result<Story, NoStory> {
+        self.tell_story(id).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::setup::{self, PolicyFiles};
-use super::{DaemonError, run};
+use super::{DaemonError, reporting, run};
 use crate::access::FingerprintKey;
 use crate::alert::Endpoint;
 use crate::alert::secret::SecretEnv;
@@ -22,6 +22,8 @@ pub fn hooks() -> Hooks {
         }),
         validate: Box::new(validate),
         probes: Box::new(load_trial),
+        stored_report: Box::new(reporting::stored_report),
+        stored_story: Box::new(reporting::stored_story),
     }
 }
 

@@ -78,7 +78,11 @@ pub fn build(inputs: &Inputs<'_>) -> Story {
 
 fn event(access: &AccessRecord) -> Event {
     let request = &access.request;
-    let gap = if request.path.starts_with('/') { "" } else { " " };
+    let gap = if request.path.starts_with('/') {
+        ""
+    } else {
+        " "
+    };
     Event {
         time: access.time.clone(),
         identity: access.identity.clone(),
@@ -91,7 +95,10 @@ fn event(access: &AccessRecord) -> Event {
 }
 
 fn who(alert: &Alert, evidence: &[&AccessRecord], policy: &Policy) -> Who {
-    let last = evidence.iter().rev().find(|access| access.credential.is_some());
+    let last = evidence
+        .iter()
+        .rev()
+        .find(|access| access.credential.is_some());
     let credential = last.and_then(|access| access.credential.clone());
     let identity = alert
         .identity
@@ -177,7 +184,8 @@ fn from(evidence: &[&AccessRecord], alert: &Alert) -> Vec<From> {
             peer: access.peer.clone(),
         };
         let known = all.iter().any(|known| {
-            let same = |a: &From, b: &From| (a.workload == b.workload, a.pid == b.pid) == (true, true);
+            let same =
+                |a: &From, b: &From| (a.workload == b.workload, a.pid == b.pid) == (true, true);
             same(known, &one) && (one.pid.is_some() || known.peer == one.peer)
         });
         if !known {
@@ -218,7 +226,10 @@ fn around(inputs: &Inputs<'_>, evidence: &[&AccessRecord]) -> Around {
     let (Some(first), Some(last)) = (micros(&alert.first_seen), micros(&alert.last_seen)) else {
         return nothing("the alert does not say when it was");
     };
-    let (begin, end) = (first.saturating_sub(AROUND_US), last.saturating_add(AROUND_US));
+    let (begin, end) = (
+        first.saturating_sub(AROUND_US),
+        last.saturating_add(AROUND_US),
+    );
     let Some(oldest) = recent.first().and_then(|access| micros(&access.time)) else {
         return nothing("the daemon holds no accesses yet");
     };
@@ -292,7 +303,11 @@ fn deliveries(inputs: &Inputs<'_>) -> Vec<Delivery> {
                 state: if message.dead { "given-up" } else { "waiting" }.to_owned(),
                 detail: format!(
                     "{} {}, {} failed attempts{error}",
-                    if message.dead { "given up" } else { "waits since" },
+                    if message.dead {
+                        "given up"
+                    } else {
+                        "waits since"
+                    },
                     message.since,
                     message.attempts
                 ),
@@ -302,7 +317,9 @@ fn deliveries(inputs: &Inputs<'_>) -> Vec<Delivery> {
     for webhook in inputs.webhooks {
         let one = all.iter_mut().find(|one| one.webhook == webhook.name);
         match (one, &webhook.disabled) {
-            (Some(one), Some(why)) => one.detail.push_str(&format!("; nothing is sent to it: {why}")),
+            (Some(one), Some(why)) => one
+                .detail
+                .push_str(&format!("; nothing is sent to it: {why}")),
             (Some(_), None) => {}
             (None, _) => all.push(if webhook.wants {
                 Delivery {

@@ -4,12 +4,7 @@ use super::model::{Delivery, From, Step, Who};
 use crate::alert::Alert;
 
 /// In the order in which to do them.
-pub(super) fn steps(
-    alert: &Alert,
-    who: &Who,
-    from: &[From],
-    deliveries: &[Delivery],
-) -> Vec<Step> {
+pub(super) fn steps(alert: &Alert, who: &Who, from: &[From], deliveries: &[Delivery]) -> Vec<Step> {
     let mut all = vec![Step {
         why: alert.action.clone(),
         command: None,
@@ -31,8 +26,15 @@ pub(super) fn steps(
         );
     }
     for one in from.iter().take(3) {
-        if let Some(unit) = one.workload.as_deref().and_then(|name| name.strip_prefix("unit:")) {
-            add("See what the service did and who started it.", format!("systemctl status {}", shell(unit)));
+        if let Some(unit) = one
+            .workload
+            .as_deref()
+            .and_then(|name| name.strip_prefix("unit:"))
+        {
+            add(
+                "See what the service did and who started it.",
+                format!("systemctl status {}", shell(unit)),
+            );
         }
         if let Some(pid) = one.pid {
             add(
@@ -47,8 +49,14 @@ pub(super) fn steps(
             "bailiwick check && systemctl reload bailiwick".to_owned(),
         );
     }
-    if deliveries.iter().any(|delivery| delivery.state == "given-up") {
-        add("Queue what was given up again.", "bailiwick dead-letters --replay".to_owned());
+    if deliveries
+        .iter()
+        .any(|delivery| delivery.state == "given-up")
+    {
+        add(
+            "Queue what was given up again.",
+            "bailiwick dead-letters --replay".to_owned(),
+        );
     }
     all
 }

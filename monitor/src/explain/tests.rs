@@ -30,7 +30,8 @@ fn alert() -> Alert {
         workload: Some("unit:ci.service".to_owned()),
         operation: "GET api.pay.example/{id}".to_owned(),
         environment: Some("prod".to_owned()),
-        clause: "identities.ci-bot.environments = [\"dev\"] (/etc/bailiwick/policy.toml:14)".to_owned(),
+        clause: "identities.ci-bot.environments = [\"dev\"] (/etc/bailiwick/policy.toml:14)"
+            .to_owned(),
         count: 12,
         first_seen: crate::access::record::rfc3339(NOW),
         last_seen: crate::access::record::rfc3339(NOW + 60 * SECOND),
@@ -81,7 +82,12 @@ fn story(change: impl Fn(&mut Alert), recent: Option<&[Arc<AccessRecord>]>) -> S
         alert: &alert,
         policy: &policy,
         recent,
-        webhooks: &[webhook("soc", true), webhook("chat", false), webhook("pager", true), webhook("slow", true)],
+        webhooks: &[
+            webhook("soc", true),
+            webhook("chat", false),
+            webhook("pager", true),
+            webhook("slow", true),
+        ],
         undelivered: &[message("pager", true), message("slow", false)],
     })
 }
@@ -98,8 +104,19 @@ fn is_told_in_order_of_time_with_what_was_folded() {
     let story = story(|_| {}, Some(&recent()));
     assert!(story.happened[0].time < story.happened[1].time);
     assert_eq!(story.not_kept, 10);
-    let around: Vec<&str> = story.around.events.iter().map(|event| &*event.operation).collect();
-    assert_eq!(around, ["GET api.example/same-workload", "GET api.example/same-credential"]);
+    let around: Vec<&str> = story
+        .around
+        .events
+        .iter()
+        .map(|event| &*event.operation)
+        .collect();
+    assert_eq!(
+        around,
+        [
+            "GET api.example/same-workload",
+            "GET api.example/same-credential"
+        ]
+    );
     let states: Vec<(&str, &str)> = story
         .deliveries
         .iter()
@@ -107,20 +124,37 @@ fn is_told_in_order_of_time_with_what_was_folded() {
         .collect();
     assert_eq!(
         states,
-        [("pager", "given-up"), ("slow", "waiting"), ("soc", "sent"), ("chat", "filtered")]
+        [
+            ("pager", "given-up"),
+            ("slow", "waiting"),
+            ("soc", "sent"),
+            ("chat", "filtered")
+        ]
     );
 }
 
 #[test]
 fn says_what_is_not_held() {
     let stopped = story(|_| {}, None).around;
-    assert!(!stopped.held && stopped.note.contains("no daemon"), "{}", stopped.note);
+    assert!(
+        !stopped.held && stopped.note.contains("no daemon"),
+        "{}",
+        stopped.note
+    );
     let late = Arc::new(evidence(NOW + 7200 * SECOND));
     let over = story(|_| {}, Some(&[late])).around;
-    assert!(!over.held && over.note.contains("not among them"), "{}", over.note);
+    assert!(
+        !over.held && over.note.contains("not among them"),
+        "{}",
+        over.note
+    );
     let middle = Arc::new(evidence(NOW + 10 * SECOND));
     let partly = story(|_| {}, Some(&[middle])).around;
-    assert!(partly.held && partly.note.contains("any more"), "{}", partly.note);
+    assert!(
+        partly.held && partly.note.contains("any more"),
+        "{}",
+        partly.note
+    );
 }
 
 #[test]
@@ -144,10 +178,22 @@ fn says_whether_the_policy_still_has_the_clause() {
             (found, place) => assert_eq!(found, place),
         }
     };
-    begins(state(&format!("x ({file}:14)"), "ci-bot"), "in-force", here(14));
-    begins(state(&format!("x ({file}:99)"), "ci-bot"), "moved", here(14));
+    begins(
+        state(&format!("x ({file}:14)"), "ci-bot"),
+        "in-force",
+        here(14),
+    );
+    begins(
+        state(&format!("x ({file}:99)"), "ci-bot"),
+        "moved",
+        here(14),
+    );
     begins(state(&format!("x ({file}:99)"), "nobody"), "gone", None);
-    begins(state("check cleartext: only encrypted", "ci-bot"), "none", None);
+    begins(
+        state("check cleartext: only encrypted", "ci-bot"),
+        "none",
+        None,
+    );
 }
 
 #[test]
@@ -191,6 +237,10 @@ fn hostile_words_disturb_nothing() {
             assert!(line.chars().all(is_plain), "{line:?}");
         }
     }
-    let commands: Vec<&str> = story.steps.iter().filter_map(|step| step.command.as_deref()).collect();
+    let commands: Vec<&str> = story
+        .steps
+        .iter()
+        .filter_map(|step| step.command.as_deref())
+        .collect();
     assert!(commands[0].contains("'\\''"), "{}", commands[0]);
 }

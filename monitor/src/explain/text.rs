@@ -15,7 +15,11 @@ pub fn render(story: &Story, width: usize) -> Vec<String> {
     let severity = format!("{:?}", story.severity).to_uppercase();
     out.hang(
         "",
-        &quote(&format!("{severity} {}: {}", story.kind.name(), story.title)),
+        &quote(&format!(
+            "{severity} {}: {}",
+            story.kind.name(),
+            story.title
+        )),
     );
     out.hang("", &quote(&format!("Alert {}", story.id)));
     happened(&mut out, story);
@@ -45,7 +49,10 @@ fn event(out: &mut Lines, event: &Event) {
         text.push_str(&format!(", finding: {}", event.findings.join(", ")));
     }
     // Seconds matter in a story.
-    let time = event.time.get(..19).map_or_else(|| event.time.clone(), |time| format!("{time}Z"));
+    let time = event
+        .time
+        .get(..19)
+        .map_or_else(|| event.time.clone(), |time| format!("{time}Z"));
     out.row(2, &quote(&time), 20, &quote(&text));
 }
 
@@ -64,7 +71,10 @@ fn happened(out: &mut Lines, story: &Story) {
         event(out, one);
     }
     if story.not_kept > 0 {
-        out.hang("  ", &format!("… and {} more that were only counted", story.not_kept));
+        out.hang(
+            "  ",
+            &format!("… and {} more that were only counted", story.not_kept),
+        );
     }
 }
 
@@ -82,7 +92,10 @@ fn who(out: &mut Lines, story: &Story) {
             .as_ref()
             .map(|hint| format!(", begins with {hint}"))
             .unwrap_or_default();
-        row("credential", &format!("{kind} {}{hint}", credential.fingerprint));
+        row(
+            "credential",
+            &format!("{kind} {}{hint}", credential.fingerprint),
+        );
     }
     if let Some(binding) = &who.binding {
         row(
@@ -116,7 +129,11 @@ fn from(out: &mut Lines, story: &Story) {
                 }),
             ),
             Some(exe) => {
-                let exe = if exe.is_empty() { "an unknown program" } else { exe };
+                let exe = if exe.is_empty() {
+                    "an unknown program"
+                } else {
+                    exe
+                };
                 out.hang(
                     "  ",
                     &quote(&format!(
@@ -129,7 +146,12 @@ fn from(out: &mut Lines, story: &Story) {
             }
         }
         if !one.lineage.is_empty() {
-            let shown: Vec<&str> = one.lineage.iter().take(MOST_LINEAGE).map(String::as_str).collect();
+            let shown: Vec<&str> = one
+                .lineage
+                .iter()
+                .take(MOST_LINEAGE)
+                .map(String::as_str)
+                .collect();
             out.hang("    ", &quote(&format!("started by {}", shown.join(" ← "))));
         }
     }
@@ -142,10 +164,15 @@ fn normal(out: &mut Lines, story: &Story) {
     out.hang("  ", &quote(&format!("broken: {}", normal.clause)));
     let place = normal.place.as_deref().unwrap_or("?");
     match &*normal.policy {
-        "in-force" => out.hang("  ", &quote(&format!("The policy still says so, at {place}."))),
+        "in-force" => out.hang(
+            "  ",
+            &quote(&format!("The policy still says so, at {place}.")),
+        ),
         "moved" => out.hang(
             "  ",
-            &quote(&format!("The policy has changed since; what it says now begins at {place}.")),
+            &quote(&format!(
+                "The policy has changed since; what it says now begins at {place}."
+            )),
         ),
         "gone" => out.hang("  ", "The policy does not say so any more."),
         _ => {}
@@ -181,7 +208,10 @@ fn deliveries(out: &mut Lines, story: &Story) {
         out.hang("  ", "nobody: no webhook is configured");
     }
     for one in &story.deliveries {
-        out.hang("  ", &quote(&format!("{}: {}, {}", one.webhook, one.state, one.detail)));
+        out.hang(
+            "  ",
+            &quote(&format!("{}: {}, {}", one.webhook, one.state, one.detail)),
+        );
     }
 }
 

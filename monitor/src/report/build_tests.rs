@@ -16,7 +16,11 @@ fn a_small_shop() {
 fn granted_and_used_are_told_apart() {
     let report = shop();
     let row = |name: &str| {
-        let found = report.identities.items.iter().find(|row| row.identity == name);
+        let found = report
+            .identities
+            .items
+            .iter()
+            .find(|row| row.identity == name);
         found.unwrap().clone()
     };
     assert!(row("ci-bot").duties[0].used);
@@ -41,7 +45,10 @@ fn an_owner_with_two_keys_combines_what_is_separated() {
     assert_eq!(pay.collusion, Some(1));
     assert_eq!(pay.colluders, ["team-pay"]);
     assert_eq!(pay.holders.items[0].holds.len(), 2);
-    assert_eq!((same_object.collusion, same_object.holders.items.len()), (Some(2), 0));
+    assert_eq!(
+        (same_object.collusion, same_object.holders.items.len()),
+        (Some(2), 0)
+    );
     assert_eq!((kept.collusion, kept.holders.items.len()), (Some(2), 0));
     assert_eq!(combined(&report), 1);
 }
@@ -74,7 +81,12 @@ fn approvals_need_somebody_else() {
 struct Recorded;
 
 impl ApprovalMemory for Recorded {
-    fn counts(&self, policy: &Policy, approval: &Approval, since_us: i64) -> Option<ApprovalCounts> {
+    fn counts(
+        &self,
+        policy: &Policy,
+        approval: &Approval,
+        since_us: i64,
+    ) -> Option<ApprovalCounts> {
         assert_eq!(&*policy.duty(approval.duty).unwrap().name, "deploy");
         assert_eq!(since_us, NOW - 30 * DAY);
         Some(ApprovalCounts {
@@ -167,8 +179,17 @@ fn lists_are_bounded() {
         approvals: &NotRecorded,
     };
     let report = build(&inputs);
-    assert_eq!((report.crossings.items.len(), report.crossings.more), (1000, 3000));
-    assert_eq!((report.several.items.len(), report.several.more), (1000, 1000));
-    assert_eq!((report.unnamed.items.len(), report.unnamed.more), (100, 1900));
+    assert_eq!(
+        (report.crossings.items.len(), report.crossings.more),
+        (1000, 3000)
+    );
+    assert_eq!(
+        (report.several.items.len(), report.several.more),
+        (1000, 1000)
+    );
+    assert_eq!(
+        (report.unnamed.items.len(), report.unnamed.more),
+        (100, 1900)
+    );
     assert_eq!(summary(&report).crossings, 4000);
 }

@@ -24,11 +24,17 @@ pub(super) fn rows(
 ) -> Vec<IdentityRow> {
     let mut rows: Vec<IdentityRow> = policy
         .identities()
-        .map(|identity| row(policy, identity, census.get(&*identity.name).copied(), since_us))
+        .map(|identity| {
+            row(
+                policy,
+                identity,
+                census.get(&*identity.name).copied(),
+                since_us,
+            )
+        })
         .collect();
     rows.sort_by(|a, b| {
-        let unused =
-            |row: &IdentityRow| row.operations_granted.saturating_sub(row.operations_used);
+        let unused = |row: &IdentityRow| row.operations_granted.saturating_sub(row.operations_used);
         (Reverse(unused(a)), &a.identity).cmp(&(Reverse(unused(b)), &b.identity))
     });
     rows
@@ -50,7 +56,10 @@ fn row(
     let mut operations: Vec<OperationRow> = Vec::new();
     for operation in duties.iter().flat_map(|duty| &duty.operations) {
         // Two duties may share a pattern.
-        if !operations.iter().any(|row| *row.operation == **operation.text()) {
+        if !operations
+            .iter()
+            .any(|row| *row.operation == **operation.text())
+        {
             operations.push(OperationRow {
                 operation: operation.text().to_string(),
                 used: used.falls_under(operation, done),

@@ -99,7 +99,12 @@ mod tests {
     fn wraps_and_hangs() {
         let mut lines = Lines::new(40);
         lines.heading("Heading");
-        lines.row(2, "name", 6, "words that go on and on until they need another line");
+        lines.row(
+            2,
+            "name",
+            6,
+            "words that go on and on until they need another line",
+        );
         lines.row(2, "much-too-long", 6, "words");
         insta::assert_snapshot!(lines.finish().join("\n"), @"
         Heading

@@ -21,7 +21,6 @@
 )]
 
 pub mod build;
-mod collusion;
 pub mod html;
 mod identities;
 pub mod ledger;

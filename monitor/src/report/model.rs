@@ -225,6 +225,8 @@ pub struct SeparationRow {
     /// Fewest owners that together hold all the duties; null when nobody holds one of them.
     #[serde(default)]
     pub collusion: Option<u64>,
+    /// Whether `collusion` is the fewest; else so many can do it, and whether fewer can was not found out.
+    pub exact: bool,
     /// Such owners.
     pub colluders: Vec<String>,
     /// Duties that nobody holds.

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use hashbrown::HashMap;
 
 use super::build::{Inputs, listed};
-use super::collusion;
 use super::identities::used;
 use super::model::{ApprovalRow, Held, Holder, SeparationRow};
 use crate::census::{IdentityRecord, Listed};
+use crate::lint::collusion::{Collusion, fewest};
 use crate::policy::{Approval, Distinct, DutyId, Identity, Policy, Separation};
 
 /// Most owners shown of one rule.
@@ -44,11 +44,14 @@ fn row(
     for identity in policy.identities() {
         for (at, duty) in separation.duties.iter().enumerate() {
             if identity.duties.contains(duty) {
-                owners.entry(&identity.owner).or_default().push((at, identity));
+                owners
+                    .entry(&identity.owner)
+                    .or_default()
+                    .push((at, identity));
             }
         }
     }
-    let masks: Vec<(&str, u32)> = owners
+    let masks: Vec<(&str, u128)> = owners
         .iter()
         .map(|(owner, held)| {
             let mask = held.iter().fold(0, |mask, (at, _)| mask | bit(*at));
@@ -56,8 +59,12 @@ fn row(
         })
         .collect();
     let all = masks.iter().fold(0, |all, (_, mask)| all | mask);
-    let sets: Vec<u32> = masks.iter().map(|(_, mask)| *mask).collect();
-    let chosen = collusion::fewest(separation.duties.len(), &sets);
+    let sets: Vec<u128> = masks.iter().map(|(_, mask)| *mask).collect();
+    let (chosen, exact) = match fewest(separation.duties.len(), &sets) {
+        Collusion::Exactly(owners) => (Some(owners), true),
+        Collusion::Between(_, owners) => (Some(owners), false),
+        Collusion::Impossible(_) | Collusion::TooLarge => (None, true),
+    };
     let holders: Vec<Holder> = owners
         .iter()
         .zip(&masks)
@@ -85,6 +92,7 @@ fn row(
             .collect(),
         place: separation.place.to_string(),
         on: separation.on.as_deref().map(str::to_owned),
+        exact,
         collusion: chosen.as_ref().map(|chosen| chosen.len() as u64),
         colluders: chosen
             .iter()
@@ -102,9 +110,9 @@ fn row(
     }
 }
 
-/// Duties beyond the 31st share a bit: more of them than a separation has in practice.
-fn bit(at: usize) -> u32 {
-    1 << at.min(31)
+/// Duties beyond the 128th share a bit: more of them than a separation has in practice.
+fn bit(at: usize) -> u128 {
+    1 << at.min(127)
 }
 
 pub(super) fn approvals(
@@ -166,8 +174,6 @@ fn approval_row(
         requesters: names(requesters),
         approvers: names(approvers),
         approved_by: names(approved_by),
-        recorded: inputs
-            .approvals
-            .counts(policy, approval, inputs.since_us),
+        recorded: inputs.approvals.counts(policy, approval, inputs.since_us),
     }
 }

@@ -56,13 +56,7 @@ pub(super) fn score(report: &Report, alerts: &Tally) -> Score {
     }
 }
 
-fn part(
-    name: &str,
-    weight: u32,
-    share: Option<f64>,
-    formula: &str,
-    measured: String,
-) -> ScorePart {
+fn part(name: &str, weight: u32, share: Option<f64>, formula: &str, measured: String) -> ScorePart {
     let points = share.map_or(0.0, |share| {
         (f64::from(weight) * share.clamp(0.0, 1.0) * 10.0).floor() / 10.0
     });
@@ -107,7 +101,10 @@ fn approval(report: &Report) -> ScorePart {
     let formula = "acts that somebody else approved / acts that need it; where none is recorded: approvals \
                    that somebody else could give / all approvals";
     let (share, measured) = if rules.is_empty() {
-        (None, "the policy demands no approval: add [[approve]]".to_owned())
+        (
+            None,
+            "the policy demands no approval: add [[approve]]".to_owned(),
+        )
     } else if acts > 0 {
         (
             share(approved, acts),
@@ -133,7 +130,10 @@ fn privilege(report: &Report) -> ScorePart {
     } else {
         (
             share(policy.grants_used, policy.grants),
-            format!("{} of {} grants were used", policy.grants_used, policy.grants),
+            format!(
+                "{} of {} grants were used",
+                policy.grants_used, policy.grants
+            ),
         )
     };
     part("least privilege", 20, share, formula, measured)
@@ -142,7 +142,9 @@ fn privilege(report: &Report) -> ScorePart {
 fn quiet(report: &Report, alerts: &Tally) -> ScorePart {
     let formula = "1 − 0.5 for each critical alert, 0.25 high, 0.1 medium, 0.02 low; not below 0";
     let count = |wanted: Severity| -> u64 {
-        let of = alerts.iter().filter(|((_, severity), _)| *severity == wanted);
+        let of = alerts
+            .iter()
+            .filter(|((_, severity), _)| *severity == wanted);
         of.map(|(_, count)| *count).fold(0, u64::saturating_add)
     };
     let lost = PENALTIES.iter().fold(0_u64, |lost, (severity, each)| {

@@ -228,7 +228,10 @@ pub(crate) fn coverage() -> Vec<CoverageRecord> {
         }],
         last_seen: Some(time(NOW)),
     };
-    vec![row("unit:billing.service", 1, 40), row("unit:app.service", 90, 2)]
+    vec![
+        row("unit:billing.service", 1, 40),
+        row("unit:app.service", 90, 2),
+    ]
 }
 
 pub(crate) fn ledger() -> Ledger {

@@ -103,7 +103,12 @@ fn duties(out: &mut Lines, report: &Report) {
     for row in &report.identities.items {
         out.hang(
             "  ",
-            &quote(&format!("{} ({}): {}", row.identity, row.owner, words::use_of(row))),
+            &quote(&format!(
+                "{} ({}): {}",
+                row.identity,
+                row.owner,
+                words::use_of(row)
+            )),
         );
         for grant in &row.duties {
             out.row(4, &quote(&grant.duty), 16, &quote(&words::grant(grant)));
@@ -174,9 +179,16 @@ fn blast(out: &mut Lines, report: &Report) {
             continue;
         }
         any = true;
-        out.hang("  ", &quote(&format!("{}: {}", row.identity, words::blast(row))));
+        out.hang(
+            "  ",
+            &quote(&format!("{}: {}", row.identity, words::blast(row))),
+        );
         for operation in &row.operations.items {
-            let mark = if operation.used { "used    " } else { "not used" };
+            let mark = if operation.used {
+                "used    "
+            } else {
+                "not used"
+            };
             out.hang(&format!("    {mark}  "), &quote(&operation.operation));
         }
         more(out, row.operations.more);
@@ -189,10 +201,10 @@ fn blast(out: &mut Lines, report: &Report) {
 fn unused(out: &mut Lines, report: &Report) {
     out.heading("Grants not used");
     for row in &report.unused.items {
-        let last = row
-            .last_used
-            .as_ref()
-            .map_or_else(|| "never seen".to_owned(), |last| format!("last {}", words::short(last)));
+        let last = row.last_used.as_ref().map_or_else(
+            || "never seen".to_owned(),
+            |last| format!("last {}", words::short(last)),
+        );
         out.hang(
             "  ",
             &quote(&format!(
@@ -215,7 +227,10 @@ fn approvals(out: &mut Lines, report: &Report) {
     for row in &report.approvals {
         out.hang(
             "  ",
-            &quote(&format!("{} by {} of another {} ({})", row.duty, row.by, row.distinct, row.place)),
+            &quote(&format!(
+                "{} by {} of another {} ({})",
+                row.duty, row.by, row.distinct, row.place
+            )),
         );
         for line in words::approval(row) {
             out.hang("    ", &quote(&line));
@@ -229,7 +244,11 @@ fn crossings(out: &mut Lines, report: &Report) {
         let owner = row.owner.as_deref().unwrap_or("no owner");
         out.hang(
             "  ",
-            &quote(&format!("{} ({owner}): {}", row.identity, words::crossing(row))),
+            &quote(&format!(
+                "{} ({owner}): {}",
+                row.identity,
+                words::crossing(row)
+            )),
         );
     }
     more(out, report.crossings.more);
@@ -300,7 +319,10 @@ fn attribution(out: &mut Lines, report: &Report) {
     );
     if part.forgotten > 0 {
         let forgotten = words::counted(part.forgotten, "identity");
-        out.hang("  ", &format!("{forgotten} had to make room and are not in this report."));
+        out.hang(
+            "  ",
+            &format!("{forgotten} had to make room and are not in this report."),
+        );
     }
 }
 

@@ -35,7 +35,10 @@ pub fn summary(report: &Report) -> Summary {
         points: report.score.points,
         combined: combined(report),
         grants: report.policy.grants,
-        unused: report.policy.grants.saturating_sub(report.policy.grants_used),
+        unused: report
+            .policy
+            .grants
+            .saturating_sub(report.policy.grants_used),
         crossings: (report.crossings.items.len() as u64)
             .saturating_add(u64::from(report.crossings.more)),
         alerts: report.alerts.total,
@@ -56,9 +59,8 @@ pub fn combined(report: &Report) -> u64 {
 pub(super) fn against(report: &Report, past: &[Summary]) -> Trend {
     let like = past.iter().rfind(|one| one.days == report.period.days);
     Trend {
-        change: like.map(|one| {
-            i64::from(report.score.points).saturating_sub(i64::from(one.points))
-        }),
+        change: like
+            .map(|one| i64::from(report.score.points).saturating_sub(i64::from(one.points))),
         past: past
             .iter()
             .skip(past.len().saturating_sub(MOST_SHOWN))

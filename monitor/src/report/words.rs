@@ -170,7 +170,14 @@ pub(crate) fn separated(row: &SeparationRow) -> String {
 
 pub(crate) fn collusion(row: &SeparationRow) -> String {
     match row.collusion {
-        Some(1) => format!("collusion number 1: {} alone can do all of it", list(&row.colluders, 0)),
+        Some(1) => format!(
+            "collusion number 1: {} alone can do all of it",
+            list(&row.colluders, 0)
+        ),
+        Some(n) if !row.exact => format!(
+            "collusion number at most {n}: {} together can do all of it",
+            list(&row.colluders, 0)
+        ),
         Some(n) => format!(
             "collusion number {n}: fewest owners that together can do all of it, such as {}",
             list(&row.colluders, 0)
@@ -193,7 +200,10 @@ pub(crate) fn approval(row: &ApprovalRow) -> Vec<String> {
     let mut all = vec![
         format!("may do it: {}", listed(&row.requesters)),
         format!("may approve: {}", listed(&row.approvers)),
-        format!("approved something in the period: {}", listed(&row.approved_by)),
+        format!(
+            "approved something in the period: {}",
+            listed(&row.approved_by)
+        ),
     ];
     if !row.possible {
         all.push("NOBODY ELSE can approve for somebody who may do it".to_owned());
@@ -238,7 +248,10 @@ mod tests {
         assert_eq!(short("2026-11-24T09:00:00.000000Z"), "2026-11-24T09:00Z");
         assert_eq!(short("\u{1b}[2J"), "\u{1b}[2J");
         assert_eq!(list(&[], 0), "none");
-        assert_eq!(list(&["a".to_owned(), "b".to_owned()], 3), "a, b and 3 more");
+        assert_eq!(
+            list(&["a".to_owned(), "b".to_owned()], 3),
+            "a, b and 3 more"
+        );
         assert_eq!(percent(Some(0.745)), "74.5 %");
     }
 }

@@ -79,6 +79,17 @@ pub enum Command {
         #[serde(default)]
         id: Option<String>,
     },
+    /// A report. It is remembered for the trend.
+    Report {
+        /// Since when (RFC 3339); null: of 30 days.
+        #[serde(default)]
+        since: Option<String>,
+    },
+    /// One alert as a story.
+    Explain {
+        /// Its id, or the beginning of it.
+        id: String,
+    },
 }
 
 fn default_last() -> usize {

@@ -106,6 +106,15 @@ impl Backend for Fake {
     async fn replay(&self, _: Option<String>) -> Vec<DeliveryResult> {
         Vec::new()
     }
+    async fn report(&self, since_us: Option<i64>) -> Result<Report, StoreError> {
+        Err(StoreError::Refused(format!("asked since {since_us:?}")))
+    }
+    async fn explain(&self, id: String) -> Result<Story, NoStory> {
+        Err(NoStory::Unknown {
+            id,
+            near: vec!["01A".to_owned()],
+        })
+    }
 }
 
 struct Server {

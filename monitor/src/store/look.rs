@@ -73,7 +73,8 @@ impl Store {
                 if let Some(row) = parse::<Light>(row.value())
                     && row.last_us >= since_us
                 {
-                    let count: &mut u64 = all.entry((row.alert.kind, row.alert.severity)).or_default();
+                    let count: &mut u64 =
+                        all.entry((row.alert.kind, row.alert.severity)).or_default();
                     *count = count.saturating_add(1);
                 }
             }

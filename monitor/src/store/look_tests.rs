@@ -1,4 +1,9 @@
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 use super::*;
 use crate::alert::testing::update;
@@ -30,7 +35,10 @@ fn counts_what_was_seen_since() {
 #[test]
 fn an_id_or_its_beginning_finds_the_alert() {
     let (store, ids) = store();
-    assert_eq!(store.look_up(&ids[1]).unwrap(), Lookup::Found(ids[1].clone()));
+    assert_eq!(
+        store.look_up(&ids[1]).unwrap(),
+        Lookup::Found(ids[1].clone())
+    );
     let common = ids[0]
         .chars()
         .zip(ids[1].chars())
@@ -43,7 +51,10 @@ fn an_id_or_its_beginning_finds_the_alert() {
         Lookup::Found(ids[1].clone())
     };
     assert_eq!(store.look_up(beginning).unwrap(), expected);
-    assert_eq!(store.look_up(&ids[0][..1]).unwrap(), Lookup::Several(ids.clone()));
+    assert_eq!(
+        store.look_up(&ids[0][..1]).unwrap(),
+        Lookup::Several(ids.clone())
+    );
     let Lookup::None(near) = store.look_up("zzz").unwrap() else {
         panic!("found zzz");
     };

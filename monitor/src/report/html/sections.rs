@@ -13,7 +13,11 @@ pub(super) fn all(report: &Report) -> Vec<(&'static str, &'static str, Html)> {
         ("score", "Score", score(report)),
         ("trend", "Trend", trend(report)),
         ("duties", "Identities and duties", duties(report)),
-        ("toxic", "Toxic combinations and collusion numbers", separations(report)),
+        (
+            "toxic",
+            "Toxic combinations and collusion numbers",
+            separations(report),
+        ),
         ("blast", "Blast radius", blast(report)),
         ("unused", "Grants not used", unused(report)),
         ("approvals", "Approvals", approvals(report)),
@@ -64,7 +68,10 @@ fn score(report: &Report) -> Html {
         share.push(&bar(part.share));
         table.row(&[
             text(&part.name),
-            ("n", Html::text(&format!("{:.1} of {}", part.points, part.weight))),
+            (
+                "n",
+                Html::text(&format!("{:.1} of {}", part.points, part.weight)),
+            ),
             ("", share),
             text(&part.measured),
             ("dim", Html::text(&part.formula)),
@@ -88,7 +95,15 @@ fn trend(report: &Report) -> Html {
     out.push(&line(&points));
     let mut table = Table::new(
         "Reports before",
-        &["Report", "#Days", "#Points", "#Combined", "#Unused", "#Crossings", "#Alerts"],
+        &[
+            "Report",
+            "#Days",
+            "#Points",
+            "#Combined",
+            "#Unused",
+            "#Crossings",
+            "#Alerts",
+        ],
     );
     for one in past.iter().rev() {
         table.row(&[
@@ -96,7 +111,10 @@ fn trend(report: &Report) -> Html {
             number(u64::from(one.days)),
             number(u64::from(one.points)),
             number(one.combined),
-            ("n", Html::text(&format!("{} of {}", one.unused, one.grants))),
+            (
+                "n",
+                Html::text(&format!("{} of {}", one.unused, one.grants)),
+            ),
             number(one.crossings),
             number(one.alerts),
         ]);
@@ -143,7 +161,11 @@ fn duties(report: &Report) -> Html {
 }
 
 fn who(row: &IdentityRow) -> [(&'static str, Html); 3] {
-    [text(&row.identity), text(&row.owner), text(&words::use_of(row))]
+    [
+        text(&row.identity),
+        text(&row.owner),
+        text(&words::use_of(row)),
+    ]
 }
 
 fn matrix(report: &Report, columns: &[&str]) -> Html {
@@ -193,8 +215,15 @@ fn unnamed(report: &Report) -> Html {
     if report.unnamed.items.is_empty() {
         return out;
     }
-    out.push(&Html::of("h3", "", "Credentials that no identity of the policy has"));
-    let mut table = Table::new("Credentials without a name", &["Credential", "#Accesses", "Hosts", "Used by"]);
+    out.push(&Html::of(
+        "h3",
+        "",
+        "Credentials that no identity of the policy has",
+    ));
+    let mut table = Table::new(
+        "Credentials without a name",
+        &["Credential", "#Accesses", "Hosts", "Used by"],
+    );
     for row in &report.unnamed.items {
         table.row(&[
             code(&row.identity),
@@ -216,7 +245,13 @@ fn separations(report: &Report) -> Html {
     }
     let mut table = Table::new(
         "Separations",
-        &["Duties", "State", "Collusion number", "Who holds more than one", "Where"],
+        &[
+            "Duties",
+            "State",
+            "Collusion number",
+            "Who holds more than one",
+            "Where",
+        ],
     );
     for row in &report.separations {
         table.row(&[
@@ -257,13 +292,28 @@ fn holders(row: &SeparationRow) -> Html {
 
 fn blast(report: &Report) -> Html {
     let mut out = Html::default();
-    out.paragraph("dim", "What a stolen credential reaches, and how much of that its owner needs.");
+    out.paragraph(
+        "dim",
+        "What a stolen credential reaches, and how much of that its owner needs.",
+    );
     let mut table = Table::new(
         "Blast radius",
-        &["Identity", "#Operations", "#Used", "Environments", "Used in the period", "Which operations"],
+        &[
+            "Identity",
+            "#Operations",
+            "#Used",
+            "Environments",
+            "Used in the period",
+            "Which operations",
+        ],
     );
     let mut any = false;
-    for row in report.identities.items.iter().filter(|row| row.operations_granted > 0) {
+    for row in report
+        .identities
+        .items
+        .iter()
+        .filter(|row| row.operations_granted > 0)
+    {
         any = true;
         let mut operations = Html::default();
         let mut items = Html::default();
@@ -310,7 +360,10 @@ fn unused(report: &Report) -> Html {
         &["Identity", "Owner", "Duty", "Last used", "Granted at"],
     );
     for row in &report.unused.items {
-        let last = row.last_used.as_deref().map_or_else(|| "never seen".to_owned(), words::short);
+        let last = row
+            .last_used
+            .as_deref()
+            .map_or_else(|| "never seen".to_owned(), words::short);
         table.row(&[
             text(&row.identity),
             text(&row.owner),
@@ -356,9 +409,13 @@ fn crossings(report: &Report) -> Html {
     more(&mut out, report.crossings.more);
     if !report.several.items.is_empty() {
         out.push(&Html::of("h3", "", "Used in more than one environment"));
-        out.list(report.several.items.iter().map(|row| {
-            format!("{}: {}", row.identity, row.environments.join(" and "))
-        }));
+        out.list(
+            report
+                .several
+                .items
+                .iter()
+                .map(|row| format!("{}: {}", row.identity, row.environments.join(" and "))),
+        );
         more(&mut out, report.several.more);
     }
     out
@@ -386,7 +443,10 @@ fn coverage(report: &Report) -> Html {
         out.paragraph("", "No workload is dark.");
         return out;
     }
-    let mut table = Table::new("Dark workloads", &["Workload", "#Dark", "#Read", "Where to, and why"]);
+    let mut table = Table::new(
+        "Dark workloads",
+        &["Workload", "#Dark", "#Read", "Where to, and why"],
+    );
     for row in &rows.items {
         table.row(&[
             text(row.workload.as_deref().unwrap_or("all others together")),
@@ -416,7 +476,10 @@ fn attribution(report: &Report) -> Html {
     out.push(&bar(part.attributed));
     if part.forgotten > 0 {
         let forgotten = words::counted(part.forgotten, "identity");
-        out.paragraph("doubt", &format!("{forgotten} had to make room and are not in this report."));
+        out.paragraph(
+            "doubt",
+            &format!("{forgotten} had to make room and are not in this report."),
+        );
     }
     out
 }
@@ -424,12 +487,18 @@ fn attribution(report: &Report) -> Html {
 fn alerts(report: &Report) -> Html {
     let part = &report.alerts;
     let mut out = Html::default();
-    out.paragraph("", &format!("{} in the period.", words::counted(part.total, "alert")));
+    out.paragraph(
+        "",
+        &format!("{} in the period.", words::counted(part.total, "alert")),
+    );
     for (what, map) in [("Severity", &part.severities), ("Kind", &part.kinds)] {
         if map.is_empty() {
             continue;
         }
-        let mut table = Table::new(&format!("Alerts by {}", what.to_lowercase()), &[what, "#Alerts"]);
+        let mut table = Table::new(
+            &format!("Alerts by {}", what.to_lowercase()),
+            &[what, "#Alerts"],
+        );
         for (name, count) in map {
             table.row(&[text(name), number(*count)]);
         }

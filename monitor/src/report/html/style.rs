@@ -110,7 +110,12 @@ mod tests {
                 for ink in inks {
                     for (a, b) in [(ink.light, ground.light), (ink.dark, ground.dark)] {
                         let found = contrast(a, b);
-                        assert!(found >= least, "{} on {}: {found:.2}", ink.name, ground.name);
+                        assert!(
+                            found >= least,
+                            "{} on {}: {found:.2}",
+                            ink.name,
+                            ground.name
+                        );
                     }
                 }
             }

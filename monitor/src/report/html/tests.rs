@@ -3,14 +3,33 @@ use crate::report::testing::{hostile, report_of};
 
 /// Elements that may be there. None of them fetches or runs anything.
 const ELEMENTS: [&str; 33] = [
-    "html", "head", "meta", "title", "style", "body", "main", "header", "nav", "section", "footer", "h1",
-    "h2", "h3", "p", "ul", "li", "a", "div", "span", "code", "table", "thead", "tbody", "tr", "th", "td",
-    "svg", "rect", "polyline", "caption", "dl", "dd",
+    "html", "head", "meta", "title", "style", "body", "main", "header", "nav", "section", "footer",
+    "h1", "h2", "h3", "p", "ul", "li", "a", "div", "span", "code", "table", "thead", "tbody", "tr",
+    "th", "td", "svg", "rect", "polyline", "caption", "dl", "dd",
 ];
 const ATTRIBUTES: [&str; 22] = [
-    "lang", "charset", "http-equiv", "content", "name", "class", "id", "href", "role", "tabindex",
-    "aria-label", "aria-labelledby", "aria-hidden", "scope", "viewBox", "preserveAspectRatio", "width",
-    "height", "points", "title", "x", "y",
+    "lang",
+    "charset",
+    "http-equiv",
+    "content",
+    "name",
+    "class",
+    "id",
+    "href",
+    "role",
+    "tabindex",
+    "aria-label",
+    "aria-labelledby",
+    "aria-hidden",
+    "scope",
+    "viewBox",
+    "preserveAspectRatio",
+    "width",
+    "height",
+    "points",
+    "title",
+    "x",
+    "y",
 ];
 
 /// Walks the page as an XML parser would (which every HTML parser agrees with on such a page): elements are
@@ -32,7 +51,9 @@ fn well_formed(page: &str) -> String {
             assert_eq!(open.pop().as_deref(), Some(name), "closes what is not open");
             continue;
         }
-        let (inner, alone) = inner.strip_suffix('/').map_or((inner, false), |inner| (inner, true));
+        let (inner, alone) = inner
+            .strip_suffix('/')
+            .map_or((inner, false), |inner| (inner, true));
         let (name, mut attributes) = inner.split_once(' ').unwrap_or((inner, ""));
         assert!(ELEMENTS.contains(&name), "<{name}>");
         while !attributes.trim().is_empty() {
@@ -59,7 +80,10 @@ fn well_formed(page: &str) -> String {
 fn check_text(text: &str) {
     for part in text.split('&').skip(1) {
         let entity = part.split(';').next().unwrap();
-        assert!(["amp", "lt", "gt", "quot", "#39"].contains(&entity), "&{entity}");
+        assert!(
+            ["amp", "lt", "gt", "quot", "#39"].contains(&entity),
+            "&{entity}"
+        );
     }
     assert!(!text.contains('>'), "{text}");
 }
@@ -76,7 +100,9 @@ fn what_came_from_elsewhere_stays_text() {
     let page = render(&hostile());
     let said = well_formed(&page);
     // It is shown, as text.
-    assert!(said.contains("&lt;script&gt;alert(1)&lt;/script&gt;&quot; onclick=&#39;x&#39; &amp;amp;"));
+    assert!(
+        said.contains("&lt;script&gt;alert(1)&lt;/script&gt;&quot; onclick=&#39;x&#39; &amp;amp;")
+    );
     assert!(said.contains("\\u{202e}"));
     assert!(!page.contains("<script"));
     for c in ['\u{202e}', '\u{1b}', '\0', '\u{9b}', '\u{2028}'] {
@@ -87,14 +113,27 @@ fn what_came_from_elsewhere_stays_text() {
 #[test]
 fn a_page_fetches_nothing_and_its_policy_lets_its_own_style_in() {
     let page = render(&report_of(|_| {}));
-    for word in ["http://", "https://", "url(", "@import", " src=", "style=\"", " on", "<link"] {
+    for word in [
+        "http://", "https://", "url(", "@import", " src=", "style=\"", " on", "<link",
+    ] {
         let found = page.match_indices(word).find(|(at, _)| {
             // Words of a sentence begin with `on`, attributes have `=` behind them.
-            word != " on" || page[at + 3..].split([' ', '<']).next().unwrap().contains('=')
+            word != " on"
+                || page[at + 3..]
+                    .split([' ', '<'])
+                    .next()
+                    .unwrap()
+                    .contains('=')
         });
         assert_eq!(found, None, "{word}");
     }
-    let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
+    let style = page
+        .split("<style>")
+        .nth(1)
+        .unwrap()
+        .split("</style>")
+        .next()
+        .unwrap();
     let hash = STANDARD.encode(Sha256::digest(style.as_bytes()));
     assert!(page.contains(&format!("default-src 'none'; style-src 'sha256-{hash}';")));
 }
