@@ -98,29 +98,45 @@ fn granted_and_used() -> Result<()> {
     let write = duty(&made, "write").context("no duty write")?;
     ensure!(write["used"] == false && write["count"] == 0, "{write:#}");
     let unused = &made["unused"]["items"];
-    ensure!(unused[0]["duty"] == "write" && unused[1].is_null(), "{unused:#}");
+    ensure!(
+        unused[0]["duty"] == "write" && unused[1].is_null(),
+        "{unused:#}"
+    );
     let separation = &made["separations"][0];
     ensure!(
         separation["collusion"] == 1 && separation["holders"]["items"][0]["owner"] == "team-ci",
         "{separation:#}"
     );
     let crossing = &made["crossings"]["items"][0];
-    ensure!(crossing["environment"] == "prod" && crossing["count"] == 1, "{crossing:#}");
-    ensure!(made["alerts"]["kinds"]["environment"] == 1, "{:#}", made["alerts"]);
+    ensure!(
+        crossing["environment"] == "prod" && crossing["count"] == 1,
+        "{crossing:#}"
+    );
+    ensure!(
+        made["alerts"]["kinds"]["environment"] == 1,
+        "{:#}",
+        made["alerts"]
+    );
     let again = report(&daemon)?;
     ensure!(again["trend"]["change"] == 0, "{:#}", again["trend"]);
 
     // For people, and as a page.
     let text = daemon.run(&["report", "--days", "7"])?;
     let text = String::from_utf8(text.stdout)?;
-    ensure!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    ensure!(
+        text.lines().all(|line| line.chars().count() <= 80),
+        "{text}"
+    );
     ensure!(text.contains("NOT USED, never seen"), "{text}");
     let page = daemon.dir().join("report.html");
     let path = page.to_string_lossy().into_owned();
     let done = daemon.run(&["report", "-o", "html", "--out", &path])?;
     ensure!(done.status.success() && done.stdout.is_empty(), "{done:?}");
     let page = std::fs::read_to_string(page)?;
-    ensure!(page.starts_with("<!DOCTYPE html>") && page.contains("ci-bot"), "{page}");
+    ensure!(
+        page.starts_with("<!DOCTYPE html>") && page.contains("ci-bot"),
+        "{page}"
+    );
     let refused = daemon.run(&["status", "-o", "html"])?;
     ensure!(refused.status.code() == Some(64), "{refused:?}");
 
@@ -130,8 +146,15 @@ fn granted_and_used() -> Result<()> {
     ensure!(good && said.contains("no daemon listens"), "{said}");
     let made: Value = serde_json::from_str(&made)?;
     ensure!(made["source"] == "store", "{made:#}");
-    ensure!(duty(&made, "read").is_some_and(|read| read["used"] == true), "{made:#}");
-    ensure!(made["attribution"]["named"] == 2, "{:#}", made["attribution"]);
+    ensure!(
+        duty(&made, "read").is_some_and(|read| read["used"] == true),
+        "{made:#}"
+    );
+    ensure!(
+        made["attribution"]["named"] == 2,
+        "{:#}",
+        made["attribution"]
+    );
     Ok(())
 }
 
@@ -159,7 +182,11 @@ fn story() -> Result<()> {
     );
     ensure!(story["who"]["owner"] == "team-ci", "{story:#}");
     ensure!(story["from"][0]["exe"] == "/usr/bin/curl", "{story:#}");
-    ensure!(story["normal"]["policy"] == "in-force", "{:#}", story["normal"]);
+    ensure!(
+        story["normal"]["policy"] == "in-force",
+        "{:#}",
+        story["normal"]
+    );
     let around = &story["around"];
     ensure!(
         around["events"].as_array().is_some_and(|events| events
@@ -175,11 +202,17 @@ fn story() -> Result<()> {
 
     let text = daemon.run(&["explain", &id[..id.len() - 2]])?;
     let text = String::from_utf8(text.stdout)?;
-    ensure!(text.contains("What to do now") && text.contains("T1078.004"), "{text}");
+    ensure!(
+        text.contains("What to do now") && text.contains("T1078.004"),
+        "{text}"
+    );
     let unknown = daemon.run(&["explain", "0000"])?;
     let said = String::from_utf8(unknown.stderr)?;
     ensure!(unknown.status.code() == Some(65), "{said}");
-    ensure!(said.contains("hint: near it: ") && said.contains(&id), "{said}");
+    ensure!(
+        said.contains("hint: near it: ") && said.contains(&id),
+        "{said}"
+    );
 
     daemon.stop()?;
     let (good, story, said) = offline(&daemon, &["explain", &id])?;

@@ -7,6 +7,8 @@ use bailiwick::census::IdentityRecord;
 use bailiwick::cli::Probe;
 use bailiwick::config::Diagnostic;
 use bailiwick::coverage::CoverageRecord;
+use bailiwick::explain::Story;
+use bailiwick::report::Report;
 use bailiwick::serve::filter::{Field, Filter};
 use bailiwick::serve::protocol::{Command, ErrorCode, Note, parse_request};
 use bailiwick::serve::records::{DeadLetter, DeliveryResult, ProbedRecord, StatusRecord};
@@ -114,6 +116,8 @@ fn examples_of_records_parse() {
             "dead-letter" => check::<DeadLetter>(section, &block),
             "coverage" => check::<CoverageRecord>(section, &block),
             "probed" => check::<ProbedRecord>(section, &block),
+            "report" => check::<Report>(section, &block),
+            "story" => check::<Story>(section, &block),
             "diagnostic" => {
                 let own = Diagnostic::error(value["message"].as_str().unwrap())
                     .in_file(value["file"].as_str().unwrap())
@@ -143,7 +147,9 @@ fn examples_of_records_parse() {
         "identity",
         "probe",
         "probed",
+        "report",
         "status",
+        "story",
     ];
     // A type may have more than one example.
     seen.dedup();

@@ -13,8 +13,8 @@ use bailiwick::report::Report;
 use bailiwick::serve::records::{
     AlertQuery, DeadLetter, DeliveryResult, ProbedRecord, StatusRecord,
 };
-use bailiwick::store::StoreError;
 use bailiwick::serve::{Backend, ControlSocket, Limits, serve};
+use bailiwick::store::StoreError;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tempfile::TempDir;
