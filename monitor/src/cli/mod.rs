@@ -40,6 +40,11 @@ pub use check::Validator;
 pub use doctor::Probe;
 pub use exit::{Exit, Failure};
 
+/// Makes a report of the time since then (microseconds since 1970), or of 30 days.
+pub type StoredReport = dyn Fn(&Config, Option<i64>) -> Result<Report, Failure>;
+/// Tells the alert of this id.
+pub type StoredStory = dyn Fn(&Config, &str) -> Result<Story, Failure>;
+
 /// What the other parts of the program do for the command line.
 pub struct Hooks {
     /// Runs the daemon until it is stopped. Called with the log started.
@@ -49,9 +54,9 @@ pub struct Hooks {
     /// Further probes of `doctor`.
     pub probes: Box<dyn Fn() -> Vec<Probe>>,
     /// A report from the store, while no daemon is running: of the time since then, or of 30 days.
-    pub stored_report: Box<dyn Fn(&Config, Option<i64>) -> Result<Report, Failure>>,
+    pub stored_report: Box<StoredReport>,
     /// An alert's story from the store, while no daemon is running.
-    pub stored_story: Box<dyn Fn(&Config, &str) -> Result<Story, Failure>>,
+    pub stored_story: Box<StoredStory>,
 }
 
 impl std::fmt::Debug for Hooks {
