@@ -23,7 +23,7 @@
 mod compile;
 pub mod environment;
 pub mod error;
-mod host;
+pub(crate) mod host;
 pub mod identity;
 pub mod load;
 mod model;
