@@ -10,6 +10,7 @@ mod client;
 mod coverage;
 pub mod doctor;
 pub mod exit;
+mod gateway;
 pub mod log;
 mod out;
 mod pages;
@@ -36,6 +37,7 @@ use out::{Out, complain, note, say};
 pub use check::Validator;
 pub use doctor::Probe;
 pub use exit::{Exit, Failure};
+pub use gateway::PolicyLoader;
 
 /// What the other parts of the program do for the command line.
 pub struct Hooks {
@@ -45,6 +47,8 @@ pub struct Hooks {
     pub validate: Box<Validator>,
     /// Further probes of `doctor`.
     pub probes: Box<dyn Fn() -> Vec<Probe>>,
+    /// Loads the policy.
+    pub policy: Box<PolicyLoader>,
 }
 
 impl std::fmt::Debug for Hooks {
@@ -133,6 +137,12 @@ fn command(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
     has_form(cli)?;
     match &cli.command {
         Command::Run(args) => return run(cli, args, &*hooks.run),
+        Command::Check(args) if !args.gateway.is_empty() => {
+            return gateway::check(cli.config.as_deref(), args, &*hooks.policy, out);
+        }
+        Command::Export(args) => {
+            return gateway::export(cli.config.as_deref(), args, &*hooks.policy, out);
+        }
         Command::Check(args) => {
             return check::check(
                 cli.config.as_deref(),
@@ -313,7 +323,8 @@ async fn ask(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
         | Command::Check(_)
         | Command::Doctor
         | Command::Completions(_)
-        | Command::Man(_) => {}
+        | Command::Man(_)
+        | Command::Export(_) => {}
     }
     Ok(Exit::Success)
 }

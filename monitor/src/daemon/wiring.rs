@@ -1,6 +1,7 @@
 //! What the daemon's parts contribute to the command line.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::setup::{self, PolicyFiles};
 use super::{DaemonError, run};
@@ -9,7 +10,7 @@ use crate::alert::Endpoint;
 use crate::alert::secret::SecretEnv;
 use crate::cli::{Exit, Failure, Hooks, Probe};
 use crate::config::{self, Config, Diagnostic};
-use crate::policy::{self, PolicyError};
+use crate::policy::{self, Policy, PolicyError};
 use crate::source::kernel::{Kernel, KernelSettings, ProbeError, Probes};
 
 /// The real daemon behind the real command line.
@@ -22,6 +23,7 @@ pub fn hooks() -> Hooks {
         }),
         validate: Box::new(validate),
         probes: Box::new(load_trial),
+        policy: Box::new(load_policy),
     }
 }
 
@@ -95,6 +97,27 @@ fn validate(config: &Config) -> Vec<Diagnostic> {
         });
     }
     found
+}
+
+/// The policy alone; what its credentials hash to does not matter.
+fn load_policy(config: &Config) -> Result<Arc<Policy>, Vec<Diagnostic>> {
+    let base = config
+        .file()
+        .and_then(Path::parent)
+        .unwrap_or(Path::new("."));
+    policy::load(
+        &config.policy,
+        base,
+        &PolicyFiles,
+        &FingerprintKey::new([0; 32]),
+    )
+    .map(|loaded| Arc::new(loaded.policy))
+    .map_err(|errors| {
+        errors
+            .iter()
+            .map(|error| diagnostic(Diagnostic::error(words(error)), error))
+            .collect()
+    })
 }
 
 fn words(error: &PolicyError) -> String {

@@ -34,7 +34,12 @@ pub enum Code {
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::BeyondDuties, Self::OpenToAnyone, Self::RoleNotAsked, Self::Refused];
+    pub const ALL: [Self; 4] = [
+        Self::BeyondDuties,
+        Self::OpenToAnyone,
+        Self::RoleNotAsked,
+        Self::Refused,
+    ];
 
     /// Stable code.
     #[must_use]
@@ -76,7 +81,9 @@ impl Code {
             Self::BeyondDuties | Self::OpenToAnyone => {
                 "close it at the gateway, or add it to a duty; `bailiwick export` writes a lock from the duties"
             }
-            Self::RoleNotAsked => "ask for the role at the gateway; `bailiwick export` writes a lock that does",
+            Self::RoleNotAsked => {
+                "ask for the role at the gateway; `bailiwick export` writes a lock that does"
+            }
             Self::Refused => "open it at the gateway, or take it out of the duty",
         }
     }
@@ -117,10 +124,16 @@ impl GatewayFinding {
             Code::BeyondDuties => format!("open to {role}, in none of its duties: {request}{more}"),
             Code::OpenToAnyone => format!("open to anyone, in nobody's duties: {request}{more}"),
             Code::RoleNotAsked => {
-                format!("open to anyone, a duty of {} alone: {request}{more}", self.granted.join(", "))
+                format!(
+                    "open to anyone, a duty of {} alone: {request}{more}",
+                    self.granted.join(", ")
+                )
             }
             Code::Refused => {
-                format!("refused to {role}, whose duty it is ({}): {request}{more}", self.granted.join(", "))
+                format!(
+                    "refused to {role}, whose duty it is ({}): {request}{more}",
+                    self.granted.join(", ")
+                )
             }
         }
     }
@@ -160,7 +173,10 @@ impl Index {
                 next
             });
         }
-        Ok(Self { numbers, sorter: Sorter::new(unique)? })
+        Ok(Self {
+            numbers,
+            sorter: Sorter::new(unique)?,
+        })
     }
 
     fn holds(&self, matched: &Matched, pattern: &str) -> Option<bool> {
@@ -196,14 +212,18 @@ impl Matches for Asked<'_> {
     fn text(&self, value: &str, pattern: &str) -> Option<bool> {
         match self.asker.values.get(value) {
             Some(matched) => self.asker.texts.holds(matched, pattern),
-            None => self.asker.texts.holds(&self.asker.texts.sorter.sort(value), pattern),
+            None => self
+                .asker
+                .texts
+                .holds(&self.asker.texts.sorter.sort(value), pattern),
         }
     }
 }
 
 impl Asker {
     fn new(lock: &Lock, gate: &Gate) -> Result<Self, RegexError> {
-        let (mut methods, mut hosts, mut paths, mut texts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut methods, mut hosts, mut paths, mut texts) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         gate.decision.visit(&mut |part, pattern| {
             let list = match part {
                 Some(Part::Method) => &mut methods,
@@ -214,19 +234,34 @@ impl Asker {
             list.push(pattern.to_owned());
         });
         for grant in lock.roles.iter().flat_map(|role| &role.grants) {
-            methods.extend(grant.methods.iter().flatten().map(|name| super::quote::regex(name)));
+            methods.extend(
+                grant
+                    .methods
+                    .iter()
+                    .flatten()
+                    .map(|name| super::quote::regex(name)),
+            );
             hosts.extend(grant.host_regex());
             paths.extend(grant.path_regex());
         }
         let texts = Index::new(texts)?;
         let mut values = HashMap::new();
         for role in &lock.roles {
-            for value in [role.name.to_string(), format!("{}{}", prefix(lock), role.name)] {
+            for value in [
+                role.name.to_string(),
+                format!("{}{}", prefix(lock), role.name),
+            ] {
                 let matched = texts.sorter.sort(&value);
                 values.insert(value, matched);
             }
         }
-        Ok(Self { methods: Index::new(methods)?, hosts: Index::new(hosts)?, paths: Index::new(paths)?, texts, values })
+        Ok(Self {
+            methods: Index::new(methods)?,
+            hosts: Index::new(hosts)?,
+            paths: Index::new(paths)?,
+            texts,
+            values,
+        })
     }
 
     /// One method of each class, common ones first.
@@ -256,7 +291,12 @@ fn prefix(lock: &Lock) -> &str {
 ///
 /// # Errors
 /// When a pattern is too large.
-pub fn decide(lock: &Lock, gate: &Gate, role: Option<&str>, request: (&str, &str, &str)) -> Result<Option<bool>, RegexError> {
+pub fn decide(
+    lock: &Lock,
+    gate: &Gate,
+    role: Option<&str>,
+    request: (&str, &str, &str),
+) -> Result<Option<bool>, RegexError> {
     let asker = Asker::new(lock, gate)?;
     let (method, host, path) = request;
     let asked = Asked {
@@ -286,7 +326,9 @@ pub fn compare(lock: &Lock, gate: &Gate) -> Result<Comparison, RegexError> {
         ..Comparison::default()
     };
     if !(whole_methods && whole_hosts && whole_paths) {
-        result.notes.push("its patterns are too many to be compared in every combination".into());
+        result
+            .notes
+            .push("its patterns are too many to be compared in every combination".into());
     }
     let mut named = Vec::new();
     gate.decision.visit(&mut |part, pattern| {
@@ -299,20 +341,41 @@ pub fn compare(lock: &Lock, gate: &Gate) -> Result<Comparison, RegexError> {
     let mut left = MOST_REQUESTS;
     'all: for host in &hosts {
         let served = named.is_empty()
-            || named.iter().any(|pattern| asker.hosts.holds(&host.matched, pattern) == Some(true));
+            || named
+                .iter()
+                .any(|pattern| asker.hosts.holds(&host.matched, pattern) == Some(true));
         for path in &paths {
             reading.read(&path.text);
             for method in &methods {
                 if left < lock.roles.len() + 1 {
-                    result.notes.push(format!("only the first {MOST_REQUESTS} kinds of requests were compared"));
+                    result.notes.push(format!(
+                        "only the first {MOST_REQUESTS} kinds of requests were compared"
+                    ));
                     break 'all;
                 }
                 left -= lock.roles.len() + 1;
-                let asked =
-                    Asked { asker: &asker, method: &method.matched, host: &host.matched, path: &path.matched };
+                let asked = Asked {
+                    asker: &asker,
+                    method: &method.matched,
+                    host: &host.matched,
+                    path: &path.matched,
+                };
                 let request = Request::new(&method.text, &host.text, &Peer::Unknown, &reading);
-                let witness = Witness { method: &method.text, host: &host.text, path: &path.text };
-                one(lock, gate, &asked, &request, &witness, served, &mut found, &mut result);
+                let witness = Witness {
+                    method: &method.text,
+                    host: &host.text,
+                    path: &path.text,
+                };
+                one(
+                    lock,
+                    gate,
+                    &asked,
+                    &request,
+                    &witness,
+                    served,
+                    &mut found,
+                    &mut result,
+                );
             }
         }
     }
@@ -341,20 +404,25 @@ fn one(
 ) {
     let mut add = |code, line, role: Option<&Role>, granted: Vec<String>| {
         let role = role.map(|role| role.name.to_string());
-        let finding = found.entry((code, line, role.clone(), granted.clone())).or_insert_with(|| GatewayFinding {
-            code,
-            line,
-            role,
-            method: witness.method.to_owned(),
-            host: witness.host.to_owned(),
-            path: witness.path.to_owned(),
-            granted,
-            kinds: 0,
-        });
+        let finding = found
+            .entry((code, line, role.clone(), granted.clone()))
+            .or_insert_with(|| GatewayFinding {
+                code,
+                line,
+                role,
+                method: witness.method.to_owned(),
+                host: witness.host.to_owned(),
+                path: witness.path.to_owned(),
+                granted,
+                kinds: 0,
+            });
         finding.kinds += 1;
     };
     let granting = |role: &Role| -> Option<String> {
-        let operation: &Operation = role.operations.iter().find(|operation| operation.matches(request))?;
+        let operation: &Operation = role
+            .operations
+            .iter()
+            .find(|operation| operation.matches(request))?;
         Some(operation.text().to_string())
     };
     let (to_nobody, line) = gate.decision.decide(&Who::Nobody, asked);
@@ -379,8 +447,12 @@ fn one(
         let (open, line) = gate.decision.decide(&Who::Role(role, &lock.from), asked);
         undecided |= open.is_none();
         match (open, grant) {
-            (Some(true), None) if to_nobody != Some(true) => add(Code::BeyondDuties, line, Some(role), Vec::new()),
-            (Some(false), Some(operation)) if served => add(Code::Refused, line, Some(role), vec![operation]),
+            (Some(true), None) if to_nobody != Some(true) => {
+                add(Code::BeyondDuties, line, Some(role), Vec::new())
+            }
+            (Some(false), Some(operation)) if served => {
+                add(Code::Refused, line, Some(role), vec![operation])
+            }
             _ => {}
         }
     }
@@ -395,7 +467,10 @@ fn notes(lock: &Lock, gate: &Gate, asker: &Asker, hosts: &[Example]) -> Vec<Stri
     attributes.sort();
     attributes.dedup();
     for attribute in attributes {
-        let known = lock.roles.iter().any(|role| Who::Role(role, &lock.from).knows(attribute));
+        let known = lock
+            .roles
+            .iter()
+            .any(|role| Who::Role(role, &lock.from).knows(attribute));
         if !known && !lock.roles.is_empty() {
             notes.push(format!(
                 "it tells clients apart by {}, and nothing says which role that is (--role-from)",
@@ -412,13 +487,20 @@ fn notes(lock: &Lock, gate: &Gate, asker: &Asker, hosts: &[Example]) -> Vec<Stri
     });
     if !named.is_empty() {
         for grant in lock.roles.iter().flat_map(|role| &role.grants) {
-            let Some(pattern) = grant.host_regex() else { continue };
+            let Some(pattern) = grant.host_regex() else {
+                continue;
+            };
             let meets = hosts.iter().any(|host| {
                 asker.hosts.holds(&host.matched, &pattern) == Some(true)
-                    && named.iter().any(|own| asker.hosts.holds(&host.matched, own) == Some(true))
+                    && named
+                        .iter()
+                        .any(|own| asker.hosts.holds(&host.matched, own) == Some(true))
             });
             if !meets {
-                notes.push(format!("{}: {}: the gateway names no such host", grant.duty, grant.text));
+                notes.push(format!(
+                    "{}: {}: the gateway names no such host",
+                    grant.duty, grant.text
+                ));
             }
         }
     }
@@ -445,7 +527,9 @@ fn attributes_of<'g>(decision: &'g Decision, out: &mut Vec<&'g Attribute>) {
             }
             attributes_of(otherwise, out);
         }
-        Decision::Every(all) | Decision::Some(all) => all.iter().for_each(|one| attributes_of(one, out)),
+        Decision::Every(all) | Decision::Some(all) => {
+            all.iter().for_each(|one| attributes_of(one, out))
+        }
     }
 }
 

@@ -102,14 +102,22 @@ impl Remarks {
             self.more = self.more.saturating_add(1);
             return;
         }
-        let unread = Unread { file: self.file.clone(), line, text: text.into() };
+        let unread = Unread {
+            file: self.file.clone(),
+            line,
+            text: text.into(),
+        };
         if !self.unread.contains(&unread) {
             self.unread.push(unread);
         }
     }
 
     pub(super) fn into_gate(self, decision: Decision) -> Gate {
-        Gate { decision, unread: self.unread, unread_more: self.more }
+        Gate {
+            decision,
+            unread: self.unread,
+            unread_more: self.more,
+        }
     }
 }
 
@@ -133,14 +141,21 @@ impl Who<'_> {
         let Self::Role(role, from) = self else {
             return Some(Vec::new());
         };
-        let of_tokens = |value: &dyn Fn(&crate::policy::selector::JwtSelector) -> Option<String>| {
-            let all: Option<Vec<String>> = role.tokens.iter().map(value).collect();
-            all.filter(|all| !all.is_empty())
-        };
+        let of_tokens =
+            |value: &dyn Fn(&crate::policy::selector::JwtSelector) -> Option<String>| {
+                let all: Option<Vec<String>> = role.tokens.iter().map(value).collect();
+                all.filter(|all| !all.is_empty())
+            };
         match (attribute, from) {
-            (Attribute::Claim(path), RoleFrom::Claim(own)) if path == own => Some(vec![role.name.to_string()]),
-            (Attribute::Spiffe, RoleFrom::Spiffe(prefix)) => Some(vec![format!("{prefix}{}", role.name)]),
-            (Attribute::Header(name), RoleFrom::Header(own)) if name == own => Some(vec![role.name.to_string()]),
+            (Attribute::Claim(path), RoleFrom::Claim(own)) if path == own => {
+                Some(vec![role.name.to_string()])
+            }
+            (Attribute::Spiffe, RoleFrom::Spiffe(prefix)) => {
+                Some(vec![format!("{prefix}{}", role.name)])
+            }
+            (Attribute::Header(name), RoleFrom::Header(own)) if name == own => {
+                Some(vec![role.name.to_string()])
+            }
             (own, RoleFrom::Variable(name)) if *own == super::nginx::map::attribute(name) => {
                 Some(vec![role.name.to_string()])
             }
@@ -151,7 +166,9 @@ impl Who<'_> {
                 [one] => match one.as_str() {
                     "iss" => of_tokens(&|jwt| Some(jwt.issuer.to_string())),
                     "sub" => of_tokens(&|jwt| jwt.subject.as_deref().map(str::to_owned)),
-                    "azp" | "client_id" => of_tokens(&|jwt| jwt.client.as_deref().map(str::to_owned)),
+                    "azp" | "client_id" => {
+                        of_tokens(&|jwt| jwt.client.as_deref().map(str::to_owned))
+                    }
                     _ => None,
                 },
                 _ => None,
@@ -174,14 +191,21 @@ impl Cond {
             Self::Any => Some(true),
             Self::Unknown => None,
             Self::All(all) => every(all.iter().map(|cond| cond.holds(who, request))),
-            Self::Either(all) => {
-                every(all.iter().map(|cond| cond.holds(who, request).map(|held| !held))).map(|none| !none)
-            }
+            Self::Either(all) => every(
+                all.iter()
+                    .map(|cond| cond.holds(who, request).map(|held| !held)),
+            )
+            .map(|none| !none),
             Self::Not(cond) => cond.holds(who, request).map(|held| !held),
             Self::Matches(part, pattern) => request.part(*part, pattern),
             Self::Who(attribute, pattern) => {
                 let values = who.values(attribute)?;
-                every(values.iter().map(|value| request.text(value, pattern).map(|held| !held))).map(|none| !none)
+                every(
+                    values
+                        .iter()
+                        .map(|value| request.text(value, pattern).map(|held| !held)),
+                )
+                .map(|none| !none)
             }
             Self::Known => Some(matches!(who, Who::Role(..))),
         }
@@ -206,7 +230,11 @@ fn every(mut all: impl Iterator<Item = Option<bool>>) -> Option<bool> {
         known &= held.is_some();
         held == Some(false)
     });
-    if refuted { Some(false) } else { known.then_some(true) }
+    if refuted {
+        Some(false)
+    } else {
+        known.then_some(true)
+    }
 }
 
 impl Decision {
@@ -229,7 +257,10 @@ impl Decision {
                     }
                 }
                 let (open, line) = last.unwrap_or_else(|| otherwise.decide(who, request));
-                (open.filter(|open| doubts.iter().all(|doubt| *doubt == Some(*open))), line)
+                (
+                    open.filter(|open| doubts.iter().all(|doubt| *doubt == Some(*open))),
+                    line,
+                )
             }
             Self::Every(all) => combine(all, who, request, false),
             Self::Some(all) => combine(all, who, request, true),
@@ -247,13 +278,20 @@ impl Decision {
                 }
                 otherwise.visit(each);
             }
-            Self::Every(all) | Self::Some(all) => all.iter().for_each(|decision| decision.visit(each)),
+            Self::Every(all) | Self::Some(all) => {
+                all.iter().for_each(|decision| decision.visit(each))
+            }
         }
     }
 }
 
 /// All must not be `decisive`; one that is decides.
-fn combine(all: &[Decision], who: &Who<'_>, request: &dyn Matches, decisive: bool) -> (Option<bool>, usize) {
+fn combine(
+    all: &[Decision],
+    who: &Who<'_>,
+    request: &dyn Matches,
+    decisive: bool,
+) -> (Option<bool>, usize) {
     let mut result = (Some(!decisive), 0);
     for decision in all {
         let (open, line) = decision.decide(who, request);

@@ -52,8 +52,8 @@ pub(super) fn canonical(text: &[u8]) -> Option<String> {
     for byte in text {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => out.push(char::from(*byte)),
-            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'+'
-            | b',' | b':' | b'=' | b'@' => out.push(char::from(*byte)),
+            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'+' | b','
+            | b':' | b'=' | b'@' => out.push(char::from(*byte)),
             b' ' | b'"' | b'<' | b'>' | b'[' | b']' | b'^' | b'`' | b'{' | b'|' | b'}' => {
                 out.push_str(&format!("%{byte:02X}"));
             }
@@ -88,7 +88,12 @@ fn dfa(patterns: &[&str]) -> Result<dense::DFA<Vec<u32>>, RegexError> {
                 .determinize_size_limit(Some(MOST_MEMORY))
                 .dfa_size_limit(Some(MOST_MEMORY)),
         )
-        .syntax(syntax::Config::new().unicode(false).utf8(false).nest_limit(100))
+        .syntax(
+            syntax::Config::new()
+                .unicode(false)
+                .utf8(false)
+                .nest_limit(100),
+        )
         .thompson(
             regex_automata::nfa::thompson::Config::new()
                 .utf8(false)
@@ -125,7 +130,10 @@ pub fn check(pattern: &str) -> Result<(), RegexError> {
 
 fn last_line(text: &str) -> String {
     let line = text.lines().rev().find(|line| !line.trim().is_empty());
-    line.unwrap_or_default().trim().trim_start_matches("error: ").to_owned()
+    line.unwrap_or_default()
+        .trim()
+        .trim_start_matches("error: ")
+        .to_owned()
 }
 
 /// Which of a list of patterns match, by number.
@@ -155,7 +163,9 @@ pub struct Sorter {
 
 impl std::fmt::Debug for Sorter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sorter").field("patterns", &self.patterns).finish_non_exhaustive()
+        f.debug_struct("Sorter")
+            .field("patterns", &self.patterns)
+            .finish_non_exhaustive()
     }
 }
 
@@ -169,7 +179,10 @@ impl Sorter {
         let machine = match dfa(&texts) {
             Ok(joint) => Machine::Joint(Box::new(joint)),
             Err(RegexError::TooLarge) => Machine::Single(
-                texts.iter().map(|text| dfa(&[text])).collect::<Result<_, _>>()?,
+                texts
+                    .iter()
+                    .map(|text| dfa(&[text]))
+                    .collect::<Result<_, _>>()?,
             ),
             Err(error) => return Err(error),
         };
@@ -183,7 +196,10 @@ impl Sorter {
             Machine::Joint(dfa) => matched(dfa, run(dfa, text), self.patterns.len()),
             Machine::Single(all) => all
                 .iter()
-                .map(|dfa| run(dfa, text).is_some_and(|state| dfa.is_match_state(dfa.next_eoi_state(state))))
+                .map(|dfa| {
+                    run(dfa, text)
+                        .is_some_and(|state| dfa.is_match_state(dfa.next_eoi_state(state)))
+                })
                 .collect(),
         }
     }
@@ -207,11 +223,16 @@ impl Sorter {
         // Too large together: what each alone tells apart, and no more.
         let mut found: Vec<Example> = Vec::new();
         for pattern in &self.patterns {
-            let Ok(dfa) = dfa(&[pattern, universe]) else { continue };
+            let Ok(dfa) = dfa(&[pattern, universe]) else {
+                continue;
+            };
             for example in walk(&dfa, 2).0 {
                 let matched = self.sort(&example.text);
                 if found.iter().all(|old| old.matched != matched) {
-                    found.push(Example { text: example.text, matched });
+                    found.push(Example {
+                        text: example.text,
+                        matched,
+                    });
                 }
             }
         }
@@ -279,13 +300,23 @@ fn walk(dfa: &dense::DFA<Vec<u32>>, patterns: usize) -> (Vec<Example>, bool) {
             let key: Matched = all.into();
             if !found.contains_key(&key) {
                 let text = spell(&came, first, state);
-                found.insert(key.clone(), Example { text, matched: key.clone() });
+                found.insert(
+                    key.clone(),
+                    Example {
+                        text,
+                        matched: key.clone(),
+                    },
+                );
                 order.push(key);
             }
         }
         for byte in alphabet() {
             let next = dfa.next_state(state, byte);
-            if next == first || dfa.is_dead_state(next) || dfa.is_quit_state(next) || came.contains_key(&next) {
+            if next == first
+                || dfa.is_dead_state(next)
+                || dfa.is_quit_state(next)
+                || came.contains_key(&next)
+            {
                 continue;
             }
             if came.len() >= MOST_STATES {
@@ -303,7 +334,9 @@ fn walk(dfa: &dense::DFA<Vec<u32>>, patterns: usize) -> (Vec<Example>, bool) {
 fn spell(came: &HashMap<StateID, (StateID, u8)>, first: StateID, mut state: StateID) -> String {
     let mut bytes = Vec::new();
     while state != first {
-        let Some((before, byte)) = came.get(&state) else { break };
+        let Some((before, byte)) = came.get(&state) else {
+            break;
+        };
         bytes.push(char::from(*byte));
         state = *before;
     }
@@ -316,7 +349,12 @@ mod tests {
 
     #[test]
     fn every_combination_has_an_example() {
-        let sorter = Sorter::new(vec!["/v1(?:/.*)?".into(), "/v1/items/[^/]+".into(), "/v1/items/all".into()]).unwrap();
+        let sorter = Sorter::new(vec![
+            "/v1(?:/.*)?".into(),
+            "/v1/items/[^/]+".into(),
+            "/v1/items/all".into(),
+        ])
+        .unwrap();
         let (examples, whole) = sorter.examples(&paths()).unwrap();
         let texts: Vec<&str> = examples.iter().map(|e| e.text.as_str()).collect();
         assert!(whole);
@@ -330,15 +368,42 @@ mod tests {
     fn universes_hold_what_is_canonical() {
         let sorter = Sorter::new(vec![paths(), HOSTS.into()]).unwrap();
         for (text, want) in [
-            ("/", true), ("/a", true), ("/a/", true), ("/a+b", true), ("/a%20b", false), ("/a*", false), ("/...", true), ("/.a", true), ("/..a/b", true),
-            ("", false), ("a", false), ("//", false), ("/a//b", false), ("/.", false), ("/..", false), ("/a/../b", false),
-            ("/a%2Fb", false), ("/a%2eb", false), ("/%61", false), ("/a;b", false), ("/a%3cb", false), ("/a?b", false), ("/a b", false),
+            ("/", true),
+            ("/a", true),
+            ("/a/", true),
+            ("/a+b", true),
+            ("/a%20b", false),
+            ("/a*", false),
+            ("/...", true),
+            ("/.a", true),
+            ("/..a/b", true),
+            ("", false),
+            ("a", false),
+            ("//", false),
+            ("/a//b", false),
+            ("/.", false),
+            ("/..", false),
+            ("/a/../b", false),
+            ("/a%2Fb", false),
+            ("/a%2eb", false),
+            ("/%61", false),
+            ("/a;b", false),
+            ("/a%3cb", false),
+            ("/a?b", false),
+            ("/a b", false),
         ] {
             assert_eq!(sorter.sort(text)[0], want, "{text}");
         }
         for (text, want) in [
-            ("api.example", true), ("api.example:8080", true), ("[::1]:80", true), ("192.0.2.1", true),
-            ("API.example", false), ("a..b", false), ("a:", false), ("", false), ("a:080", false),
+            ("api.example", true),
+            ("api.example:8080", true),
+            ("[::1]:80", true),
+            ("192.0.2.1", true),
+            ("API.example", false),
+            ("a..b", false),
+            ("a:", false),
+            ("", false),
+            ("a:080", false),
         ] {
             assert_eq!(sorter.sort(text)[1], want, "{text}");
         }
@@ -349,7 +414,10 @@ mod tests {
         for bad in ["(?=a)b", r"(a)\1", "a)(b", "(", "a{1000}{1000}{1000}"] {
             assert!(check(bad).is_err(), "{bad}");
         }
-        assert_eq!(check(&"a".repeat(LONGEST_REGEX + 1)), Err(RegexError::TooLong));
+        assert_eq!(
+            check(&"a".repeat(LONGEST_REGEX + 1)),
+            Err(RegexError::TooLong)
+        );
         for good in ["^/a$", "(?i)a|b", r"\d+\.x", "[^/]*"] {
             assert_eq!(check(good), Ok(()), "{good}");
         }

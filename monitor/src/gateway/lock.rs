@@ -46,21 +46,30 @@ impl RoleFrom {
         match form {
             "claim" => {
                 let path: Vec<String> = rest.split('.').map(str::to_owned).collect();
-                let good = path.iter().all(|key| !key.is_empty() && key.chars().all(word));
-                good.then_some(Self::Claim(path))
-                    .ok_or_else(|| "a claim is named with letters, digits, `-` and `_`; a dot leads inside".to_owned())
+                let good = path
+                    .iter()
+                    .all(|key| !key.is_empty() && key.chars().all(word));
+                good.then_some(Self::Claim(path)).ok_or_else(|| {
+                    "a claim is named with letters, digits, `-` and `_`; a dot leads inside"
+                        .to_owned()
+                })
             }
             "spiffe" => {
                 let prefix = rest.strip_prefix("//").unwrap_or(rest);
-                let good = !prefix.is_empty()
-                    && prefix.chars().all(|c| word(c) || matches!(c, '.' | '/'));
+                let good =
+                    !prefix.is_empty() && prefix.chars().all(|c| word(c) || matches!(c, '.' | '/'));
                 good.then(|| Self::Spiffe(format!("spiffe://{prefix}")))
-                    .ok_or_else(|| "write spiffe:DOMAIN/PREFIX/; the role follows the prefix".to_owned())
+                    .ok_or_else(|| {
+                        "write spiffe:DOMAIN/PREFIX/; the role follows the prefix".to_owned()
+                    })
             }
-            "header" if !rest.is_empty() && rest.chars().all(word) => Ok(Self::Header(rest.to_ascii_lowercase())),
+            "header" if !rest.is_empty() && rest.chars().all(word) => {
+                Ok(Self::Header(rest.to_ascii_lowercase()))
+            }
             "variable" => {
                 let name = rest.strip_prefix('$').unwrap_or(rest);
-                let good = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+                let good =
+                    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
                 good.then(|| Self::Variable(name.to_owned()))
                     .ok_or_else(|| "a variable is named with letters, digits and `_`".to_owned())
             }
@@ -121,12 +130,16 @@ pub struct Grant {
 
 impl Grant {
     fn new(operation: &Operation, duty: &Arc<str>) -> Result<(Self, Option<String>), String> {
-        let host = operation.host_pattern().ok_or("a unix socket is behind no gateway")?;
+        let host = operation
+            .host_pattern()
+            .ok_or("a unix socket is behind no gateway")?;
         let methods = operation.method_names();
         if operation.means_mcp() && methods.as_ref().is_some_and(Vec::is_empty) {
             return Err("a gateway does not tell operations of MCP apart".into());
         }
-        let mut note = operation.means_mcp().then(|| "without its operations of MCP".to_owned());
+        let mut note = operation
+            .means_mcp()
+            .then(|| "without its operations of MCP".to_owned());
         let mut parts = Vec::new();
         for piece in operation.pieces() {
             parts.push(match piece {
@@ -163,7 +176,11 @@ impl Grant {
     /// Whether the route is one plain text.
     #[must_use]
     pub fn plain(&self) -> bool {
-        !self.rest && self.parts.iter().all(|part| matches!(part, Part::Literal(_)))
+        !self.rest
+            && self
+                .parts
+                .iter()
+                .all(|part| matches!(part, Part::Literal(_)))
     }
 
     /// The route up to the first capture and whether that is all of it: without `**`, no slash at its end.
@@ -272,17 +289,26 @@ impl Lock {
             RoleIs::Identity => {
                 for identity in policy.identities() {
                     let duties = identity.duties.iter().filter_map(|id| policy.duty(*id));
-                    let tokens = identity.credentials.iter().filter_map(|selector| match selector {
-                        Selector::Jwt(jwt) => Some(jwt.clone()),
-                        _ => None,
-                    });
+                    let tokens =
+                        identity
+                            .credentials
+                            .iter()
+                            .filter_map(|selector| match selector {
+                                Selector::Jwt(jwt) => Some(jwt.clone()),
+                                _ => None,
+                            });
                     roles.push(role(&identity.name, duties, tokens.collect(), &mut notes));
                     sources.insert(identity.place.file.to_string());
                 }
             }
             RoleIs::Duty => {
                 for duty in policy.duties() {
-                    roles.push(role(&duty.name, std::iter::once(duty), Vec::new(), &mut notes));
+                    roles.push(role(
+                        &duty.name,
+                        std::iter::once(duty),
+                        Vec::new(),
+                        &mut notes,
+                    ));
                 }
             }
         }
@@ -298,7 +324,13 @@ impl Lock {
             good && !role.operations.is_empty()
         });
         roles.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { from, is, roles, notes: notes.into_iter().collect(), sources: sources.into_iter().collect() }
+        Self {
+            from,
+            is,
+            roles,
+            notes: notes.into_iter().collect(),
+            sources: sources.into_iter().collect(),
+        }
     }
 
     /// The head of a generated file, without comment signs.
@@ -337,11 +369,20 @@ fn role<'p>(
                     }
                 }
                 Err(why) => {
-                    notes.insert(format!("{}: {} is left out: {why}", duty.name, operation.text()));
+                    notes.insert(format!(
+                        "{}: {} is left out: {why}",
+                        duty.name,
+                        operation.text()
+                    ));
                 }
             }
         }
     }
     grants.sort_by(|a, b| (&a.text, &a.duty).cmp(&(&b.text, &b.duty)));
-    Role { name: name.clone(), tokens, grants, operations }
+    Role {
+        name: name.clone(),
+        tokens,
+        grants,
+        operations,
+    }
 }

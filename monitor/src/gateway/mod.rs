@@ -36,6 +36,8 @@ pub mod nginx;
 pub mod opa;
 mod quote;
 pub mod read;
+#[cfg(test)]
+mod tests;
 mod yaml;
 
 pub use compare::{Code, Comparison, GatewayFinding, compare};

@@ -38,7 +38,24 @@ pub(super) fn comment(text: &str) -> String {
 pub(super) fn regex(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        if c.is_ascii_punctuation() && !matches!(c, '/' | '%' | '_' | ':' | '@' | '=' | ',' | '~' | '!' | '"' | '\'' | '`' | '<' | '>' | ';')
+        if c.is_ascii_punctuation()
+            && !matches!(
+                c,
+                '/' | '%'
+                    | '_'
+                    | ':'
+                    | '@'
+                    | '='
+                    | ','
+                    | '~'
+                    | '!'
+                    | '"'
+                    | '\''
+                    | '`'
+                    | '<'
+                    | '>'
+                    | ';'
+            )
         {
             out.push('\\');
         }

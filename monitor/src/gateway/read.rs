@@ -37,7 +37,9 @@ pub enum ReadError {
     #[error("{0}")]
     Nginx(#[from] nginx::SyntaxError),
     /// No format was recognised.
-    #[error("{file}: neither Envoy's RBAC nor Istio's AuthorizationPolicy nor a configuration of nginx")]
+    #[error(
+        "{file}: neither Envoy's RBAC nor Istio's AuthorizationPolicy nor a configuration of nginx"
+    )]
     Unknown {
         /// Its name.
         file: String,
@@ -48,36 +50,84 @@ pub enum ReadError {
 ///
 /// # Errors
 /// When it cannot be read as that, or as any.
-pub fn read(file: &str, text: &str, format: Option<Format>, files: &dyn nginx::Files) -> Result<Gate, ReadError> {
+pub fn read(
+    file: &str,
+    text: &str,
+    format: Option<Format>,
+    files: &dyn nginx::Files,
+) -> Result<Gate, ReadError> {
+    detect(file, text, format, files).map(|(_, gate)| gate)
+}
+
+/// As [`read`], with the format.
+///
+/// # Errors
+/// As [`read`].
+pub fn detect(
+    file: &str,
+    text: &str,
+    format: Option<Format>,
+    files: &dyn nginx::Files,
+) -> Result<(Format, Gate), ReadError> {
     if text.len() > LARGEST_FILE {
-        return Err(ReadError::TooLarge { file: file.to_owned() });
+        return Err(ReadError::TooLarge {
+            file: file.to_owned(),
+        });
     }
-    let remarks = || Remarks { file: file.to_owned(), ..Remarks::default() };
-    let documents = yaml::parse(text).map(|mut documents| {
-        let istio = istio::found(&documents);
-        if format == Some(Format::EnvoyRbac) || !istio {
-            documents.iter_mut().for_each(yaml::Node::snake);
-        }
-        (documents, istio)
-    });
-    match (format, documents) {
-        (Some(Format::Nginx), _) => Ok(nginx::read(text, files, remarks())?),
-        (Some(Format::Istio), Ok((documents, _))) => Ok(istio::read(&documents, remarks())),
-        (Some(Format::EnvoyRbac), Ok((documents, _))) => Ok(envoy::read(&documents, remarks())),
-        (None, Ok((documents, true))) => Ok(istio::read(&documents, remarks())),
-        (None, Ok((documents, false))) if envoy::found(&documents) => Ok(envoy::read(&documents, remarks())),
-        (Some(_), Err(error)) => {
-            Err(ReadError::Yaml { file: file.to_owned(), line: error.line, problem: error.problem })
-        }
-        (None, _) => {
-            let directives = nginx::parse(file, text);
-            let known = |name: &str| matches!(name, "http" | "server" | "location" | "map" | "events" | "return" | "if" | "include");
-            match directives {
-                Ok(all) if all.iter().any(|directive| known(&directive.name)) => Ok(nginx::read(text, files, remarks())?),
-                // Braces and semicolons: it was meant to be one.
-                Err(error) if text.contains("server {") || text.contains("http {") => Err(error.into()),
-                _ => Err(ReadError::Unknown { file: file.to_owned() }),
+    let remarks = || Remarks {
+        file: file.to_owned(),
+        ..Remarks::default()
+    };
+    let (format, documents) = match format {
+        Some(Format::Nginx) => (Format::Nginx, Vec::new()),
+        _ => match (yaml::parse(text), format) {
+            (Ok(documents), format) => {
+                let format = format.map_or_else(|| found(file, text, &documents), Ok)?;
+                (format, documents)
             }
-        }
+            (Err(error), Some(_)) => {
+                return Err(ReadError::Yaml {
+                    file: file.to_owned(),
+                    line: error.line,
+                    problem: error.problem,
+                });
+            }
+            (Err(_), None) => (found(file, text, &[])?, Vec::new()),
+        },
+    };
+    let gate = match format {
+        Format::Nginx => nginx::read(text, files, remarks())?,
+        Format::Istio => istio::read(&documents, remarks()),
+        Format::EnvoyRbac => envoy::read(&snake(documents), remarks()),
+    };
+    Ok((format, gate))
+}
+
+fn snake(mut documents: Vec<yaml::Node>) -> Vec<yaml::Node> {
+    documents.iter_mut().for_each(yaml::Node::snake);
+    documents
+}
+
+/// Which format a file has.
+fn found(file: &str, text: &str, documents: &[yaml::Node]) -> Result<Format, ReadError> {
+    if istio::found(documents) {
+        return Ok(Format::Istio);
+    }
+    if envoy::found(&snake(documents.to_vec())) {
+        return Ok(Format::EnvoyRbac);
+    }
+    let known = |name: &str| {
+        matches!(
+            name,
+            "http" | "server" | "location" | "map" | "events" | "return" | "if" | "include"
+        )
+    };
+    match nginx::parse(file, text) {
+        Ok(all) if all.iter().any(|directive| known(&directive.name)) => Ok(Format::Nginx),
+        // Braces: it was meant to be one.
+        Err(error) if text.contains("server {") || text.contains("http {") => Err(error.into()),
+        _ => Err(ReadError::Unknown {
+            file: file.to_owned(),
+        }),
     }
 }

@@ -41,11 +41,19 @@ pub(super) struct YamlError {
 
 impl Node {
     pub(super) fn empty(line: usize) -> Self {
-        Self { line, value: Value::Null, size: 1, height: 0 }
+        Self {
+            line,
+            value: Value::Null,
+            size: 1,
+            height: 0,
+        }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Node> {
-        self.entries().iter().find(|(own, _)| own == key).map(|(_, node)| node)
+        self.entries()
+            .iter()
+            .find(|(own, _)| own == key)
+            .map(|(_, node)| node)
     }
 
     pub(super) fn text(&self) -> Option<&str> {
@@ -85,7 +93,9 @@ impl Node {
         match &mut self.value {
             Value::Map(entries) => {
                 for (key, node) in entries {
-                    if !key.starts_with('@') && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+                    if !key.starts_with('@')
+                        && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+                    {
                         *key = snake(key);
                     }
                     node.snake();
@@ -134,35 +144,86 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, YamlError> {
             problem: error.info().to_owned(),
         })?;
         let line = span.start.line();
-        let fail = |problem: &str| YamlError { line, problem: problem.to_owned() };
+        let fail = |problem: &str| YamlError {
+            line,
+            problem: problem.to_owned(),
+        };
         let (node, anchor) = match event {
             Event::Scalar(text, style, anchor, _) => {
                 let null = style == ScalarStyle::Plain && matches!(&*text, "" | "~" | "null");
-                let value = if null { Value::Null } else { Value::Text(text.into_owned()) };
-                (Node { line, value, size: 1, height: 0 }, anchor)
+                let value = if null {
+                    Value::Null
+                } else {
+                    Value::Text(text.into_owned())
+                };
+                (
+                    Node {
+                        line,
+                        value,
+                        size: 1,
+                        height: 0,
+                    },
+                    anchor,
+                )
             }
-            Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) if open.len() >= DEEPEST => {
+            Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _)
+                if open.len() >= DEEPEST =>
+            {
                 _ = anchor;
                 return Err(fail("nested too deeply"));
             }
             Event::SequenceStart(anchor, _) => {
-                open.push(Open { line, anchor, map: false, items: Vec::new(), entries: Vec::new(), key: None });
+                open.push(Open {
+                    line,
+                    anchor,
+                    map: false,
+                    items: Vec::new(),
+                    entries: Vec::new(),
+                    key: None,
+                });
                 continue;
             }
             Event::MappingStart(anchor, _) => {
-                open.push(Open { line, anchor, map: true, items: Vec::new(), entries: Vec::new(), key: None });
+                open.push(Open {
+                    line,
+                    anchor,
+                    map: true,
+                    items: Vec::new(),
+                    entries: Vec::new(),
+                    key: None,
+                });
                 continue;
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                let Some(done) = open.pop() else { return Err(fail("ends what did not begin")) };
-                let inner = || done.items.iter().chain(done.entries.iter().map(|(_, node)| node));
+                let Some(done) = open.pop() else {
+                    return Err(fail("ends what did not begin"));
+                };
+                let inner = || {
+                    done.items
+                        .iter()
+                        .chain(done.entries.iter().map(|(_, node)| node))
+                };
                 let size = inner().map(|node| node.size).sum::<usize>() + 1;
                 let height = inner().map(|node| node.height + 1).max().unwrap_or(0);
-                let value = if done.map { Value::Map(done.entries) } else { Value::List(done.items) };
-                (Node { line: done.line, value, size, height }, done.anchor)
+                let value = if done.map {
+                    Value::Map(done.entries)
+                } else {
+                    Value::List(done.items)
+                };
+                (
+                    Node {
+                        line: done.line,
+                        value,
+                        size,
+                        height,
+                    },
+                    done.anchor,
+                )
             }
             Event::Alias(anchor) => {
-                let Some(node) = anchors.get(&anchor) else { return Err(fail("an alias of nothing")) };
+                let Some(node) = anchors.get(&anchor) else {
+                    return Err(fail("an alias of nothing"));
+                };
                 // Before it is copied: a few lines of aliases can stand for millions of nodes.
                 nodes = nodes.saturating_add(node.size);
                 if nodes > MOST_NODES || open.len() + node.height > DEEPEST {
@@ -170,7 +231,11 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, YamlError> {
                 }
                 (node.clone(), 0)
             }
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {
+            Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd => {
                 continue;
             }
         };

@@ -30,7 +30,8 @@ fn is_filter(node: &Node) -> bool {
 }
 
 fn rules_of(node: &Node) -> Option<&Node> {
-    node.get("rules").filter(|rules| rules.get("policies").is_some() || rules.get("action").is_some())
+    node.get("rules")
+        .filter(|rules| rules.get("policies").is_some() || rules.get("action").is_some())
 }
 
 /// Reads all filters. Those of one chain must all let a request through; of several chains, one.
@@ -52,7 +53,10 @@ pub(in super::super) fn read(documents: &[Node], mut remarks: Remarks) -> Gate {
         document.walk(&mut |node| {
             let filters: Vec<&Node> = node.items().iter().filter(|item| is_filter(item)).collect();
             if !filters.is_empty() {
-                let all = filters.into_iter().map(|node| filter(node, &mut remarks)).collect();
+                let all = filters
+                    .into_iter()
+                    .map(|node| filter(node, &mut remarks))
+                    .collect();
                 chains.push(Decision::Every(all));
             }
             let kind = node.get("@type").and_then(Node::text).unwrap_or_default();
@@ -78,13 +82,21 @@ fn filter(node: &Node, remarks: &mut Remarks) -> Decision {
         return Decision::Verdict(None, node.line);
     };
     if node.get("disabled").and_then(Node::text) == Some("true") {
-        remarks.add(node.line, "a filter that is disabled unless a route enables it");
+        remarks.add(
+            node.line,
+            "a filter that is disabled unless a route enables it",
+        );
         return Decision::Verdict(None, node.line);
     }
     for (key, value) in config.entries() {
         if !matches!(
             key.as_str(),
-            "@type" | "rules" | "shadow_rules" | "rules_stat_prefix" | "shadow_rules_stat_prefix" | "shadow_matcher"
+            "@type"
+                | "rules"
+                | "shadow_rules"
+                | "rules_stat_prefix"
+                | "shadow_rules_stat_prefix"
+                | "shadow_matcher"
                 | "track_per_rule_stats"
         ) {
             remarks.add(value.line, format!("RBAC: {key}"));
@@ -124,12 +136,21 @@ fn rules(node: &Node, remarks: &mut Remarks) -> Decision {
         }
         // Both are needed; without either nothing matches.
         if conds.len() >= 2 {
-            steps.push((Cond::All(conds), Decision::Verdict(Some(matched), policy.line)));
+            steps.push((
+                Cond::All(conds),
+                Decision::Verdict(Some(matched), policy.line),
+            ));
         } else {
-            remarks.add(policy.line, "a policy without permissions or principals: it matches nothing");
+            remarks.add(
+                policy.line,
+                "a policy without permissions or principals: it matches nothing",
+            );
         }
     }
-    Decision::First(steps, Box::new(Decision::Verdict(Some(!matched), node.line)))
+    Decision::First(
+        steps,
+        Box::new(Decision::Verdict(Some(!matched), node.line)),
+    )
 }
 
 type Read = fn(&Node, &mut Remarks) -> Cond;
@@ -139,7 +160,12 @@ fn each(node: &Node, remarks: &mut Remarks, read: Read) -> Cond {
         remarks.add(node.line, "a list is expected");
         return Cond::Unknown;
     }
-    Cond::Either(node.items().iter().map(|item| read(item, remarks)).collect())
+    Cond::Either(
+        node.items()
+            .iter()
+            .map(|item| read(item, remarks))
+            .collect(),
+    )
 }
 
 /// The one entry of a node.
@@ -158,7 +184,12 @@ fn set(node: &Node, key: &str, remarks: &mut Remarks, read: Read) -> Option<Vec<
         remarks.add(node.line, format!("{key} is missing"));
         return None;
     };
-    Some(list.items().iter().map(|item| read(item, remarks)).collect())
+    Some(
+        list.items()
+            .iter()
+            .map(|item| read(item, remarks))
+            .collect(),
+    )
 }
 
 fn unknown(key: &str, node: &Node, remarks: &mut Remarks) -> Cond {
@@ -167,7 +198,9 @@ fn unknown(key: &str, node: &Node, remarks: &mut Remarks) -> Cond {
 }
 
 fn permission(node: &Node, remarks: &mut Remarks) -> Cond {
-    let Some((key, value)) = only(node, remarks) else { return Cond::Unknown };
+    let Some((key, value)) = only(node, remarks) else {
+        return Cond::Unknown;
+    };
     match key {
         "any" => any(value),
         "and_rules" => set(value, "rules", remarks, permission).map_or(Cond::Unknown, Cond::All),
@@ -181,7 +214,9 @@ fn permission(node: &Node, remarks: &mut Remarks) -> Cond {
 }
 
 fn principal(node: &Node, remarks: &mut Remarks) -> Cond {
-    let Some((key, value)) = only(node, remarks) else { return Cond::Unknown };
+    let Some((key, value)) = only(node, remarks) else {
+        return Cond::Unknown;
+    };
     match key {
         "any" => any(value),
         "and_ids" => set(value, "ids", remarks, principal).map_or(Cond::Unknown, Cond::All),
@@ -190,7 +225,9 @@ fn principal(node: &Node, remarks: &mut Remarks) -> Cond {
         "header" => header(value, remarks),
         "url_path" => url_path(value, remarks),
         "authenticated" => match value.get("principal_name") {
-            Some(name) => text(name, remarks).map_or(Cond::Unknown, |p| Cond::Who(Attribute::Spiffe, p)),
+            Some(name) => {
+                text(name, remarks).map_or(Cond::Unknown, |p| Cond::Who(Attribute::Spiffe, p))
+            }
             // Any client certificate will do.
             None => Cond::Known,
         },
@@ -218,7 +255,11 @@ fn url_path(node: &Node, remarks: &mut Remarks) -> Cond {
 }
 
 fn header(node: &Node, remarks: &mut Remarks) -> Cond {
-    let name = node.get("name").and_then(Node::text).unwrap_or_default().to_ascii_lowercase();
+    let name = node
+        .get("name")
+        .and_then(Node::text)
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     let mut pattern = None;
     let mut inverted = false;
     for (key, value) in node.entries() {
@@ -256,7 +297,11 @@ fn header(node: &Node, remarks: &mut Remarks) -> Cond {
         ":path" => Cond::Matches(Part::Path, pattern),
         _ => Cond::Who(Attribute::Header(name), pattern),
     };
-    if inverted { Cond::Not(Box::new(cond)) } else { cond }
+    if inverted {
+        Cond::Not(Box::new(cond))
+    } else {
+        cond
+    }
 }
 
 fn metadata(node: &Node, remarks: &mut Remarks) -> Cond {
@@ -272,7 +317,9 @@ fn metadata(node: &Node, remarks: &mut Remarks) -> Cond {
     let claim = path.split_off(1);
     let value = node.get("value");
     let matcher = value.and_then(|value| {
-        value.get("string_match").or_else(|| value.get("list_match")?.get("one_of")?.get("string_match"))
+        value
+            .get("string_match")
+            .or_else(|| value.get("list_match")?.get("one_of")?.get("string_match"))
     });
     let Some(pattern) = matcher.and_then(|matcher| text(matcher, remarks)) else {
         return unknown("metadata value", node, remarks);
@@ -303,7 +350,11 @@ fn text(node: &Node, remarks: &mut Remarks) -> Option<String> {
                 return None;
             }
         };
-        pattern = Some(if folded { format!("(?i:{found})") } else { found });
+        pattern = Some(if folded {
+            format!("(?i:{found})")
+        } else {
+            found
+        });
     }
     let Some(pattern) = pattern else {
         remarks.add(node.line, "a matcher without a text");
@@ -314,7 +365,11 @@ fn text(node: &Node, remarks: &mut Remarks) -> Option<String> {
 
 fn regex(node: &Node, folded: bool, remarks: &mut Remarks) -> Option<String> {
     let own = node.get("regex").and_then(Node::text).unwrap_or_default();
-    let pattern = if folded { format!("(?i:{own})") } else { format!("(?:{own})") };
+    let pattern = if folded {
+        format!("(?i:{own})")
+    } else {
+        format!("(?:{own})")
+    };
     if own.len() <= language::LONGEST_REGEX && language::check(own).is_err() {
         remarks.add(node.line, format!("regex {}", quote::comment(own)));
         return None;
@@ -333,8 +388,14 @@ fn checked(pattern: String, node: &Node, remarks: &mut Remarks) -> Option<String
 }
 
 fn template(node: &Node, remarks: &mut Remarks) -> Cond {
-    let text = node.get("typed_config").and_then(|config| config.get("path_template")).and_then(Node::text);
-    match text.and_then(template_regex).and_then(|pattern| checked(pattern, node, remarks)) {
+    let text = node
+        .get("typed_config")
+        .and_then(|config| config.get("path_template"))
+        .and_then(Node::text);
+    match text
+        .and_then(template_regex)
+        .and_then(|pattern| checked(pattern, node, remarks))
+    {
         Some(pattern) => Cond::Matches(Part::Path, pattern),
         None => unknown("uri_template", node, remarks),
     }
@@ -355,7 +416,9 @@ fn template_regex(text: &str) -> Option<String> {
             let (inner, after) = after.split_once('}')?;
             match inner.split_once('=') {
                 // No braces inside: this ends after one level.
-                Some((_, pattern)) if !pattern.contains('{') => out.push_str(&template_regex(pattern)?),
+                Some((_, pattern)) if !pattern.contains('{') => {
+                    out.push_str(&template_regex(pattern)?)
+                }
                 Some(_) => return None,
                 None => out.push_str(TEMPLATE_SEGMENT),
             }

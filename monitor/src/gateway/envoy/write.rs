@@ -1,10 +1,10 @@
 //! Writes the filter.
 
-use super::super::lock::{Grant, HostName, Lock, Part, RoleFrom};
-use super::super::quote::{regex, string};
+use super::super::Written;
 #[cfg(test)]
 use super::super::language;
-use super::super::Written;
+use super::super::lock::{Grant, HostName, Lock, Part, RoleFrom};
+use super::super::quote::{regex, string};
 use super::{FILTER, JWT_FILTER, PAYLOAD};
 
 /// Characters of a path whose meaning servers agree on; with the absence of dot segments, what routes with
@@ -24,19 +24,32 @@ pub(in super::super) fn write(lock: &Lock) -> Written {
     notes.push(
         "paths with captures or `**` are let through without `;` and with few encoded characters only".into(),
     );
-    notes.push("set normalize_path and merge_slashes on the connection manager, as its servers see paths".into());
+    notes.push(
+        "set normalize_path and merge_slashes on the connection manager, as its servers see paths"
+            .into(),
+    );
     notes.push(match &lock.from {
         RoleFrom::Claim(_) => format!(
             "the JWT filter before it must verify tokens and name payload_in_metadata: {PAYLOAD}"
         ),
         RoleFrom::Spiffe(_) => "the listener must require client certificates of the mesh".into(),
-        RoleFrom::Header(name) => format!("{name} must be set by the gateway itself, whatever a client sends"),
-        RoleFrom::Variable(_) => "Envoy has no variables: nobody has a role here; use claim:, spiffe: or header:".into(),
+        RoleFrom::Header(name) => {
+            format!("{name} must be set by the gateway itself, whatever a client sends")
+        }
+        RoleFrom::Variable(_) => {
+            "Envoy has no variables: nobody has a role here; use claim:, spiffe: or header:".into()
+        }
     });
-    let large = lock.roles.iter().flat_map(|role| &role.grants).filter(|grant| {
-        path_text(grant).is_some_and(|text| size(&text) > PROGRAM_SIZE)
-            || grant.host_regex().is_some_and(|text| size(&text) > PROGRAM_SIZE)
-    });
+    let large = lock
+        .roles
+        .iter()
+        .flat_map(|role| &role.grants)
+        .filter(|grant| {
+            path_text(grant).is_some_and(|text| size(&text) > PROGRAM_SIZE)
+                || grant
+                    .host_regex()
+                    .is_some_and(|text| size(&text) > PROGRAM_SIZE)
+        });
     for grant in large {
         notes.push(format!(
             "{}: {}: a regular expression that is larger than Envoy takes unless re2.max_program_size.error_level is raised",
@@ -51,20 +64,34 @@ pub(in super::super) fn write(lock: &Lock) -> Written {
         "name: envoy.filters.http.rbac\ntyped_config:\n  \"@type\": {}\n  rules:\n    action: ALLOW\n",
         string(FILTER)
     ));
-    let roles: Vec<_> = lock.roles.iter().filter(|role| !role.grants.is_empty()).collect();
+    let roles: Vec<_> = lock
+        .roles
+        .iter()
+        .filter(|role| !role.grants.is_empty())
+        .collect();
     if roles.is_empty() {
         out.push_str("    policies: {}\n");
     } else {
         out.push_str("    policies:\n");
     }
     for role in roles {
-        out.push_str(&format!("      {}:\n        permissions:\n", string(&role.name)));
+        out.push_str(&format!(
+            "      {}:\n        permissions:\n",
+            string(&role.name)
+        ));
         for grant in &role.grants {
             out.push_str(&format!("          - {}\n", permission(grant)));
         }
-        out.push_str(&format!("        principals:\n          - {}\n", principal(&lock.from, &role.name)));
+        out.push_str(&format!(
+            "        principals:\n          - {}\n",
+            principal(&lock.from, &role.name)
+        ));
     }
-    Written { text: out, tests: None, notes }
+    Written {
+        text: out,
+        tests: None,
+        notes,
+    }
 }
 
 fn exact(text: &str) -> String {
@@ -90,10 +117,17 @@ fn principal(from: &RoleFrom, role: &str) -> String {
             )
         }
         RoleFrom::Spiffe(prefix) => {
-            format!("{{authenticated: {{principal_name: {}}}}}", exact(&format!("{prefix}{role}")))
+            format!(
+                "{{authenticated: {{principal_name: {}}}}}",
+                exact(&format!("{prefix}{role}"))
+            )
         }
         RoleFrom::Header(name) => {
-            format!("{{header: {{name: {}, string_match: {}}}}}", string(name), exact(role))
+            format!(
+                "{{header: {{name: {}, string_match: {}}}}}",
+                string(name),
+                exact(role)
+            )
         }
         RoleFrom::Variable(_) => "{not_id: {any: true}}".to_owned(),
     }
@@ -105,12 +139,19 @@ fn permission(grant: &Grant) -> String {
         rules.push(either(
             methods
                 .iter()
-                .map(|name| format!("{{header: {{name: \":method\", string_match: {}}}}}", exact(name)))
+                .map(|name| {
+                    format!(
+                        "{{header: {{name: \":method\", string_match: {}}}}}",
+                        exact(name)
+                    )
+                })
                 .collect(),
         ));
     }
     if let Some(host) = host(grant) {
-        rules.push(format!("{{header: {{name: \":authority\", string_match: {host}}}}}"));
+        rules.push(format!(
+            "{{header: {{name: \":authority\", string_match: {host}}}}}"
+        ));
     }
     rules.extend(path(grant));
     match rules.as_slice() {
@@ -135,7 +176,9 @@ fn host(grant: &Grant) -> Option<String> {
     if grant.host == HostName::Any && grant.port.is_none() {
         return None;
     }
-    grant.host_regex().map(|text| safe_regex(&format!("(?i){text}")))
+    grant
+        .host_regex()
+        .map(|text| safe_regex(&format!("(?i){text}")))
 }
 
 fn url_path(matcher: &str) -> String {

@@ -44,10 +44,15 @@ pub(in super::super) fn read(documents: &[Node], mut remarks: Remarks) -> Gate {
     for ((namespace, workload), group) in &mut groups {
         if !workload.is_empty() {
             let more = general.iter().filter(|(own, _)| own == namespace);
-            group.policies.extend(more.flat_map(|(_, policies)| policies.iter().copied()));
+            group
+                .policies
+                .extend(more.flat_map(|(_, policies)| policies.iter().copied()));
         }
     }
-    let locks: Vec<Decision> = groups.values().map(|group| lock(&group.policies, &mut remarks)).collect();
+    let locks: Vec<Decision> = groups
+        .values()
+        .map(|group| lock(&group.policies, &mut remarks))
+        .collect();
     if locks.is_empty() {
         remarks.add(0, "no AuthorizationPolicy");
         return remarks.into_gate(Decision::Verdict(None, 0));
@@ -57,7 +62,11 @@ pub(in super::super) fn read(documents: &[Node], mut remarks: Remarks) -> Gate {
 
 /// Namespace, and what the policy is for in it.
 fn target(node: &Node) -> (String, String) {
-    let namespace = node.get("metadata").and_then(|m| m.get("namespace")).and_then(Node::text).unwrap_or_default();
+    let namespace = node
+        .get("metadata")
+        .and_then(|m| m.get("namespace"))
+        .and_then(Node::text)
+        .unwrap_or_default();
     let spec = node.get("spec");
     let mut words = Vec::new();
     for key in ["selector", "targetRefs", "targetRef"] {
@@ -80,7 +89,10 @@ fn lock(policies: &[&Node], remarks: &mut Remarks) -> Decision {
         let spec = policy.get("spec").unwrap_or(&empty);
         let action = spec.get("action").and_then(Node::text).unwrap_or("ALLOW");
         for (key, value) in spec.entries() {
-            if !matches!(key.as_str(), "action" | "rules" | "selector" | "targetRefs" | "targetRef" | "provider") {
+            if !matches!(
+                key.as_str(),
+                "action" | "rules" | "selector" | "targetRefs" | "targetRef" | "provider"
+            ) {
                 remarks.add(value.line, format!("spec: {key}"));
             }
         }
@@ -94,7 +106,10 @@ fn lock(policies: &[&Node], remarks: &mut Remarks) -> Decision {
             "AUDIT" => continue,
             other => {
                 custom = true;
-                remarks.add(policy.line, format!("action {}: decided elsewhere", quote::comment(other)));
+                remarks.add(
+                    policy.line,
+                    format!("action {}: decided elsewhere", quote::comment(other)),
+                );
                 continue;
             }
         };
@@ -105,7 +120,11 @@ fn lock(policies: &[&Node], remarks: &mut Remarks) -> Decision {
     }
     deny.extend(allow);
     let first = Decision::First(deny, Box::new(Decision::Verdict(Some(!has_allow), line)));
-    if custom { Decision::Every(vec![Decision::Verdict(None, 0), first]) } else { first }
+    if custom {
+        Decision::Every(vec![Decision::Verdict(None, 0), first])
+    } else {
+        first
+    }
 }
 
 fn rule(node: &Node, remarks: &mut Remarks) -> Cond {
@@ -169,14 +188,23 @@ fn fields_of(node: &Node, remarks: &mut Remarks) -> Cond {
             continue;
         };
         let cond = any_of(values, &field, remarks);
-        all.push(if negated.is_some() { Cond::Not(Box::new(cond)) } else { cond });
+        all.push(if negated.is_some() {
+            Cond::Not(Box::new(cond))
+        } else {
+            cond
+        });
     }
     Cond::All(all)
 }
 
 fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
-    chars.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(chars).collect()
+    chars
+        .next()
+        .map(|first| first.to_ascii_lowercase())
+        .into_iter()
+        .chain(chars)
+        .collect()
 }
 
 fn any_of(values: &Node, field: &Field, remarks: &mut Remarks) -> Cond {
@@ -190,12 +218,23 @@ fn any_of(values: &Node, field: &Field, remarks: &mut Remarks) -> Cond {
             Field::Who(_, read) => (read, None),
             Field::Request(part, read) => (read, Some(*part)),
         };
-        let pattern = item.text().filter(|text| text.len() <= super::super::language::LONGEST_REGEX / 4).and_then(read);
+        let pattern = item
+            .text()
+            .filter(|text| text.len() <= super::super::language::LONGEST_REGEX / 4)
+            .and_then(read);
         either.push(match (pattern, part, field) {
             (Some(pattern), Some(part), _) => Cond::Matches(part, pattern),
-            (Some(pattern), None, Field::Who(attribute, _)) => Cond::Who(attribute.clone(), pattern),
+            (Some(pattern), None, Field::Who(attribute, _)) => {
+                Cond::Who(attribute.clone(), pattern)
+            }
             _ => {
-                remarks.add(item.line, format!("value {}", quote::comment(item.text().unwrap_or("that is no text"))));
+                remarks.add(
+                    item.line,
+                    format!(
+                        "value {}",
+                        quote::comment(item.text().unwrap_or("that is no text"))
+                    ),
+                );
                 Cond::Unknown
             }
         });
@@ -208,12 +247,14 @@ fn value(text: &str) -> Option<String> {
     if !text.is_ascii() {
         return None;
     }
-    Some(match (text, text.strip_suffix('*'), text.strip_prefix('*')) {
-        ("*", ..) => "(?s:.+)".to_owned(),
-        (_, Some(prefix), _) => format!("{}(?s:.*)", quote::regex(prefix)),
-        (_, _, Some(suffix)) => format!("(?s:.*){}", quote::regex(suffix)),
-        _ => quote::regex(text),
-    })
+    Some(
+        match (text, text.strip_suffix('*'), text.strip_prefix('*')) {
+            ("*", ..) => "(?s:.+)".to_owned(),
+            (_, Some(prefix), _) => format!("{}(?s:.*)", quote::regex(prefix)),
+            (_, _, Some(suffix)) => format!("(?s:.*){}", quote::regex(suffix)),
+            _ => quote::regex(text),
+        },
+    )
 }
 
 /// Hosts are compared without regard to case.
@@ -224,13 +265,26 @@ fn host(text: &str) -> Option<String> {
 /// SPIFFE ids without `spiffe://`.
 fn principal(text: &str) -> Option<String> {
     if let Some(suffix) = text.strip_prefix('*') {
-        return value(text).map(|pattern| if suffix.is_empty() { format!("spiffe://{pattern}") } else { format!("spiffe://(?:{pattern})") });
+        return value(text).map(|pattern| {
+            if suffix.is_empty() {
+                format!("spiffe://{pattern}")
+            } else {
+                format!("spiffe://(?:{pattern})")
+            }
+        });
     }
     value(text).map(|pattern| format!("spiffe://{pattern}"))
 }
 
 fn namespace(text: &str) -> Option<String> {
-    value(text).map(|pattern| format!("spiffe://[^/]+/ns/{}/.+", pattern.replace("(?s:.*)", "[^/]*").replace("(?s:.+)", "[^/]+")))
+    value(text).map(|pattern| {
+        format!(
+            "spiffe://[^/]+/ns/{}/.+",
+            pattern
+                .replace("(?s:.*)", "[^/]*")
+                .replace("(?s:.+)", "[^/]+")
+        )
+    })
 }
 
 /// Paths: values as above, or templates with `{*}` (one segment) and `{**}` (any number).
@@ -260,8 +314,16 @@ fn when(node: &Node, remarks: &mut Remarks) -> Cond {
     let key = node.get("key").and_then(Node::text).unwrap_or_default();
     let field = if let Some(claims) = key.strip_prefix("request.auth.claims") {
         let path = claims.strip_prefix('[').and_then(|c| c.strip_suffix(']'));
-        path.map(|path| Field::Who(Attribute::Claim(path.split("][").map(str::to_owned).collect()), value))
-    } else if let Some(name) = key.strip_prefix("request.headers[").and_then(|name| name.strip_suffix(']')) {
+        path.map(|path| {
+            Field::Who(
+                Attribute::Claim(path.split("][").map(str::to_owned).collect()),
+                value,
+            )
+        })
+    } else if let Some(name) = key
+        .strip_prefix("request.headers[")
+        .and_then(|name| name.strip_suffix(']'))
+    {
         Some(match name.to_ascii_lowercase().as_str() {
             ":authority" | "host" => Field::Request(Part::Host, host),
             ":method" => Field::Request(Part::Method, value),

@@ -11,14 +11,23 @@ pub(in super::super) fn write(lock: &Lock) -> Written {
     notes.push("it applies to the whole namespace: add metadata.namespace, and spec.selector or spec.targetRefs for the gateway alone".into());
     notes.push(match &lock.from {
         RoleFrom::Claim(_) => "a RequestAuthentication must verify the tokens".into(),
-        RoleFrom::Spiffe(_) => "mutual TLS must be STRICT: without it nobody has a principal".into(),
-        RoleFrom::Header(name) => format!("{name} must be set by the gateway itself, whatever a client sends"),
-        RoleFrom::Variable(_) => "Istio has no variables: nobody has a role here; use claim:, spiffe: or header:".into(),
+        RoleFrom::Spiffe(_) => {
+            "mutual TLS must be STRICT: without it nobody has a principal".into()
+        }
+        RoleFrom::Header(name) => {
+            format!("{name} must be set by the gateway itself, whatever a client sends")
+        }
+        RoleFrom::Variable(_) => {
+            "Istio has no variables: nobody has a role here; use claim:, spiffe: or header:".into()
+        }
     });
     let mut rules = String::new();
     for role in &lock.roles {
         if role.name.contains('*') {
-            notes.push(format!("role {} is left out: `*` is a wildcard in Istio", string(&role.name)));
+            notes.push(format!(
+                "role {} is left out: `*` is a wildcard in Istio",
+                string(&role.name)
+            ));
             continue;
         }
         let mut operations = String::new();
@@ -30,7 +39,9 @@ pub(in super::super) fn write(lock: &Lock) -> Written {
                         notes.push(format!("{}: {}: {note}", grant.duty, grant.text));
                     }
                 }
-                Err(why) => notes.push(format!("{}: {} is left out: {why}", grant.duty, grant.text)),
+                Err(why) => {
+                    notes.push(format!("{}: {} is left out: {why}", grant.duty, grant.text))
+                }
             }
         }
         if operations.is_empty() {
@@ -44,10 +55,16 @@ pub(in super::super) fn write(lock: &Lock) -> Written {
             }
             RoleFrom::Claim(path) => {
                 let key = format!("request.auth.claims[{}]", path.join("]["));
-                rules.push_str(&format!("    - to:\n{operations}{}", when(&key, &role.name)));
+                rules.push_str(&format!(
+                    "    - to:\n{operations}{}",
+                    when(&key, &role.name)
+                ));
             }
             RoleFrom::Header(name) => {
-                rules.push_str(&format!("    - to:\n{operations}{}", when(&format!("request.headers[{name}]"), &role.name)));
+                rules.push_str(&format!(
+                    "    - to:\n{operations}{}",
+                    when(&format!("request.headers[{name}]"), &role.name)
+                ));
             }
             RoleFrom::Variable(_) => {
                 rules.push_str("    - from:\n        - source:\n            notPrincipals: [\"*\"]\n            principals: [\"*\"]\n      to:\n");
@@ -71,11 +88,19 @@ pub(in super::super) fn write(lock: &Lock) -> Written {
         out.push_str("  rules:\n");
         out.push_str(&rules);
     }
-    Written { text: out, tests: None, notes }
+    Written {
+        text: out,
+        tests: None,
+        notes,
+    }
 }
 
 fn when(key: &str, value: &str) -> String {
-    format!("      when:\n        - key: {}\n          values: [{}]\n", string(key), string(value))
+    format!(
+        "      when:\n        - key: {}\n          values: [{}]\n",
+        string(key),
+        string(value)
+    )
 }
 
 fn list(values: &[String]) -> String {
@@ -103,7 +128,13 @@ fn operation(grant: &Grant) -> Result<(String, Option<&'static str>), &'static s
         // An operation without fields is no operation to Istio; any path is all of them.
         fields.push("paths: [\"/*\"]".to_owned());
     }
-    Ok((format!("        - operation:\n            {}\n", fields.join("\n            ")), note))
+    Ok((
+        format!(
+            "        - operation:\n            {}\n",
+            fields.join("\n            ")
+        ),
+        note,
+    ))
 }
 
 fn hosts(grant: &Grant) -> Result<(Vec<String>, Option<&'static str>), &'static str> {
@@ -115,9 +146,13 @@ fn hosts(grant: &Grant) -> Result<(Vec<String>, Option<&'static str>), &'static 
         (HostName::Exact(name), Some(port)) => (vec![format!("{name}:{port}")], None),
         (HostName::Suffix(suffix), None) => (
             vec![format!("*{suffix}")],
-            Some("a request that names a port is refused: Istio has no words for a suffix with any port"),
+            Some(
+                "a request that names a port is refused: Istio has no words for a suffix with any port",
+            ),
         ),
-        (HostName::Suffix(suffix), Some(80)) => (vec![format!("*{suffix}"), format!("*{suffix}:80")], None),
+        (HostName::Suffix(suffix), Some(80)) => {
+            (vec![format!("*{suffix}"), format!("*{suffix}:80")], None)
+        }
         (HostName::Suffix(suffix), Some(port)) => (vec![format!("*{suffix}:{port}")], None),
     })
 }

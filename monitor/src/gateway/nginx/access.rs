@@ -21,26 +21,112 @@ pub(super) struct Inherited {
 
 /// Names of directives that decide nothing about who may pass, by their beginnings.
 const NEUTRAL: [&str; 61] = [
-    "absolute_redirect", "access_log", "add_header", "add_trailer", "aio", "alias", "auth_basic_user_file", "auth_delay",
-    "auth_request_set", "autoindex", "auth_jwt_key_file", "auth_jwt_key_request", "charset", "chunked_transfer", "client_",
-    "connection_pool", "dav_", "default_type", "directio", "disable_symlinks", "error_log", "error_page", "etag", "expires",
-    "fastcgi_", "grpc_", "gunzip", "gzip", "http2", "if_modified_since", "ignore_invalid_headers", "image_filter", "index",
-    "keepalive_", "large_client_header", "limit_conn", "limit_rate", "limit_req", "lingering_", "listen", "log_", "map_hash",
-    "max_ranges", "memcached_", "merge_slashes", "mirror", "open_file_cache", "output_buffers", "port_in_redirect",
-    "postpone_output", "proxy_", "read_ahead", "real_ip", "reset_timedout", "resolver", "root", "scgi_", "send", "server_",
-    "set", "try_files",
+    "absolute_redirect",
+    "access_log",
+    "add_header",
+    "add_trailer",
+    "aio",
+    "alias",
+    "auth_basic_user_file",
+    "auth_delay",
+    "auth_request_set",
+    "autoindex",
+    "auth_jwt_key_file",
+    "auth_jwt_key_request",
+    "charset",
+    "chunked_transfer",
+    "client_",
+    "connection_pool",
+    "dav_",
+    "default_type",
+    "directio",
+    "disable_symlinks",
+    "error_log",
+    "error_page",
+    "etag",
+    "expires",
+    "fastcgi_",
+    "grpc_",
+    "gunzip",
+    "gzip",
+    "http2",
+    "if_modified_since",
+    "ignore_invalid_headers",
+    "image_filter",
+    "index",
+    "keepalive_",
+    "large_client_header",
+    "limit_conn",
+    "limit_rate",
+    "limit_req",
+    "lingering_",
+    "listen",
+    "log_",
+    "map_hash",
+    "max_ranges",
+    "memcached_",
+    "merge_slashes",
+    "mirror",
+    "open_file_cache",
+    "output_buffers",
+    "port_in_redirect",
+    "postpone_output",
+    "proxy_",
+    "read_ahead",
+    "real_ip",
+    "reset_timedout",
+    "resolver",
+    "root",
+    "scgi_",
+    "send",
+    "server_",
+    "set",
+    "try_files",
 ];
 const NEUTRAL_MORE: [&str; 22] = [
-    "slice", "ssl_certificate", "ssl_ciphers", "ssl_protocols", "ssl_session", "ssl_prefer", "ssl_stapling", "ssl_dhparam",
-    "ssl_ecdh", "ssl_early", "ssl_buffer", "ssl_client_certificate", "ssl_trusted", "stub_status", "sub_filter", "tcp_",
-    "types", "underscores_in", "uwsgi_", "variables_hash", "empty_gif", "random_index",
+    "slice",
+    "ssl_certificate",
+    "ssl_ciphers",
+    "ssl_protocols",
+    "ssl_session",
+    "ssl_prefer",
+    "ssl_stapling",
+    "ssl_dhparam",
+    "ssl_ecdh",
+    "ssl_early",
+    "ssl_buffer",
+    "ssl_client_certificate",
+    "ssl_trusted",
+    "stub_status",
+    "sub_filter",
+    "tcp_",
+    "types",
+    "underscores_in",
+    "uwsgi_",
+    "variables_hash",
+    "empty_gif",
+    "random_index",
 ];
 
 /// Directives that are read elsewhere, or that are blocks of their own.
-const ELSEWHERE: [&str; 9] = ["location", "server", "map", "upstream", "include", "geo", "split_clients", "limit_except", "if"];
+const ELSEWHERE: [&str; 9] = [
+    "location",
+    "server",
+    "map",
+    "upstream",
+    "include",
+    "geo",
+    "split_clients",
+    "limit_except",
+    "if",
+];
 
 pub(super) fn neutral(name: &str) -> bool {
-    NEUTRAL.iter().chain(&NEUTRAL_MORE).any(|start| name.starts_with(start)) || ELSEWHERE.contains(&name)
+    NEUTRAL
+        .iter()
+        .chain(&NEUTRAL_MORE)
+        .any(|start| name.starts_with(start))
+        || ELSEWHERE.contains(&name)
 }
 
 impl Inherited {
@@ -54,13 +140,20 @@ impl Inherited {
                     if std::mem::take(&mut first) {
                         own.addresses.clear();
                     }
-                    let rule = (directive.name == "allow", directive.word(0).to_owned(), directive.line);
+                    let rule = (
+                        directive.name == "allow",
+                        directive.word(0).to_owned(),
+                        directive.line,
+                    );
                     own.addresses.push(rule);
                 }
                 "auth_basic" | "auth_jwt" => {
                     own.known = (directive.word(0) != "off").then_some(directive.line);
                     if directive.word(0).contains('$') {
-                        remarks.add(directive.line, format!("{} with a variable", directive.name));
+                        remarks.add(
+                            directive.line,
+                            format!("{} with a variable", directive.name),
+                        );
                         own.elsewhere = Some(directive.line);
                     }
                 }
@@ -70,7 +163,9 @@ impl Inherited {
                         remarks.add(directive.line, "auth_request: decided elsewhere");
                     }
                 }
-                "ssl_verify_client" if directive.word(0) == "on" => own.known = Some(directive.line),
+                "ssl_verify_client" if directive.word(0) == "on" => {
+                    own.known = Some(directive.line)
+                }
                 "ssl_verify_client" => {}
                 "satisfy" => own.any = directive.word(0) == "any",
                 _ => {}
@@ -93,10 +188,16 @@ impl Inherited {
             }
         };
         let known = self.known.map(|own| {
-            Decision::First(vec![(Cond::Known, Decision::Verdict(Some(true), line))], Box::new(closed(own)))
+            Decision::First(
+                vec![(Cond::Known, Decision::Verdict(Some(true), line))],
+                Box::new(closed(own)),
+            )
         });
         let elsewhere = self.elsewhere.map(|own| Decision::Verdict(None, own));
-        let all: Vec<Decision> = [addresses, known, elsewhere].into_iter().flatten().collect();
+        let all: Vec<Decision> = [addresses, known, elsewhere]
+            .into_iter()
+            .flatten()
+            .collect();
         match (all.is_empty(), self.any) {
             (true, _) => open,
             (_, true) => Decision::Some(all),
@@ -110,7 +211,12 @@ impl Inherited {
 }
 
 /// `return` and `if` of one level in their order; then `otherwise`.
-pub(super) fn rewrite(block: &[Directive], maps: &Maps, remarks: &mut Remarks, otherwise: Decision) -> Decision {
+pub(super) fn rewrite(
+    block: &[Directive],
+    maps: &Maps,
+    remarks: &mut Remarks,
+    otherwise: Decision,
+) -> Decision {
     let mut steps = Vec::new();
     for directive in block {
         match directive.name.as_str() {
@@ -127,13 +233,23 @@ pub(super) fn rewrite(block: &[Directive], maps: &Maps, remarks: &mut Remarks, o
             }
             "if" => {
                 let cond = maps.condition(directive, remarks);
-                let returned = directive.children().iter().find(|inner| inner.name == "return");
+                let returned = directive
+                    .children()
+                    .iter()
+                    .find(|inner| inner.name == "return");
                 match returned {
                     Some(inner) => steps.push((cond, verdict(inner))),
                     None => {
                         let decides = |name: &str| !neutral(name) && name != "break";
-                        if let Some(inner) = directive.children().iter().find(|inner| decides(&inner.name)) {
-                            remarks.add(inner.line, format!("{} inside of if", quote::comment(&inner.name)));
+                        if let Some(inner) = directive
+                            .children()
+                            .iter()
+                            .find(|inner| decides(&inner.name))
+                        {
+                            remarks.add(
+                                inner.line,
+                                format!("{} inside of if", quote::comment(&inner.name)),
+                            );
                             steps.push((cond, Decision::Verdict(None, inner.line)));
                         }
                     }
@@ -146,7 +262,11 @@ pub(super) fn rewrite(block: &[Directive], maps: &Maps, remarks: &mut Remarks, o
 }
 
 fn first(steps: Vec<(Cond, Decision)>, otherwise: Decision) -> Decision {
-    if steps.is_empty() { otherwise } else { Decision::First(steps, Box::new(otherwise)) }
+    if steps.is_empty() {
+        otherwise
+    } else {
+        Decision::First(steps, Box::new(otherwise))
+    }
 }
 
 /// An answer of its own: only a success is open.
@@ -160,7 +280,12 @@ fn verdict(directive: &Directive) -> Decision {
 }
 
 /// What a location itself decides, `inherited` being what holds in it.
-pub(super) fn location(directive: &Directive, inherited: &Inherited, maps: &Maps, remarks: &mut Remarks) -> Decision {
+pub(super) fn location(
+    directive: &Directive,
+    inherited: &Inherited,
+    maps: &Maps,
+    remarks: &mut Remarks,
+) -> Decision {
     let block = directive.children();
     unread(block, remarks);
     if block.iter().any(|inner| inner.name == "internal") {
@@ -170,12 +295,22 @@ pub(super) fn location(directive: &Directive, inherited: &Inherited, maps: &Maps
     let access = match block.iter().find(|inner| inner.name == "limit_except") {
         None => otherwise,
         Some(limit) => {
-            let mut names: Vec<String> = limit.words.iter().filter(|w| w.is_ascii()).map(|w| quote::regex(w)).collect();
+            let mut names: Vec<String> = limit
+                .words
+                .iter()
+                .filter(|w| w.is_ascii())
+                .map(|w| quote::regex(w))
+                .collect();
             if limit.words.iter().any(|word| word == "GET") {
                 names.push("HEAD".to_owned());
             }
-            let inside = inherited.enter(limit.children(), remarks).decision(limit.line, remarks);
-            Decision::First(vec![(Cond::Matches(Part::Method, names.join("|")), otherwise)], Box::new(inside))
+            let inside = inherited
+                .enter(limit.children(), remarks)
+                .decision(limit.line, remarks);
+            Decision::First(
+                vec![(Cond::Matches(Part::Method, names.join("|")), otherwise)],
+                Box::new(inside),
+            )
         }
     };
     rewrite(block, maps, remarks, access)
@@ -192,8 +327,17 @@ pub(super) fn unread(block: &[Directive], remarks: &mut Remarks) {
         let name = directive.name.as_str();
         let read = matches!(
             name,
-            "allow" | "deny" | "auth_basic" | "auth_jwt" | "auth_request" | "ssl_verify_client" | "satisfy" | "return"
-                | "rewrite" | "internal" | "break"
+            "allow"
+                | "deny"
+                | "auth_basic"
+                | "auth_jwt"
+                | "auth_request"
+                | "ssl_verify_client"
+                | "satisfy"
+                | "return"
+                | "rewrite"
+                | "internal"
+                | "break"
         );
         if !read && !neutral(name) {
             remarks.add(directive.line, quote::comment(name));

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use super::super::gate::{Attribute, Cond, Part, Remarks};
 use super::super::language;
 use super::super::quote;
+use super::PORT;
 use super::tokens::Directive;
 use super::write::{ANY_PORT, QUERY};
-use super::PORT;
 
 /// Maps through maps that are followed.
 const DEEPEST: usize = 4;
@@ -29,7 +29,10 @@ pub(in super::super) fn attribute(name: &str) -> Attribute {
 /// A text of an expression of nginx that stands for one variable.
 fn variable(text: &str) -> Option<&str> {
     let name = text.strip_prefix('$')?;
-    let name = name.strip_prefix('{').and_then(|n| n.strip_suffix('}')).unwrap_or(name);
+    let name = name
+        .strip_prefix('{')
+        .and_then(|n| n.strip_suffix('}'))
+        .unwrap_or(name);
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     (!name.is_empty() && name.chars().all(word)).then_some(name)
 }
@@ -52,14 +55,23 @@ pub(super) struct Maps {
 impl Maps {
     /// Adds a `map` block.
     pub(super) fn add(&mut self, directive: &Directive) {
-        let Some(name) = variable(directive.word(1)) else { return };
-        let mut map = Map { source: directive.word(0).to_owned(), hostnames: false, entries: Vec::new(), default: String::new() };
+        let Some(name) = variable(directive.word(1)) else {
+            return;
+        };
+        let mut map = Map {
+            source: directive.word(0).to_owned(),
+            hostnames: false,
+            entries: Vec::new(),
+            default: String::new(),
+        };
         for entry in directive.children() {
             match (entry.name.as_str(), entry.words.as_slice()) {
                 ("hostnames", []) => map.hostnames = true,
                 ("volatile", []) => {}
                 ("default", [value]) => map.default = value.clone(),
-                (key, [value]) => map.entries.push((key.to_owned(), value.clone(), entry.line)),
+                (key, [value]) => map
+                    .entries
+                    .push((key.to_owned(), value.clone(), entry.line)),
                 _ => {}
             }
         }
@@ -80,7 +92,8 @@ impl Maps {
         if let Some(last) = words.last_mut() {
             *last = last.strip_suffix(')').unwrap_or(last);
         }
-        let empty_ends = [words.first(), words.last()].map(|word| word.is_some_and(|word| word.is_empty()));
+        let empty_ends =
+            [words.first(), words.last()].map(|word| word.is_some_and(|word| word.is_empty()));
         // `( $a = b )`, or a quoted word before `)`. An empty value is `""`, between the two.
         if empty_ends[1] && words.len() > 3 || empty_ends[1] && words.len() == 2 {
             words.pop();
@@ -110,7 +123,10 @@ impl Maps {
             _ => None,
         };
         known.unwrap_or_else(|| {
-            remarks.add(directive.line, format!("if {}", quote::comment(&directive.words.join(" "))));
+            remarks.add(
+                directive.line,
+                format!("if {}", quote::comment(&directive.words.join(" "))),
+            );
             Cond::Unknown
         })
     }
@@ -125,7 +141,8 @@ impl Maps {
             "http_host" => Cond::Matches(Part::Host, pattern.to_owned()),
             // A witness has no query and nothing that is encoded.
             "uri" | "document_uri" | "request_uri" => Cond::Matches(Part::Path, pattern.to_owned()),
-            "scheme" | "args" | "is_args" | "query_string" | "remote_addr" | "ssl_client_verify" => Cond::Unknown,
+            "scheme" | "args" | "is_args" | "query_string" | "remote_addr"
+            | "ssl_client_verify" => Cond::Unknown,
             _ if name.starts_with("arg_") || name.starts_with("cookie_") => Cond::Unknown,
             _ if self.has(name) => return self.value_matches(name, pattern, depth.checked_sub(1)?),
             _ => {
@@ -147,7 +164,13 @@ impl Maps {
         if map.hostnames {
             return None;
         }
-        let of = |value: &str| if value.contains('$') { None } else { text_matches(value, pattern) };
+        let of = |value: &str| {
+            if value.contains('$') {
+                None
+            } else {
+                text_matches(value, pattern)
+            }
+        };
         let mut groups: Vec<(bool, Vec<Cond>)> = Vec::new();
         for (key, value, _) in &map.entries {
             let held = of(value)?;
@@ -160,11 +183,24 @@ impl Maps {
         if groups.len() > MOST_TURNS {
             return None;
         }
-        let otherwise = if of(&map.default)? { Cond::Any } else { not(Cond::Any) };
-        Some(groups.into_iter().rev().fold(otherwise, |rest, (held, conds)| {
-            let one = Cond::Either(conds);
-            if held { Cond::Either(vec![one, rest]) } else { Cond::All(vec![not(one), rest]) }
-        }))
+        let otherwise = if of(&map.default)? {
+            Cond::Any
+        } else {
+            not(Cond::Any)
+        };
+        Some(
+            groups
+                .into_iter()
+                .rev()
+                .fold(otherwise, |rest, (held, conds)| {
+                    let one = Cond::Either(conds);
+                    if held {
+                        Cond::Either(vec![one, rest])
+                    } else {
+                        Cond::All(vec![not(one), rest])
+                    }
+                }),
+        )
     }
 
     /// That a map's key matches its source.
@@ -183,7 +219,10 @@ impl Maps {
                 format!("(?s:.*)(?:{own})(?s:.*)")
             }
             // Texts are compared without regard to case.
-            _ => format!("(?i:{})", quote_bytes(key.strip_prefix('\\').unwrap_or(key))?),
+            _ => format!(
+                "(?i:{})",
+                quote_bytes(key.strip_prefix('\\').unwrap_or(key))?
+            ),
         };
         self.matches(name, &pattern, depth)
     }
@@ -193,7 +232,9 @@ impl Maps {
 /// wholly, with spaces between.
 fn composite(map: &Map, key: &str) -> Option<Cond> {
     let words: Vec<&str> = map.source.split(' ').collect();
-    let [role, "$request_method", host, "$request_uri"] = words.as_slice() else { return None };
+    let [role, "$request_method", host, "$request_uri"] = words.as_slice() else {
+        return None;
+    };
     if *host != format!("$host:${PORT}") {
         return None;
     }
@@ -205,13 +246,18 @@ fn composite(map: &Map, key: &str) -> Option<Cond> {
         return None;
     }
     let who = parts.join(" ");
-    let host = match host.strip_suffix(ANY_PORT).and_then(|host| host.strip_suffix(':')) {
-        Some(host) => format!("(?:{host})(?::[0-9]+)?"),
+    let host = match host
+        .strip_suffix(ANY_PORT)
+        .and_then(|host| host.strip_suffix(':'))
+    {
+        Some(host) => format!("(?:{host})(?::{ANY_PORT})?"),
         None => {
             let (host, port) = host.rsplit_once(':')?;
             match port {
                 "80" => format!("(?:{host})(?::80)?"),
-                _ if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => format!("(?:{host}):{port}"),
+                _ if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
+                    format!("(?:{host}):{port}")
+                }
                 _ => return None,
             }
         }

@@ -40,12 +40,21 @@ struct Includer<'f> {
 
 impl Includer<'_> {
     /// Puts included files into the place of `include`.
-    fn expand(&mut self, inside: Vec<Directive>, depth: usize, remarks: &mut Remarks) -> Result<Vec<Directive>, SyntaxError> {
+    fn expand(
+        &mut self,
+        inside: Vec<Directive>,
+        depth: usize,
+        remarks: &mut Remarks,
+    ) -> Result<Vec<Directive>, SyntaxError> {
         let mut out = Vec::with_capacity(inside.len());
         for mut directive in inside {
             self.directives += 1;
             if self.directives > MOST_DIRECTIVES {
-                return Err(SyntaxError { file: directive.file.to_string(), line: directive.line, problem: "too many directives" });
+                return Err(SyntaxError {
+                    file: directive.file.to_string(),
+                    line: directive.line,
+                    problem: "too many directives",
+                });
             }
             // MIME types and the like say nothing of access, whatever they include.
             if directive.name != "include" {
@@ -72,7 +81,10 @@ impl Includer<'_> {
                         out.extend(self.expand(parsed, depth - 1, remarks)?);
                     }
                 }
-                Err(error) => remarks.add(directive.line, format!("include {}: {error}", super::super::quote::comment(pattern))),
+                Err(error) => remarks.add(
+                    directive.line,
+                    format!("include {}: {error}", super::super::quote::comment(pattern)),
+                ),
             }
         }
         Ok(out)
@@ -83,14 +95,30 @@ impl Includer<'_> {
 ///
 /// # Errors
 /// When it is none of nginx.
-pub(in super::super) fn read(text: &str, files: &dyn Files, mut remarks: Remarks) -> Result<Gate, SyntaxError> {
+pub(in super::super) fn read(
+    text: &str,
+    files: &dyn Files,
+    mut remarks: Remarks,
+) -> Result<Gate, SyntaxError> {
     let file = remarks.file.clone();
     let parsed = parse(&file, text)?;
-    let mut includer = Includer { files, left: MOST_FILES, directives: 0 };
+    let mut includer = Includer {
+        files,
+        left: MOST_FILES,
+        directives: 0,
+    };
     let all = includer.expand(parsed, DEEPEST, &mut remarks)?;
-    let https: Vec<&[Directive]> = all.iter().filter(|d| d.name == "http").map(Directive::children).collect();
+    let https: Vec<&[Directive]> = all
+        .iter()
+        .filter(|d| d.name == "http")
+        .map(Directive::children)
+        .collect();
     // A part of a configuration has no `http`.
-    let https = if https.is_empty() { vec![all.as_slice()] } else { https };
+    let https = if https.is_empty() {
+        vec![all.as_slice()]
+    } else {
+        https
+    };
     let mut decisions = Vec::new();
     for http in https {
         decisions.push(self::http(http, &mut remarks));
@@ -108,7 +136,10 @@ fn http(inside: &[Directive], remarks: &mut Remarks) -> Decision {
         super::access::unread(inside, remarks);
         return server::servers(inside, &inherited, &maps, remarks);
     }
-    if inside.iter().any(|directive| matches!(directive.name.as_str(), "location" | "return" | "if")) {
+    if inside
+        .iter()
+        .any(|directive| matches!(directive.name.as_str(), "location" | "return" | "if"))
+    {
         return server::block(inside, 0, &Inherited::default(), &maps, remarks);
     }
     if maps.has(ALLOWED) {

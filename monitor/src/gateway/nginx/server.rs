@@ -14,16 +14,35 @@ const MOST_LOCATIONS: usize = 2_000;
 
 /// All servers. Those that listen on one socket are told apart by name; a request that one socket lets
 /// through is open.
-pub(super) fn servers(http: &[Directive], inherited: &Inherited, maps: &Maps, remarks: &mut Remarks) -> Decision {
+pub(super) fn servers(
+    http: &[Directive],
+    inherited: &Inherited,
+    maps: &Maps,
+    remarks: &mut Remarks,
+) -> Decision {
     let mut sockets: BTreeMap<String, Vec<(&Directive, bool)>> = BTreeMap::new();
     for server in http.iter().filter(|directive| directive.name == "server") {
-        let listens: Vec<&Directive> = server.children().iter().filter(|inner| inner.name == "listen").collect();
+        let listens: Vec<&Directive> = server
+            .children()
+            .iter()
+            .filter(|inner| inner.name == "listen")
+            .collect();
         for listen in &listens {
-            let default = listen.words.iter().skip(1).any(|word| word == "default_server" || word == "default");
-            sockets.entry(listen.word(0).to_owned()).or_default().push((server, default));
+            let default = listen
+                .words
+                .iter()
+                .skip(1)
+                .any(|word| word == "default_server" || word == "default");
+            sockets
+                .entry(listen.word(0).to_owned())
+                .or_default()
+                .push((server, default));
         }
         if listens.is_empty() {
-            sockets.entry("80".to_owned()).or_default().push((server, false));
+            sockets
+                .entry("80".to_owned())
+                .or_default()
+                .push((server, false));
         }
     }
     let mut all = Vec::new();
@@ -36,7 +55,12 @@ pub(super) fn servers(http: &[Directive], inherited: &Inherited, maps: &Maps, re
 /// How good a name is: exact ones before suffixes (the longest first), prefixes, regular expressions.
 type Rank = (u8, std::cmp::Reverse<usize>, usize);
 
-fn socket(servers: &[(&Directive, bool)], inherited: &Inherited, maps: &Maps, remarks: &mut Remarks) -> Decision {
+fn socket(
+    servers: &[(&Directive, bool)],
+    inherited: &Inherited,
+    maps: &Maps,
+    remarks: &mut Remarks,
+) -> Decision {
     let mut names: Vec<(Rank, String, Decision)> = Vec::new();
     let mut default = None;
     let mut order = 0;
@@ -45,24 +69,41 @@ fn socket(servers: &[(&Directive, bool)], inherited: &Inherited, maps: &Maps, re
         if *is_default || (at == 0 && default.is_none()) {
             default = Some(decision.clone());
         }
-        for directive in server.children().iter().filter(|inner| inner.name == "server_name") {
+        for directive in server
+            .children()
+            .iter()
+            .filter(|inner| inner.name == "server_name")
+        {
             for name in &directive.words {
                 order += 1;
                 match host(name) {
                     Some((kind, pattern)) => {
                         let rank = (kind, std::cmp::Reverse(name.len()), order);
                         // Regular expressions are tried as they stand.
-                        let rank = if kind == 3 { (3, std::cmp::Reverse(0), order) } else { rank };
+                        let rank = if kind == 3 {
+                            (3, std::cmp::Reverse(0), order)
+                        } else {
+                            rank
+                        };
                         names.push((rank, format!("(?:{pattern})(?::[0-9]+)?"), decision.clone()));
                     }
-                    None => remarks.add(directive.line, format!("server_name {}", quote::comment(name))),
+                    None => remarks.add(
+                        directive.line,
+                        format!("server_name {}", quote::comment(name)),
+                    ),
                 }
             }
         }
     }
     names.sort_by_key(|(rank, ..)| *rank);
-    let steps = names.into_iter().map(|(_, pattern, decision)| (Cond::Matches(Part::Host, pattern), decision)).collect();
-    Decision::First(steps, Box::new(default.unwrap_or(Decision::Verdict(None, 0))))
+    let steps = names
+        .into_iter()
+        .map(|(_, pattern, decision)| (Cond::Matches(Part::Host, pattern), decision))
+        .collect();
+    Decision::First(
+        steps,
+        Box::new(default.unwrap_or(Decision::Verdict(None, 0))),
+    )
 }
 
 /// A server's name as a regular expression without port, with its rank.
@@ -72,7 +113,11 @@ fn host(name: &str) -> Option<(u8, String)> {
         return Some((3, format!("(?s:.*)(?i:{own})(?s:.*)")));
     }
     let name = name.to_ascii_lowercase();
-    let label = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'[' | b']'));
+    let label = |text: &str| {
+        text.bytes().all(|b| {
+            b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'[' | b']')
+        })
+    };
     if let Some(suffix) = name.strip_prefix("*.") {
         return label(suffix).then(|| (1, format!("[^:]+\\.{}", quote::regex(suffix))));
     }
@@ -85,12 +130,23 @@ fn host(name: &str) -> Option<(u8, String)> {
     label(&name).then(|| (0, quote::regex(&name)))
 }
 
-pub(super) fn server(server: &Directive, inherited: &Inherited, maps: &Maps, remarks: &mut Remarks) -> Decision {
+pub(super) fn server(
+    server: &Directive,
+    inherited: &Inherited,
+    maps: &Maps,
+    remarks: &mut Remarks,
+) -> Decision {
     block(server.children(), server.line, inherited, maps, remarks)
 }
 
 /// A server's directives.
-pub(super) fn block(inside: &[Directive], line: usize, inherited: &Inherited, maps: &Maps, remarks: &mut Remarks) -> Decision {
+pub(super) fn block(
+    inside: &[Directive],
+    line: usize,
+    inherited: &Inherited,
+    maps: &Maps,
+    remarks: &mut Remarks,
+) -> Decision {
     access::unread(inside, remarks);
     let inherited = inherited.enter(inside, remarks);
     let otherwise = access::rest(line, &inherited, remarks);
@@ -106,9 +162,18 @@ struct Prefix<'d> {
 }
 
 /// Exact locations, the longest prefix if it is `^~`, regular expressions in their order, the longest prefix.
-fn locations(inside: &[Directive], inherited: &Inherited, maps: &Maps, remarks: &mut Remarks, otherwise: Decision) -> Decision {
+fn locations(
+    inside: &[Directive],
+    inherited: &Inherited,
+    maps: &Maps,
+    remarks: &mut Remarks,
+    otherwise: Decision,
+) -> Decision {
     let (mut exact, mut expressions, mut prefixes) = (Vec::new(), Vec::new(), Vec::new());
-    for directive in inside.iter().filter(|directive| directive.name == "location") {
+    for directive in inside
+        .iter()
+        .filter(|directive| directive.name == "location")
+    {
         let (modifier, text) = match directive.words.as_slice() {
             [text] => attached(text),
             [modifier, text] => (modifier.as_str(), text.as_str()),
@@ -119,17 +184,26 @@ fn locations(inside: &[Directive], inherited: &Inherited, maps: &Maps, remarks: 
         }
         let own = inherited.enter(directive.children(), remarks);
         let decision = nested(directive, &own, maps, remarks);
-        let plain = text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'%' | b'?' | b'#' | b'\\'));
+        let plain = text
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && !matches!(b, b'%' | b'?' | b'#' | b'\\'));
         match modifier {
             "=" if plain => exact.push((Cond::Matches(Part::Path, quote::regex(text)), decision)),
-            "" | "^~" if plain => prefixes.push(Prefix { text, last: modifier == "^~", decision }),
+            "" | "^~" if plain => prefixes.push(Prefix {
+                text,
+                last: modifier == "^~",
+                decision,
+            }),
             "~" | "~*" if language::check(text).is_ok() => {
                 let flag = if modifier == "~*" { "i" } else { "" };
                 let pattern = format!("(?s:.*)(?{flag}:{text})(?s:.*)");
                 expressions.push((Cond::Matches(Part::Path, pattern), decision));
             }
             _ => {
-                remarks.add(directive.line, format!("location {}", quote::comment(&directive.words.join(" "))));
+                remarks.add(
+                    directive.line,
+                    format!("location {}", quote::comment(&directive.words.join(" "))),
+                );
                 expressions.push((Cond::Unknown, decision));
             }
         }
@@ -141,14 +215,27 @@ fn locations(inside: &[Directive], inherited: &Inherited, maps: &Maps, remarks: 
     prefixes.sort_by_key(|prefix| std::cmp::Reverse(prefix.text.len()));
     let mut steps: Vec<(Cond, Decision)> = exact;
     for prefix in prefixes.iter().filter(|prefix| prefix.last) {
-        let longer = prefixes.iter().filter(|other| other.text.len() > prefix.text.len() && other.text.starts_with(prefix.text));
+        let longer = prefixes.iter().filter(|other| {
+            other.text.len() > prefix.text.len() && other.text.starts_with(prefix.text)
+        });
         let longer = longer.map(|other| begins(other.text)).collect();
-        let cond = Cond::All(vec![begins(prefix.text), Cond::Not(Box::new(Cond::Either(longer)))]);
+        let cond = Cond::All(vec![
+            begins(prefix.text),
+            Cond::Not(Box::new(Cond::Either(longer))),
+        ]);
         steps.push((cond, prefix.decision.clone()));
     }
     steps.extend(expressions);
-    steps.extend(prefixes.into_iter().map(|prefix| (begins(prefix.text), prefix.decision)));
-    if steps.is_empty() { otherwise } else { Decision::First(steps, Box::new(otherwise)) }
+    steps.extend(
+        prefixes
+            .into_iter()
+            .map(|prefix| (begins(prefix.text), prefix.decision)),
+    );
+    if steps.is_empty() {
+        otherwise
+    } else {
+        Decision::First(steps, Box::new(otherwise))
+    }
 }
 
 fn begins(text: &str) -> Cond {
@@ -166,15 +253,32 @@ fn attached(text: &str) -> (&'static str, &str) {
 }
 
 /// A location with those inside it, which come first.
-fn nested(directive: &Directive, inherited: &Inherited, maps: &Maps, remarks: &mut Remarks) -> Decision {
+fn nested(
+    directive: &Directive,
+    inherited: &Inherited,
+    maps: &Maps,
+    remarks: &mut Remarks,
+) -> Decision {
     let own = access::location(directive, inherited, maps, remarks);
-    let inner: Vec<&Directive> = directive.children().iter().filter(|inner| inner.name == "location").collect();
+    let inner: Vec<&Directive> = directive
+        .children()
+        .iter()
+        .filter(|inner| inner.name == "location")
+        .collect();
     if inner.is_empty() {
         return own;
     }
-    if let Some(expression) = inner.iter().find(|inner| inner.words.first().is_some_and(|word| word.starts_with('~'))) {
+    if let Some(expression) = inner.iter().find(|inner| {
+        inner
+            .words
+            .first()
+            .is_some_and(|word| word.starts_with('~'))
+    }) {
         // Its rank among the regular expressions outside is not modelled.
-        remarks.add(expression.line, "a regular expression in a location of a location");
+        remarks.add(
+            expression.line,
+            "a regular expression in a location of a location",
+        );
     }
     locations(directive.children(), inherited, maps, remarks, own)
 }

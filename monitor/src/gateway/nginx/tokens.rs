@@ -165,14 +165,21 @@ struct Open {
 /// The first place that is no syntax of nginx, or beyond the bounds.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Directive>, SyntaxError> {
     let file: Rc<str> = file.into();
-    let mut lexer = Lexer { rest: text.chars().peekable(), line: 1 };
+    let mut lexer = Lexer {
+        rest: text.chars().peekable(),
+        line: 1,
+    };
     let mut open: Vec<Open> = Vec::new();
     let mut top: Vec<Directive> = Vec::new();
     let mut words: Vec<String> = Vec::new();
     let mut line = 1;
     let mut count = 0_usize;
     loop {
-        let fail = |line, problem| SyntaxError { file: file.to_string(), line, problem };
+        let fail = |line, problem| SyntaxError {
+            file: file.to_string(),
+            line,
+            problem,
+        };
         let token = match lexer.token() {
             Ok(Some(token)) => token,
             Ok(None) => break,
@@ -186,8 +193,12 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Directive>, SyntaxError> {
                 words.push(word);
                 continue;
             }
-            Token::End | Token::Open if words.is_empty() => return Err(fail(lexer.line, "a directive without a name")),
-            Token::Close if !words.is_empty() => return Err(fail(lexer.line, "`}` where `;` is missing")),
+            Token::End | Token::Open if words.is_empty() => {
+                return Err(fail(lexer.line, "a directive without a name"));
+            }
+            Token::Close if !words.is_empty() => {
+                return Err(fail(lexer.line, "`}` where `;` is missing"));
+            }
             _ => {}
         }
         count += 1;
@@ -199,19 +210,40 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Directive>, SyntaxError> {
                 if open.len() >= DEEPEST {
                     return Err(fail(lexer.line, "nested too deeply"));
                 }
-                let name = if words.is_empty() { String::new() } else { words.remove(0) };
-                open.push(Open { line, name, words: std::mem::take(&mut words), inside: Vec::new() });
+                let name = if words.is_empty() {
+                    String::new()
+                } else {
+                    words.remove(0)
+                };
+                open.push(Open {
+                    line,
+                    name,
+                    words: std::mem::take(&mut words),
+                    inside: Vec::new(),
+                });
                 continue;
             }
             Token::Close => {
                 let Some(block) = open.pop() else {
                     return Err(fail(lexer.line, "`}` without `{`"));
                 };
-                Directive { file: file.clone(), line: block.line, name: block.name, words: block.words, block: Some(block.inside) }
+                Directive {
+                    file: file.clone(),
+                    line: block.line,
+                    name: block.name,
+                    words: block.words,
+                    block: Some(block.inside),
+                }
             }
             Token::End | Token::Word(_) => {
                 let name = words.remove(0);
-                Directive { file: file.clone(), line, name, words: std::mem::take(&mut words), block: None }
+                Directive {
+                    file: file.clone(),
+                    line,
+                    name,
+                    words: std::mem::take(&mut words),
+                    block: None,
+                }
             }
         };
         match open.last_mut() {
@@ -220,10 +252,18 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Directive>, SyntaxError> {
         }
     }
     if let Some(block) = open.last() {
-        return Err(SyntaxError { file: file.to_string(), line: block.line, problem: "a block that does not end" });
+        return Err(SyntaxError {
+            file: file.to_string(),
+            line: block.line,
+            problem: "a block that does not end",
+        });
     }
     if !words.is_empty() {
-        return Err(SyntaxError { file: file.to_string(), line, problem: "a directive without `;`" });
+        return Err(SyntaxError {
+            file: file.to_string(),
+            line,
+            problem: "a directive without `;`",
+        });
     }
     Ok(top)
 }

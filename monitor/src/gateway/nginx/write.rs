@@ -35,8 +35,12 @@ pub(in super::super) fn write(lock: &Lock) -> Written {
     notes.push("in a server block and with nothing but `return` inside, `if` is safe, and no location can get around it".into());
     notes.push("paths with captures or `**` are let through without `;` and with few encoded characters only".into());
     notes.push(match (&lock.from, &variable) {
-        (_, None) => "nginx has no variable for it: nobody has a role here; use variable:NAME".into(),
-        (RoleFrom::Header(name), _) => format!("{name} must come from a proxy that sets it whatever a client sends"),
+        (_, None) => {
+            "nginx has no variable for it: nobody has a role here; use variable:NAME".into()
+        }
+        (RoleFrom::Header(name), _) => {
+            format!("{name} must come from a proxy that sets it whatever a client sends")
+        }
         (_, Some(name)) => format!("${name} must hold the verified role"),
     });
     let mut out = String::new();
@@ -54,12 +58,19 @@ pub(in super::super) fn write(lock: &Lock) -> Written {
     out.push_str(&format!("map {source} ${ALLOWED} {{\n    default 0;\n"));
     for role in lock.roles.iter().filter(|_| variable.is_some()) {
         for grant in &role.grants {
-            out.push_str(&format!("    # {}\n", comment(&format!("{}: {}", grant.duty, grant.text))));
+            out.push_str(&format!(
+                "    # {}\n",
+                comment(&format!("{}: {}", grant.duty, grant.text))
+            ));
             out.push_str(&format!("    {} 1;\n", nginx(&key(&role.name, grant))));
         }
     }
     out.push_str("}\n");
-    Written { text: out, tests: None, notes }
+    Written {
+        text: out,
+        tests: None,
+        notes,
+    }
 }
 
 /// Role, method, host and port, path. None of the last three holds a space, so that the parts cannot be
@@ -77,7 +88,13 @@ fn key(role: &str, grant: &Grant) -> String {
         HostName::Suffix(suffix) => format!("[a-z0-9._-]+{}", regex(suffix)),
         HostName::Exact(name) => regex(name),
     };
-    let port = grant.port.map_or_else(|| ANY_PORT.to_owned(), |port| port.to_string());
-    let path = if grant.any_path() { "[^ ]*".to_owned() } else { format!("{}{QUERY}", grant.path_regex().unwrap_or_default()) };
+    let port = grant
+        .port
+        .map_or_else(|| ANY_PORT.to_owned(), |port| port.to_string());
+    let path = if grant.any_path() {
+        "[^ ]*".to_owned()
+    } else {
+        format!("{}{QUERY}", grant.path_regex().unwrap_or_default())
+    };
     format!("~^{} {method} {host}:{port} {path}$", regex(role))
 }

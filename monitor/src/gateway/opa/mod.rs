@@ -21,17 +21,25 @@ pub(super) fn write(lock: &Lock) -> Written {
         "{head}package bailiwick.authz\n\nimport rego.v1\n\ndefault allow := false\n\nrole := {}\n",
         role(&lock.from)
     );
-    let mut tests = format!("{head}package bailiwick.authz_test\n\nimport rego.v1\n\nimport data.bailiwick.authz\n");
-    tests.push_str("\ntest_nobody_may if {\n\tnot authz.allow with input as {\"method\": \"GET\", \"host\": \"x.example\", \"path\": \"/x\"}\n}\n");
+    let mut tests = format!("{head}package bailiwick.authz_test\n\nimport rego.v1\n");
+    tests.push_str("\ntest_nobody_may if {\n\tnot data.bailiwick.authz.allow with input as {\"method\": \"GET\", \"host\": \"x.example\", \"path\": \"/x\"}\n}\n");
     let mut number = 0;
     for role in &lock.roles {
         for grant in &role.grants {
             number += 1;
-            text.push_str(&format!("\n# {}\n{}", comment(&format!("{}: {}", grant.duty, grant.text)), rule(&value(&lock.from, &role.name), grant)));
+            text.push_str(&format!(
+                "\n# {}\n{}",
+                comment(&format!("{}: {}", grant.duty, grant.text)),
+                rule(&value(&lock.from, &role.name), grant)
+            ));
             tests.push_str(&test(number, lock, &role.name, grant));
         }
     }
-    Written { text, tests: Some(tests), notes }
+    Written {
+        text,
+        tests: Some(tests),
+        notes,
+    }
 }
 
 /// Where the role is in `input`, for a person.
@@ -50,7 +58,9 @@ fn role(from: &RoleFrom) -> String {
         format!("input{}", keys.concat())
     };
     match from {
-        RoleFrom::Claim(path) => index(&mut std::iter::once("claims").chain(path.iter().map(String::as_str))),
+        RoleFrom::Claim(path) => {
+            index(&mut std::iter::once("claims").chain(path.iter().map(String::as_str)))
+        }
         RoleFrom::Spiffe(_) => index(&mut ["principal"].into_iter()),
         RoleFrom::Header(name) => index(&mut ["headers", name.as_str()].into_iter()),
         RoleFrom::Variable(name) => index(&mut [name.as_str()].into_iter()),
@@ -71,18 +81,31 @@ fn rule(role: &str, grant: &Grant) -> String {
         lines.push(format!("input.method in {{{}}}", names.join(", ")));
     }
     if let Some(host) = grant.host_regex() {
-        lines.push(format!("regex.match({}, input.host)", string(&format!("^(?i:{host})$"))));
+        lines.push(format!(
+            "regex.match({}, input.host)",
+            string(&format!("^(?i:{host})$"))
+        ));
     }
     if let Some(path) = grant.path_regex() {
-        lines.push(format!("regex.match({}, input.path)", string(&format!("^{path}$"))));
+        lines.push(format!(
+            "regex.match({}, input.path)",
+            string(&format!("^{path}$"))
+        ));
     }
     format!("allow if {{\n\t{}\n}}\n", lines.join("\n\t"))
 }
 
 /// A request that is granted.
 fn example(grant: &Grant) -> (String, String, String) {
-    let method = grant.methods.as_ref().and_then(|all| all.first()).map_or("GET", String::as_str);
-    let port = grant.port.map(|port| format!(":{port}")).unwrap_or_default();
+    let method = grant
+        .methods
+        .as_ref()
+        .and_then(|all| all.first())
+        .map_or("GET", String::as_str);
+    let port = grant
+        .port
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
     let host = match &grant.host {
         HostName::Any => "x.example".to_owned(),
         HostName::Suffix(suffix) => format!("x{suffix}"),
@@ -106,14 +129,22 @@ fn input(from: &RoleFrom, role: &str, (method, host, path): &(String, String, St
     let role = string(&value(from, role));
     let who = match from {
         RoleFrom::Claim(keys) => {
-            let inner = keys.iter().rev().fold(role, |inner, key| format!("{{{}: {inner}}}", string(key)));
+            let inner = keys
+                .iter()
+                .rev()
+                .fold(role, |inner, key| format!("{{{}: {inner}}}", string(key)));
             format!("\"claims\": {inner}")
         }
         RoleFrom::Spiffe(_) => format!("\"principal\": {role}"),
         RoleFrom::Header(name) => format!("\"headers\": {{{}: {role}}}", string(name)),
         RoleFrom::Variable(name) => format!("{}: {role}", string(name)),
     };
-    format!("{{\"method\": {}, \"host\": {}, \"path\": {}, {who}}}", string(method), string(host), string(path))
+    format!(
+        "{{\"method\": {}, \"host\": {}, \"path\": {}, {who}}}",
+        string(method),
+        string(host),
+        string(path)
+    )
 }
 
 fn test(number: usize, lock: &Lock, role: &str, grant: &Grant) -> String {
@@ -122,13 +153,13 @@ fn test(number: usize, lock: &Lock, role: &str, grant: &Grant) -> String {
     // No role of the lock has a name with a line break.
     let no = input(&lock.from, &format!("{role}\n"), &request);
     let mut text = format!(
-        "\n# {}\ntest_grant_{number} if {{\n\tauthz.allow with input as {yes}\n\tnot authz.allow with input as {no}\n}}\n",
+        "\n# {}\ntest_grant_{number} if {{\n\tdata.bailiwick.authz.allow with input as {yes}\n\tnot data.bailiwick.authz.allow with input as {no}\n}}\n",
         comment(&format!("{}: {}", grant.duty, grant.text)),
     );
     if !grant.any_path() {
         let (method, host, path) = request;
         let dots = input(&lock.from, role, &(method, host, format!("{path}/../x")));
-        text.push_str(&format!("\ntest_grant_{number}_no_dots if {{\n\tnot authz.allow with input as {dots}\n}}\n"));
+        text.push_str(&format!("\ntest_grant_{number}_no_dots if {{\n\tnot data.bailiwick.authz.allow with input as {dots}\n}}\n"));
     }
     text
 }
