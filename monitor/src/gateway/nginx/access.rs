@@ -224,12 +224,10 @@ pub(super) fn rewrite(
                 let last = verdict(directive);
                 return first(steps, last);
             }
-            "rewrite" => {
-                // `break` stays where it is; else the request goes on under another path.
-                if directive.word(2) != "break" {
-                    remarks.add(directive.line, "rewrite");
-                    steps.push((Cond::Unknown, Decision::Verdict(None, directive.line)));
-                }
+            // `break` stays where it is; else the request goes on under another path.
+            "rewrite" if directive.word(2) != "break" => {
+                remarks.add(directive.line, "rewrite");
+                steps.push((Cond::Unknown, Decision::Verdict(None, directive.line)));
             }
             "if" => {
                 let cond = maps.condition(directive, remarks);

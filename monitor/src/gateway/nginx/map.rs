@@ -95,7 +95,7 @@ impl Maps {
         let empty_ends =
             [words.first(), words.last()].map(|word| word.is_some_and(|word| word.is_empty()));
         // `( $a = b )`, or a quoted word before `)`. An empty value is `""`, between the two.
-        if empty_ends[1] && words.len() > 3 || empty_ends[1] && words.len() == 2 {
+        if empty_ends[1] && (words.len() > 3 || words.len() == 2) {
             words.pop();
         }
         if empty_ends[0] && !words.is_empty() {
