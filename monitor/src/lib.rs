@@ -14,6 +14,7 @@ pub mod daemon;
 pub mod gateway;
 pub mod host;
 pub mod judge;
+pub mod lint;
 pub mod pipeline;
 pub mod policy;
 pub mod sarif;

@@ -81,7 +81,7 @@ pub enum Command {
     Coverage,
     /// Show what the daemon does, sees and loses
     Status,
-    /// Check configuration and policy: exit 0 good, 1 warnings, 78 errors
+    /// Check configuration and policy, and lint it: exit 0 good, 1 warnings or findings, 78 errors
     Check(CheckArgs),
     /// Show what this kernel and these privileges allow, and what to do
     Doctor,
@@ -250,7 +250,7 @@ pub struct DeadLettersArgs {
 /// `check`
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
-    /// Exit 0 when there are warnings but no errors (for ExecStartPre= and ExecReload=)
+    /// Exit 0 when there are warnings or findings but no errors (for ExecStartPre= and ExecReload=)
     #[arg(long)]
     pub warnings_ok: bool,
     /// Compare the duties with a gateway's configuration instead, and exit 1 when they differ; may be

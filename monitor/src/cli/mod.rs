@@ -5,6 +5,7 @@
 
 pub mod args;
 mod check;
+mod check_lint;
 mod check_sarif;
 mod client;
 mod coverage;
@@ -35,6 +36,7 @@ use args::{AlertsAction, AlertsArgs, Cli, Command, Form, RunArgs, TailArgs};
 use out::{Out, complain, note, say};
 
 pub use check::Validator;
+pub use check_lint::Linter;
 pub use doctor::Probe;
 pub use exit::{Exit, Failure};
 pub use gateway::PolicyLoader;
@@ -47,6 +49,8 @@ pub struct Hooks {
     pub validate: Box<Validator>,
     /// Further probes of `doctor`.
     pub probes: Box<dyn Fn() -> Vec<Probe>>,
+    /// Finds what is wrong with a policy that can be used.
+    pub lint: Box<Linter>,
     /// Loads the policy.
     pub policy: Box<PolicyLoader>,
 }
@@ -144,12 +148,7 @@ fn command(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
             return gateway::export(cli.config.as_deref(), args, &*hooks.policy, out);
         }
         Command::Check(args) => {
-            return check::check(
-                cli.config.as_deref(),
-                args.warnings_ok,
-                &*hooks.validate,
-                out,
-            );
+            return check::check(cli, args.warnings_ok, hooks, out);
         }
         Command::Doctor => {
             let mut probes = doctor::probes(&doctor::Host::default(), &socket(cli)?);

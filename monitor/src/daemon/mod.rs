@@ -3,6 +3,7 @@
 mod backend;
 mod error;
 mod hub;
+mod lint_input;
 mod notify;
 mod setup;
 pub mod wiring;

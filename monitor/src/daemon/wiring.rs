@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::setup::{self, PolicyFiles};
-use super::{DaemonError, run};
+use super::{DaemonError, lint_input, run};
 use crate::access::FingerprintKey;
 use crate::alert::Endpoint;
 use crate::alert::secret::SecretEnv;
@@ -23,6 +23,7 @@ pub fn hooks() -> Hooks {
         }),
         validate: Box::new(validate),
         probes: Box::new(load_trial),
+        lint: Box::new(lint_input::check),
         policy: Box::new(load_policy),
     }
 }
