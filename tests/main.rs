@@ -3,6 +3,7 @@
 mod bad_input;
 mod bulk;
 mod clients;
+mod contain;
 mod coverage;
 mod expect;
 mod fallback;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         bad_input::trials(),
         privileges::trials(),
         flood::trials(),
+        contain::trials(),
     ];
     run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

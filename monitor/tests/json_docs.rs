@@ -6,6 +6,7 @@ use bailiwick::alert::Alert;
 use bailiwick::census::IdentityRecord;
 use bailiwick::cli::Probe;
 use bailiwick::config::Diagnostic;
+use bailiwick::contain::ContainmentRecord;
 use bailiwick::coverage::CoverageRecord;
 use bailiwick::serve::filter::{Field, Filter};
 use bailiwick::serve::protocol::{Command, ErrorCode, Note, parse_request};
@@ -114,6 +115,7 @@ fn examples_of_records_parse() {
             "dead-letter" => check::<DeadLetter>(section, &block),
             "coverage" => check::<CoverageRecord>(section, &block),
             "probed" => check::<ProbedRecord>(section, &block),
+            "containment" => check::<ContainmentRecord>(section, &block),
             "diagnostic" => {
                 let own = Diagnostic::error(value["message"].as_str().unwrap())
                     .in_file(value["file"].as_str().unwrap())
@@ -136,6 +138,7 @@ fn examples_of_records_parse() {
     let all = [
         "access",
         "alert",
+        "containment",
         "coverage",
         "dead-letter",
         "delivery",
@@ -208,6 +211,7 @@ fn names_are_documented() {
         ErrorCode::Busy,
         ErrorCode::Stopping,
         ErrorCode::Internal,
+        ErrorCode::Denied,
     ] {
         let name = serde_json::to_value(code).unwrap();
         assert!(

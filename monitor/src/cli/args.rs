@@ -91,6 +91,8 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print a manual page
     Man(ManArgs),
+    /// Show what containment did, or undo it (root only)
+    Contain(ContainArgs),
     /// Write the duties as a role lock for a gateway
     Export(ExportArgs),
 }
@@ -343,6 +345,26 @@ impl ExportTarget {
 pub struct SendTestArgs {
     /// Name of the webhook; all when left away
     pub webhook: Option<String>,
+}
+
+/// `contain`
+#[derive(Clone, Debug, Args)]
+pub struct ContainArgs {
+    /// What.
+    #[command(subcommand)]
+    pub action: ContainAction,
+}
+
+/// `contain list`, `contain undo`
+#[derive(Clone, Debug, Subcommand)]
+pub enum ContainAction {
+    /// What was done, would have been done, or failed since the daemon started, oldest first
+    List,
+    /// Let connections through again, or a stopped process go on
+    Undo {
+        /// Its id
+        id: String,
+    },
 }
 
 /// `completions`

@@ -8,6 +8,7 @@ mod check;
 mod check_lint;
 mod check_sarif;
 mod client;
+mod contain;
 mod coverage;
 pub mod doctor;
 pub mod exit;
@@ -32,7 +33,7 @@ use crate::config::{self, Config};
 use crate::serve::filter::{Filter, Term};
 use crate::serve::protocol::Command as Ask;
 use crate::serve::records::{AlertQuery, DeadLetter, DeliveryResult, StatusRecord};
-use args::{AlertsAction, AlertsArgs, Cli, Command, Form, RunArgs, TailArgs};
+use args::{AlertsAction, AlertsArgs, Cli, Command, ContainAction, Form, RunArgs, TailArgs};
 use out::{Out, complain, note, say};
 
 pub use check::Validator;
@@ -316,6 +317,13 @@ async fn ask(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
                 webhook: args.webhook.clone(),
             };
             return deliveries(cli, command, "no webhook", out).await;
+        }
+        Command::Contain(args) => {
+            let command = match &args.action {
+                ContainAction::List => Ask::Containments,
+                ContainAction::Undo { id } => Ask::UndoContainment { id: id.clone() },
+            };
+            contain::show(&client::ask(&socket(cli)?, &command).await?, out)?;
         }
         // The others do not ask the daemon.
         Command::Run(_)
