@@ -6,7 +6,12 @@ use bailiwick::alert::Alert;
 use bailiwick::census::IdentityRecord;
 use bailiwick::cli::Probe;
 use bailiwick::config::Diagnostic;
+use bailiwick::contain::ContainmentRecord;
 use bailiwick::coverage::CoverageRecord;
+use bailiwick::explain::Story;
+use bailiwick::lint::{CODES, Level, LintFinding};
+use bailiwick::policy::Place;
+use bailiwick::report::Report;
 use bailiwick::serve::filter::{Field, Filter};
 use bailiwick::serve::protocol::{Command, ErrorCode, Note, parse_request};
 use bailiwick::serve::records::{DeadLetter, DeliveryResult, ProbedRecord, StatusRecord};
@@ -97,6 +102,42 @@ fn check<T: Serialize + DeserializeOwned>(section: &'static str, block: &str) {
     }
 }
 
+/// What `check --gateway` says of a gateway that lets everybody in, and one directive of which is not known.
+fn gateway_records() -> Vec<Value> {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write(
+        "policy.toml",
+        "version = 1\n[duties]\nread = [\"GET api.example/v1/**\"]\n",
+    );
+    write(
+        "bailiwick.toml",
+        "policy = [\"policy.toml\"]\nstate_dir = \"state\"\n",
+    );
+    write(
+        "nginx.conf",
+        "events {}\nhttp { server { listen 80; server_name api.example; location / { return 200; }\n\
+         location /v2 { auth_request /auth; proxy_pass http://127.0.0.1:1; } } }\n",
+    );
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_bailiwick"))
+        .args([
+            "check",
+            "-o",
+            "json",
+            "--config",
+            "bailiwick.toml",
+            "--gateway",
+            "nginx.conf",
+        ])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
 #[test]
 fn examples_of_records_parse() {
     let mut seen = Vec::new();
@@ -114,6 +155,9 @@ fn examples_of_records_parse() {
             "dead-letter" => check::<DeadLetter>(section, &block),
             "coverage" => check::<CoverageRecord>(section, &block),
             "probed" => check::<ProbedRecord>(section, &block),
+            "containment" => check::<ContainmentRecord>(section, &block),
+            "report" => check::<Report>(section, &block),
+            "story" => check::<Story>(section, &block),
             "diagnostic" => {
                 let own = Diagnostic::error(value["message"].as_str().unwrap())
                     .in_file(value["file"].as_str().unwrap())
@@ -128,6 +172,35 @@ fn examples_of_records_parse() {
                 );
                 assert_eq!(serde_json::to_value(own.record()).unwrap(), value);
             }
+            "lint" => {
+                let text = |name: &str| value[name].as_str().unwrap().to_owned();
+                let number = |name: &str| u32::try_from(value[name].as_u64().unwrap()).unwrap();
+                let code = text("code");
+                let own = LintFinding {
+                    code: *CODES.iter().find(|known| known.id == code).unwrap(),
+                    level: Level::High,
+                    subject: text("subject"),
+                    message: text("message"),
+                    clause: text("clause"),
+                    place: Some(Place {
+                        file: text("file").into(),
+                        line: number("line"),
+                        column: number("column"),
+                    }),
+                    witness: Some(text("witness")),
+                    change: text("change"),
+                    accepted: None,
+                };
+                assert_eq!(serde_json::to_value(own.record()).unwrap(), value);
+            }
+            gateway if gateway.starts_with("gateway-") => {
+                let keys = |value: &Value| -> Vec<String> {
+                    value.as_object().unwrap().keys().cloned().collect()
+                };
+                let own = gateway_records();
+                let own = own.iter().find(|own| own["type"] == gateway);
+                assert_eq!(keys(&value), keys(own.unwrap()), "{block}");
+            }
             other => panic!("an example of an unknown type {other}"),
         }
         seen.push(kind);
@@ -136,14 +209,21 @@ fn examples_of_records_parse() {
     let all = [
         "access",
         "alert",
+        "containment",
         "coverage",
         "dead-letter",
         "delivery",
         "diagnostic",
+        "gateway-compared",
+        "gateway-finding",
+        "gateway-unread",
         "identity",
+        "lint",
         "probe",
         "probed",
+        "report",
         "status",
+        "story",
     ];
     // A type may have more than one example.
     seen.dedup();
@@ -208,6 +288,7 @@ fn names_are_documented() {
         ErrorCode::Busy,
         ErrorCode::Stopping,
         ErrorCode::Internal,
+        ErrorCode::Denied,
     ] {
         let name = serde_json::to_value(code).unwrap();
         assert!(

@@ -28,7 +28,8 @@ pub struct Cli {
     /// When to use colour; never when NO_COLOR is set, unless asked for here
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
-    /// Form of the output: lines for people, one JSON object a line, or SARIF (of `check`)
+    /// Form of the output: lines for people, one JSON object a line, SARIF (of `check`), or a page of HTML
+    /// (of `report`)
     #[arg(
         short,
         long,
@@ -62,6 +63,8 @@ pub enum Form {
     Json,
     /// SARIF 2.1.0, one document; not of every command.
     Sarif,
+    /// One page of HTML that needs nothing else; of `report`.
+    Html,
 }
 
 /// Commands.
@@ -91,6 +94,36 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print a manual page
     Man(ManArgs),
+    /// Show what containment did, or undo it (root only)
+    Contain(ContainArgs),
+    /// Report what is granted and what is used of it, how that is separated, and a score
+    Report(ReportArgs),
+    /// Tell one alert as a story: what happened, who it was, what it means, what to do
+    Explain(ExplainArgs),
+    /// Write the duties as a role lock for a gateway
+    Export(ExportArgs),
+}
+
+/// `report`
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
+    /// How many days to look back [default: 30]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3660),
+          conflicts_with = "since")]
+    pub days: Option<u32>,
+    /// Since when to look back: a date (2026-11-01, UTC) or a time (2026-11-01T08:00:00Z)
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Write it into this file
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// `explain`
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArgs {
+    /// The alert's id, or the beginning of it
+    pub id: String,
 }
 
 /// `run`
@@ -251,6 +284,89 @@ pub struct CheckArgs {
     /// Exit 0 when there are warnings or findings but no errors (for ExecStartPre= and ExecReload=)
     #[arg(long)]
     pub warnings_ok: bool,
+    /// Compare the duties with a gateway's configuration instead, and exit 1 when they differ; may be
+    /// repeated
+    #[arg(long, value_name = "FILE", conflicts_with = "warnings_ok")]
+    pub gateway: Vec<PathBuf>,
+    /// Format of the gateway's files [default: found out]
+    #[arg(long, value_name = "FORMAT", requires = "gateway")]
+    pub gateway_format: Option<GatewayFormat>,
+    /// Roles of the gateway.
+    #[command(flatten)]
+    pub roles: RoleArgs,
+}
+
+/// Formats of gateways that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GatewayFormat {
+    /// Envoy's RBAC filter, alone or in a bootstrap (YAML or JSON).
+    EnvoyRbac,
+    /// Istio's AuthorizationPolicy (YAML).
+    Istio,
+    /// nginx.
+    Nginx,
+}
+
+/// Roles at a gateway.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Roles at the gateway")]
+pub struct RoleArgs {
+    /// What a role is
+    #[arg(long, value_name = "WHAT", default_value = "identity")]
+    pub role: RoleKind,
+    /// Where the gateway has the verified role from: claim:NAME[.NAME…], spiffe:DOMAIN/PREFIX/,
+    /// header:NAME or variable:NAME [default: claim:role; of nginx variable:bailiwick_role]
+    #[arg(long, value_name = "SOURCE")]
+    pub role_from: Option<String>,
+}
+
+/// What a role is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RoleKind {
+    /// An identity, with all its duties.
+    Identity,
+    /// A duty.
+    Duty,
+}
+
+/// `export`
+#[derive(Clone, Debug, Args)]
+pub struct ExportArgs {
+    /// For which gateway
+    #[arg(long, value_name = "GATEWAY")]
+    pub to: ExportTarget,
+    /// Print the tests of what is exported instead (opa)
+    #[arg(long)]
+    pub tests: bool,
+    /// Roles of the gateway.
+    #[command(flatten)]
+    pub roles: RoleArgs,
+}
+
+/// Gateways that can be written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportTarget {
+    /// Envoy's RBAC filter.
+    EnvoyRbac,
+    /// Istio's AuthorizationPolicy.
+    Istio,
+    /// Rego for Open Policy Agent.
+    Opa,
+    /// nginx.
+    Nginx,
+}
+
+impl ExportTarget {
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EnvoyRbac => "envoy-rbac",
+            Self::Istio => "istio",
+            Self::Opa => "opa",
+            Self::Nginx => "nginx",
+        }
+    }
 }
 
 /// `send-test`
@@ -258,6 +374,26 @@ pub struct CheckArgs {
 pub struct SendTestArgs {
     /// Name of the webhook; all when left away
     pub webhook: Option<String>,
+}
+
+/// `contain`
+#[derive(Clone, Debug, Args)]
+pub struct ContainArgs {
+    /// What.
+    #[command(subcommand)]
+    pub action: ContainAction,
+}
+
+/// `contain list`, `contain undo`
+#[derive(Clone, Debug, Subcommand)]
+pub enum ContainAction {
+    /// What was done, would have been done, or failed since the daemon started, oldest first
+    List,
+    /// Let connections through again, or a stopped process go on
+    Undo {
+        /// Its id
+        id: String,
+    },
 }
 
 /// `completions`

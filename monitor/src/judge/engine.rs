@@ -99,6 +99,7 @@ impl FindingKind {
             | Self::KeyShared => Severity::High,
             Self::SecondFactor | Self::ReadWrites | Self::WorkloadEnvironment => Severity::High,
             Self::Hours => Severity::Medium,
+            Self::Contained => Severity::High,
             Self::Separation | Self::Approval | Self::CredentialShared => Severity::High,
         }
     }

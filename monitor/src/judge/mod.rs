@@ -42,7 +42,7 @@ mod read_writes;
 mod second_factor;
 mod separation;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod words;
 mod workload;
 mod workload_environment;
@@ -93,6 +93,8 @@ pub enum FindingKind {
     Hours,
     /// A credential of one environment was used by a workload of another.
     WorkloadEnvironment,
+    /// Something was done about a violation, or would have been.
+    Contained,
     /// One subject exercised duties that are separated.
     Separation,
     /// A duty was exercised without the approval it needs.
@@ -103,7 +105,7 @@ pub enum FindingKind {
 
 impl FindingKind {
     /// All kinds, in order of their discriminants. The store keeps these: a new kind goes to the end.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Duty,
         Self::Environment,
         Self::Workload,
@@ -121,6 +123,7 @@ impl FindingKind {
         Self::ReadWrites,
         Self::Hours,
         Self::WorkloadEnvironment,
+        Self::Contained,
         Self::Separation,
         Self::Approval,
         Self::CredentialShared,
@@ -147,6 +150,7 @@ impl FindingKind {
             Self::ReadWrites => "read-writes",
             Self::Hours => "hours",
             Self::WorkloadEnvironment => "workload-environment",
+            Self::Contained => "contained",
             Self::Separation => "separation",
             Self::Approval => "approval",
             Self::CredentialShared => "credential-shared",
