@@ -18,6 +18,7 @@ mod privileges;
 mod remote;
 mod report;
 mod secrets;
+mod separation;
 mod split;
 mod systemd;
 mod tls;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         lifecycle::trials(),
         policy::trials(),
         report::trials(),
+        separation::trials(),
         secrets::trials(),
         bad_input::trials(),
         privileges::trials(),

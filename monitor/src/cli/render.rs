@@ -376,6 +376,18 @@ pub(super) fn status(status: &StatusRecord, style: Style) -> Vec<String> {
         ),
     );
     row(
+        "history",
+        None,
+        format!(
+            "{} accesses remembered, {} still open, {} of {}, {} forgotten",
+            status.history.accesses,
+            status.history.waiting,
+            mebibytes(status.history.bytes),
+            mebibytes(status.history.max_bytes),
+            status.history.forgotten
+        ),
+    );
+    row(
         "alerts",
         None,
         format!(

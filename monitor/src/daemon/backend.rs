@@ -19,8 +19,8 @@ use crate::report::Report;
 use crate::serve::Backend;
 use crate::serve::records::{
     AccessStatus, AlertQuery, AlertStatus, AttachedProbe, ConnectionStatus, CoverageStatus,
-    DeadLetter, DeliveryResult, HookStatus, IdentityStatus, Loss, MissingProbe, PolicyStatus,
-    ProbedRecord, QueueStatus, StatusRecord, WebhookStatus,
+    DeadLetter, DeliveryResult, HistoryStatus, HookStatus, IdentityStatus, Loss, MissingProbe,
+    PolicyStatus, ProbedRecord, QueueStatus, StatusRecord, WebhookStatus,
 };
 use crate::source::key_logs::{self, SharedKeyLogs};
 use crate::source::prober::{Book, SharedBook, read};
@@ -56,6 +56,8 @@ pub(super) struct Daemon {
     pub(super) contain: contain::Handle,
     /// How long this host was watched, and what was counted.
     pub(super) watch: Mutex<super::reporting::Watch>,
+    /// This run of the kernel.
+    pub(super) boot: Arc<str>,
 }
 
 fn losses(snapshot: &Snapshot) -> Vec<Loss> {
@@ -88,6 +90,14 @@ fn losses(snapshot: &Snapshot) -> Vec<Loss> {
     all.push(loss("proof_unverified", unverified, "proofs"));
     all.push(loss("proof_forgotten", forgotten, "proofs"));
     all.push(loss("unseen", snapshot.unseen, "accesses"));
+    let history = &snapshot.history;
+    all.push(loss("history_forgotten", history.forgotten, "accesses"));
+    all.push(loss("history_unjudged", history.unjudged, "accesses"));
+    all.push(loss(
+        "credential_forgotten",
+        history.credentials_forgotten,
+        "credentials",
+    ));
     all.retain(|loss| loss.count > 0);
     all
 }
@@ -384,6 +394,13 @@ impl Backend for Daemon {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone(),
+            history: HistoryStatus {
+                accesses: snapshot.history.acts as u64,
+                waiting: snapshot.history.waiting as u64,
+                bytes: snapshot.history.bytes as u64,
+                max_bytes: snapshot.history.max_bytes as u64,
+                forgotten: snapshot.history.forgotten,
+            },
             alerts: AlertStatus {
                 raised: alerts.stored,
                 stored: alerts.store.alerts,

@@ -55,6 +55,9 @@ pub struct StatusRecord {
     pub queues: Vec<QueueStatus>,
     /// Identities known.
     pub identities: IdentityStatus,
+    /// What is remembered for separations and approvals.
+    #[serde(default)]
+    pub history: HistoryStatus,
     /// Alerts.
     pub alerts: AlertStatus,
     /// Webhooks.
@@ -214,6 +217,21 @@ pub struct IdentityStatus {
     /// Known.
     pub known: u64,
     /// Forgotten because a bound was reached.
+    pub forgotten: u64,
+}
+
+/// What is remembered for separations and approvals.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HistoryStatus {
+    /// Accesses remembered.
+    pub accesses: u64,
+    /// Accesses whose approval may still come.
+    pub waiting: u64,
+    /// Memory they take.
+    pub bytes: u64,
+    /// At most.
+    pub max_bytes: u64,
+    /// Forgotten before their time because a bound was reached.
     pub forgotten: u64,
 }
 
