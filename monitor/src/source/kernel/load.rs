@@ -4,11 +4,12 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
 use aya::maps::{Array, ArrayOfMaps, HashMap as BpfHashMap, Map, MapData, PerCpuArray};
-use aya::programs::{BtfTracePoint, ProgramError};
+use aya::programs::{BtfTracePoint, FExit, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, Pod};
 use monitor_ebpf::{ABI, Offsets, ProcessCounters, Settings, Syscalls, loss, uncovered};
 
 use super::fallback::Fallback;
+use super::hooks::{self, Hook, Kind, Way};
 use super::probes::{ProbeError, Probes};
 use super::ring::Ring;
 use super::slots::Slots;
@@ -20,16 +21,6 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ba
 
 /// Where the kernel describes its types.
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
-/// Program and the tracepoint it is attached to.
-const PROGRAMS: [(&str, &str); 7] = [
-    ("process_exec", "sched_process_exec"),
-    ("process_fork", "sched_process_fork"),
-    ("process_exit", "sched_process_exit"),
-    ("cgroup_made", "cgroup_mkdir"),
-    ("sock_state", "inet_sock_set_state"),
-    ("sock_send", "sock_send_length"),
-    ("sock_recv", "sock_recv_length"),
-];
 /// `BPF_MAP_TYPE_RINGBUF` (include/uapi/linux/bpf.h).
 const RINGBUF: u32 = 27;
 /// Size of the control ring, as declared with the programs.
@@ -50,9 +41,9 @@ pub enum LoadError {
     /// BTF without what the programs need.
     #[error("{0}")]
     Btf(#[from] source::btf::BtfError),
-    /// A hook that this kernel does not have.
-    #[error("this kernel has no tracepoint {0}")]
-    NoTracepoint(&'static str),
+    /// A hook that this kernel does not have, in neither way.
+    #[error("this kernel has no {0} to attach to")]
+    NoHook(&'static str),
     /// The kernel refused for want of privilege.
     #[error("the kernel refused {what}: {cause}")]
     Privilege {
@@ -83,7 +74,10 @@ impl LoadError {
             Self::Btf(_) => {
                 "this kernel's types differ from those known; please report its release"
             }
-            Self::NoTracepoint(_) => "Linux 6.3 or newer is needed for the socket tracepoints",
+            Self::NoHook(_) => {
+                "Linux 6.3 or newer has tracepoints for sockets, and older ones functions that can be looked \
+                 at instead; this one has neither as it is known. Please report its release"
+            }
             Self::Privilege { .. } => {
                 "run as root, or with CAP_BPF and CAP_PERFMON; kernel lockdown must not be in \
                  confidentiality mode"
@@ -136,6 +130,7 @@ pub struct Kernel {
     processes: BpfHashMap<MapData, u32, Constants<ProcessCounters>>,
     advice: BpfHashMap<MapData, u64, u32>,
     hooks: Vec<String>,
+    way: Way,
     malformed: u64,
     _programs: Ebpf,
 }
@@ -219,11 +214,7 @@ impl Kernel {
     pub fn load(settings: &KernelSettings) -> Result<Self, LoadError> {
         let blob = std::fs::read(KERNEL_BTF).map_err(LoadError::NoBtf)?;
         let types = source::btf::Btf::parse(&blob)?;
-        for (_, tracepoint) in PROGRAMS {
-            if !types.has_tracepoint(tracepoint) {
-                return Err(LoadError::NoTracepoint(tracepoint));
-            }
-        }
+        let (way, wanted) = hooks::choose(&types).map_err(LoadError::NoHook)?;
         let offsets = offsets::resolve(&types)?;
         let cpus = aya::util::nr_cpus()
             .map_err(|(what, error)| kernel_error(what, &error))
@@ -311,12 +302,15 @@ impl Kernel {
             .map_err(|e| kernel_error("opening the table of advice", &e))?;
 
         if let Ok(probes) = &mut probes {
-            let active = Array::try_from(take(&mut programs, "FALLBACK")?)
-                .map_err(|e| kernel_error("opening the fallback's switch", &e))?;
-            let pids = BpfHashMap::try_from(take(&mut programs, "FALLBACK_PIDS")?)
-                .map_err(|e| kernel_error("opening the fallback's processes", &e))?;
             match probes.take_fallback() {
-                Ok(programs) => probes.ready = Some(Fallback::new(programs, active, pids)),
+                // The maps stay where they are otherwise: programs cannot be loaded that name a closed one.
+                Ok(fallback) => {
+                    let active = Array::try_from(take(&mut programs, "FALLBACK")?)
+                        .map_err(|e| kernel_error("opening the fallback's switch", &e))?;
+                    let pids = BpfHashMap::try_from(take(&mut programs, "FALLBACK_PIDS")?)
+                        .map_err(|e| kernel_error("opening the fallback's processes", &e))?;
+                    probes.ready = Some(Fallback::new(fallback, active, pids));
+                }
                 Err(error) => {
                     tracing::warn!(error, "TLS without keys stays closed: no fallback probes");
                 }
@@ -324,31 +318,14 @@ impl Kernel {
         }
 
         let btf = Btf::from_sys_fs().map_err(|e| kernel_error("reading the kernel's BTF", &e))?;
-        let mut hooks = Vec::new();
-        for (name, tracepoint) in PROGRAMS {
-            let program: &mut BtfTracePoint = programs
-                .program_mut(name)
-                .and_then(|program| program.try_into().ok())
-                .ok_or_else(|| LoadError::Kernel {
-                    what: format!("finding program {name}"),
-                    cause: "it is not in the object; build again".to_owned(),
-                })?;
-            program
-                .load(tracepoint, &btf)
-                .map_err(|e| kernel_error(&format!("loading program {name}"), &e))?;
+        for hook in &wanted {
+            load(&mut programs, hook, &btf)?;
         }
-        // Attached only when all have loaded: processes first, so that no socket is seen before them.
-        for (name, tracepoint) in PROGRAMS {
-            if let Some(program) = programs.program_mut(name) {
-                let program: &mut BtfTracePoint = program
-                    .try_into()
-                    .map_err(|e: ProgramError| kernel_error("finding a program", &e))?;
-                program
-                    .attach()
-                    .map_err(|e| kernel_error(&format!("attaching to {tracepoint}"), &e))?;
-                hooks.push(format!("tp_btf/{tracepoint}"));
-            }
+        // Attached only when all have loaded.
+        for hook in &wanted {
+            attach(&mut programs, hook)?;
         }
+        let hooks = wanted.iter().map(Hook::to_string).collect();
         Ok(Self {
             control,
             data,
@@ -359,6 +336,7 @@ impl Kernel {
             processes,
             advice,
             hooks,
+            way,
             malformed: 0,
             _programs: programs,
         })
@@ -372,6 +350,12 @@ impl Kernel {
         self.probes.take()
     }
 
+    /// How sends and receives are seen.
+    #[must_use]
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
     /// One loss counter, over all processors.
     fn loss(&self, which: u32) -> u64 {
         self.losses
@@ -379,6 +363,41 @@ impl Kernel {
             .map(|values| values.iter().copied().fold(0_u64, u64::wrapping_add))
             .unwrap_or_default()
     }
+}
+
+/// A program by its hook's kind.
+enum Program<'a> {
+    Tracepoint(&'a mut BtfTracePoint),
+    Return(&'a mut FExit),
+}
+
+fn program<'a>(programs: &'a mut Ebpf, hook: &Hook) -> Result<Program<'a>, LoadError> {
+    let found = programs
+        .program_mut(hook.program)
+        .and_then(|program| match hook.kind {
+            Kind::Tracepoint => program.try_into().ok().map(Program::Tracepoint),
+            Kind::Return => program.try_into().ok().map(Program::Return),
+        });
+    found.ok_or_else(|| LoadError::Kernel {
+        what: format!("finding program {}", hook.program),
+        cause: "it is not in the object; build again".to_owned(),
+    })
+}
+
+fn load(programs: &mut Ebpf, hook: &Hook, btf: &Btf) -> Result<(), LoadError> {
+    let result = match program(programs, hook)? {
+        Program::Tracepoint(program) => program.load(hook.target, btf),
+        Program::Return(program) => program.load(hook.target, btf),
+    };
+    result.map_err(|e| kernel_error(&format!("loading program {}", hook.program), &e))
+}
+
+fn attach(programs: &mut Ebpf, hook: &Hook) -> Result<(), LoadError> {
+    let result = match program(programs, hook)? {
+        Program::Tracepoint(program) => program.attach().map(drop),
+        Program::Return(program) => program.attach().map(drop),
+    };
+    result.map_err(|e| kernel_error(&format!("attaching to {}", hook.target), &e))
 }
 
 /// What the map is made of, for the kinds that the programs have.

@@ -1,6 +1,7 @@
 //! The live kernel: loads the programs, attaches them, drains their rings.
 
 mod fallback;
+pub mod hooks;
 pub mod load;
 pub mod offsets;
 pub mod probes;
