@@ -82,13 +82,21 @@ pub enum Command {
     /// Check configuration and policy: exit 0 good, 1 warnings, 78 errors
     Check(CheckArgs),
     /// Show what this kernel and these privileges allow, and what to do
-    Doctor,
+    Doctor(DoctorArgs),
     /// Send a test to one webhook, or to each
     SendTest(SendTestArgs),
     /// Print a completion script
     Completions(CompletionsArgs),
     /// Print a manual page
     Man(ManArgs),
+}
+
+/// `doctor`
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// Tell of each kernel program how much work the verifier had
+    #[arg(long, hide = true)]
+    pub programs: bool,
 }
 
 /// `run`

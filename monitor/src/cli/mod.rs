@@ -42,8 +42,8 @@ pub struct Hooks {
     pub run: Box<dyn Fn(Config) -> Result<(), Failure>>,
     /// Finds what is wrong with the policy.
     pub validate: Box<Validator>,
-    /// Further probes of `doctor`.
-    pub probes: Box<dyn Fn() -> Vec<Probe>>,
+    /// Further probes of `doctor`; with true also one for each kernel program.
+    pub probes: Box<dyn Fn(bool) -> Vec<Probe>>,
 }
 
 impl std::fmt::Debug for Hooks {
@@ -127,9 +127,9 @@ fn command(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
                 out,
             );
         }
-        Command::Doctor => {
+        Command::Doctor(args) => {
             let mut probes = doctor::probes(&doctor::Host::default(), &socket(cli)?);
-            probes.extend((hooks.probes)());
+            probes.extend((hooks.probes)(args.programs));
             return doctor::report(&probes, out);
         }
         Command::Completions(args) => pages::completions(args.shell, out)?,
@@ -297,7 +297,7 @@ async fn ask(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
         // The others do not ask the daemon.
         Command::Run(_)
         | Command::Check(_)
-        | Command::Doctor
+        | Command::Doctor(_)
         | Command::Completions(_)
         | Command::Man(_) => {}
     }

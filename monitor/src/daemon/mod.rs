@@ -101,8 +101,11 @@ async fn async_run(
     let (logs, key_logs) = setup::key_logs(&config).unzip();
     let probed = Arc::new(OnceLock::new());
     let book = Arc::clone(&probed);
+    let way = Arc::new(OnceLock::new());
+    let chosen = Arc::clone(&way);
     let (hot, outputs, hooks) = start(config.capture.drain_interval, move || {
         let mut source = Kernel::load(&kernel)?;
+        let _ = chosen.set(source.way());
         let probing = setup::probing(&mut source);
         // After the hooks: what begins in between is in the records.
         let host = Host::new(Box::new(RealFiles::new()));
@@ -138,6 +141,7 @@ async fn async_run(
         alerts,
         store,
         hooks,
+        way,
         probed,
         key_logs,
         current: RwLock::new(Current {

@@ -148,3 +148,7 @@ pub fn choose(types: &Btf<'_>) -> Result<(Way, Vec<Hook>), &'static str> {
     }
     Ok((Way::Returns, hooks))
 }
+
+#[cfg(test)]
+#[path = "hooks_tests.rs"]
+mod tests;

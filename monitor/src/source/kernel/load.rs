@@ -2,9 +2,10 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::time::Instant;
 
 use aya::maps::{Array, ArrayOfMaps, HashMap as BpfHashMap, Map, MapData, PerCpuArray};
-use aya::programs::{BtfTracePoint, FExit, ProgramError};
+use aya::programs::{BtfTracePoint, FExit, ProgramError, ProgramFd};
 use aya::{Btf, Ebpf, EbpfLoader, Pod};
 use monitor_ebpf::{ABI, Offsets, ProcessCounters, Settings, Syscalls, loss, uncovered};
 
@@ -13,7 +14,7 @@ use super::hooks::{self, Hook, Kind, Way};
 use super::probes::{ProbeError, Probes};
 use super::ring::Ring;
 use super::slots::Slots;
-use super::{offsets, record};
+use super::{Figure, offsets, record};
 use crate::source::{self, Event, Shed, Source, SourceCounters, Uncovered};
 
 /// The programs, built by `cargo xtask build`.
@@ -131,6 +132,7 @@ pub struct Kernel {
     advice: BpfHashMap<MapData, u64, u32>,
     hooks: Vec<String>,
     way: Way,
+    figures: Vec<Figure>,
     malformed: u64,
     _programs: Ebpf,
 }
@@ -318,8 +320,9 @@ impl Kernel {
         }
 
         let btf = Btf::from_sys_fs().map_err(|e| kernel_error("reading the kernel's BTF", &e))?;
+        let mut figures = Vec::with_capacity(wanted.len());
         for hook in &wanted {
-            load(&mut programs, hook, &btf)?;
+            figures.push(load(&mut programs, hook, &btf)?);
         }
         // Attached only when all have loaded.
         for hook in &wanted {
@@ -337,6 +340,7 @@ impl Kernel {
             advice,
             hooks,
             way,
+            figures,
             malformed: 0,
             _programs: programs,
         })
@@ -354,6 +358,13 @@ impl Kernel {
     #[must_use]
     pub fn way(&self) -> Way {
         self.way
+    }
+
+    /// What the verifier made of the programs, in the order of their loading; those of
+    /// [`Self::take_probes`] have their own.
+    #[must_use]
+    pub fn figures(&self) -> &[Figure] {
+        &self.figures
     }
 
     /// One loss counter, over all processors.
@@ -384,10 +395,16 @@ fn program<'a>(programs: &'a mut Ebpf, hook: &Hook) -> Result<Program<'a>, LoadE
     })
 }
 
-fn load(programs: &mut Ebpf, hook: &Hook, btf: &Btf) -> Result<(), LoadError> {
+fn load(programs: &mut Ebpf, hook: &Hook, btf: &Btf) -> Result<Figure, LoadError> {
+    let begun = Instant::now();
+    let figure = |fd: &ProgramFd| Figure::of(hook.program, fd.as_fd(), begun.elapsed());
     let result = match program(programs, hook)? {
-        Program::Tracepoint(program) => program.load(hook.target, btf),
-        Program::Return(program) => program.load(hook.target, btf),
+        Program::Tracepoint(program) => program
+            .load(hook.target, btf)
+            .and_then(|()| program.fd().map(figure)),
+        Program::Return(program) => program
+            .load(hook.target, btf)
+            .and_then(|()| program.fd().map(figure)),
     };
     result.map_err(|e| kernel_error(&format!("loading program {}", hook.program), &e))
 }
