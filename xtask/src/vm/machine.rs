@@ -160,7 +160,7 @@ impl Machine<'_> {
             command.arg("-L").arg(firmware);
         }
         let line = format!(
-            "console=ttyS0 quiet panic=-1 oops=panic init_on_alloc=0 mitigations=off guest={}",
+            "console=ttyS0 quiet no_timer_check panic=-1 oops=panic init_on_alloc=0 mitigations=off guest={}",
             self.script.display()
         );
         command

@@ -65,7 +65,14 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
     if !options.no_build {
         build::all(project)?;
     }
-    let tests = test_binary(project)?;
+    // Copies: what is built meanwhile changes nothing.
+    let copy = |from: &Path, name: &str| -> Result<PathBuf> {
+        let to = dir.join(name);
+        fs::copy(from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
+        Ok(to)
+    };
+    let tests = copy(&test_binary(project)?, "e2e")?;
+    let binary = copy(&project.binary(), "bailiwick")?;
     let wanted = list(&tests, options.filter.as_deref())?;
     let debian = Debian::prepare(&dir)?;
     let kept = project.root.join("docs/kernels.json");
@@ -80,7 +87,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
         let kernel = debian.kernel(series)?;
         println!("Linux {} ({series})", kernel.release);
         let image = image::write(&dir, &debian, &kernel)?;
-        let script = guest_script(project, &dir, &tests, options.filter.as_deref())?;
+        let script = guest_script(project, &binary, &tests, options.filter.as_deref())?;
         let machine = Machine {
             debian: &debian,
             kernel: &kernel,
@@ -141,11 +148,11 @@ fn list(tests: &Path, filter: Option<&str>) -> Result<Vec<String>> {
 /// What process 1 runs when the root is there.
 fn guest_script(
     project: &Project,
-    dir: &Path,
+    binary: &Path,
     tests: &Path,
     filter: Option<&str>,
 ) -> Result<PathBuf> {
-    let path = dir.join("guest.sh");
+    let path = binary.with_file_name("guest.sh");
     let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
     let shown = |path: &Path| quoted(&path.display().to_string());
     let script = format!(
@@ -160,7 +167,7 @@ fn guest_script(
          echo '{end}'\n\
          sleep 1\n",
         patience = machine::PATIENCE,
-        binary = shown(&project.binary()),
+        binary = shown(binary),
         folder = shown(&project.root.join("tests")),
         tests = shown(tests),
         filter = filter.map(quoted).unwrap_or_default(),
