@@ -9,14 +9,9 @@ use anyhow::{Context, Result};
 use super::debian::{Debian, Kernel};
 use crate::shell::show;
 
-/// In the order of their loading. What a kernel has built in has no file, and needs none.
-const MODULES: [&str; 12] = [
-    "virtio",
-    "virtio_ring",
-    "virtio_pci_legacy_dev",
-    "virtio_pci_modern_dev",
+/// With what they depend on. What a kernel has built in has no file, and needs none.
+const MODULES: [&str; 7] = [
     "virtio_pci",
-    "fuse",
     "virtiofs",
     "veth",
     "inet_diag",
@@ -29,7 +24,7 @@ const MODULES: [&str; 12] = [
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
-for m in MODULES; do [ ! -f /m/$m.ko ] || insmod /m/$m.ko; done
+for m in MODULES; do insmod /m/$m.ko; done
 mount -t virtiofs -o ro root /new || { echo "no root"; poweroff -f; }
 cd /new
 mount -t proc proc proc; mount -t sysfs sys sys; mount -t devtmpfs dev dev
@@ -50,21 +45,57 @@ pub(super) fn write(dir: &Path, debian: &Debian, kernel: &Kernel) -> Result<Path
     let busybox = debian.busybox();
     let bytes = fs::read(&busybox).with_context(|| format!("cannot read {}", busybox.display()))?;
     archive.file("bin/busybox", &bytes);
-    archive.file(
-        "init",
-        INIT.replace("MODULES", &MODULES.join(" ")).as_bytes(),
-    );
     let mut found = Vec::new();
     find(&kernel.modules, &mut found)?;
+    let read = |module: &str| {
+        let path = found.iter().find(|path| is_module(path, module))?;
+        Some(unpack(path))
+    };
+    let mut modules = Vec::new();
     for module in MODULES {
-        if let Some(path) = found.iter().find(|path| is_module(path, module)) {
-            archive.file(&format!("m/{module}.ko"), &unpack(path)?);
-        }
+        with_dependencies(module, &read, &mut modules)?;
+    }
+    let names: Vec<&str> = modules.iter().map(|(name, _)| name.as_str()).collect();
+    archive.file("init", INIT.replace("MODULES", &names.join(" ")).as_bytes());
+    for (name, bytes) in &modules {
+        archive.file(&format!("m/{name}.ko"), bytes);
     }
     let path = dir.join(format!("initramfs-{}", kernel.release));
     fs::write(&path, archive.finish())
         .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
+}
+
+/// Adds a module after those that it depends on, each once.
+fn with_dependencies(
+    module: &str,
+    read: &dyn Fn(&str) -> Option<Result<Vec<u8>>>,
+    modules: &mut Vec<(String, Vec<u8>)>,
+) -> Result<()> {
+    if modules.iter().any(|(name, _)| name == module) {
+        return Ok(());
+    }
+    let Some(bytes) = read(module).transpose()? else {
+        return Ok(());
+    };
+    for needed in dependencies(&bytes) {
+        with_dependencies(&needed, read, modules)?;
+    }
+    modules.push((module.to_owned(), bytes));
+    Ok(())
+}
+
+/// What a module says that it depends on (`depends=a,b` in its section `.modinfo`, between zeros).
+fn dependencies(module: &[u8]) -> Vec<String> {
+    let text = module
+        .split(|byte| *byte == 0)
+        .find_map(|text| text.strip_prefix(b"depends="))
+        .unwrap_or_default();
+    String::from_utf8_lossy(text)
+        .split(',')
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn find(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
@@ -177,6 +208,25 @@ mod tests {
         assert_eq!(&text[120..126], "070701");
         assert!(text.contains("TRAILER!!!\0"));
         assert_eq!(text.len() % 4, 0);
+    }
+
+    #[test]
+    fn modules_come_after_what_they_depend_on() {
+        let read = |name: &str| {
+            let depends = match name {
+                "fs" => "depends=ring,bus",
+                "bus" => "depends=ring",
+                "ring" => "depends=",
+                _ => return None,
+            };
+            Some(Ok(format!("ELF\0license=GPL\0{depends}\0").into_bytes()))
+        };
+        let mut modules = Vec::new();
+        for module in ["fs", "built_in", "bus"] {
+            with_dependencies(module, &read, &mut modules).unwrap();
+        }
+        let names: Vec<&str> = modules.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["ring", "bus", "fs"]);
     }
 
     #[test]
