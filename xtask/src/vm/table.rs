@@ -84,6 +84,7 @@ fn tables(record: &Record) -> String {
     head(&mut out, "how sends and receives are seen");
     row(&mut out, "", &per_kernel(&|run| escape(&run.way)));
     let refused = |run: &Run| match &*first_line(&run.refused) {
+        "" if run.programs.is_empty() => "not known".to_owned(),
         "" => "all load".to_owned(),
         why => escape(why),
     };
