@@ -22,6 +22,7 @@ use crate::serve::records::{
     DeadLetter, DeliveryResult, HistoryStatus, HookStatus, IdentityStatus, Loss, MissingProbe,
     PolicyStatus, ProbedRecord, QueueStatus, StatusRecord, WebhookStatus,
 };
+use crate::source::kernel::hooks::Way;
 use crate::source::key_logs::{self, SharedKeyLogs};
 use crate::source::prober::{Book, SharedBook, read};
 use crate::store;
@@ -43,6 +44,8 @@ pub(super) struct Daemon {
     pub(super) alerts: AlertService,
     pub(super) store: store::Store,
     pub(super) hooks: Vec<String>,
+    /// How sends and receives are seen.
+    pub(super) way: Arc<OnceLock<Way>>,
     /// What is probed; empty until it is known, or when nothing can be.
     pub(super) probed: Arc<OnceLock<SharedBook>>,
     /// Key logs that are followed.
@@ -130,7 +133,7 @@ fn uncovered(snapshot: &Snapshot) -> Vec<Loss> {
     all
 }
 
-fn coverage(snapshot: &Snapshot, book: &Book) -> CoverageStatus {
+fn coverage(snapshot: &Snapshot, book: &Book, way: Option<&Way>) -> CoverageStatus {
     let stats = &snapshot.coverage;
     let probes = || book.files.values().flat_map(|file| &file.attached);
     CoverageStatus {
@@ -152,6 +155,7 @@ fn coverage(snapshot: &Snapshot, book: &Book) -> CoverageStatus {
             .values()
             .map(|file| file.missing.len() as u64)
             .sum(),
+        not_seen: way.and_then(|way| way.shortcoming()).map(str::to_owned),
     }
 }
 
@@ -382,7 +386,7 @@ impl Backend for Daemon {
                 max_bytes: u64::from(current.config.capture.max_connection_memory_mib) << 20,
                 forgotten: snapshot.losses.evicted,
             },
-            coverage: coverage(&snapshot, &self.book()),
+            coverage: coverage(&snapshot, &self.book(), self.way.get()),
             queues: vec![QueueStatus {
                 name: "alert updates for the store".to_owned(),
                 length: alerts.buffered as u64,

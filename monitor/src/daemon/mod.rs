@@ -109,8 +109,11 @@ async fn async_run(
     let trigger = contain.trigger();
     let probed = Arc::new(OnceLock::new());
     let book = Arc::clone(&probed);
+    let way = Arc::new(OnceLock::new());
+    let chosen = Arc::clone(&way);
     let (hot, outputs, hooks) = start(config.capture.drain_interval, move || {
         let mut source = Kernel::load(&kernel)?;
+        let _ = chosen.set(source.way());
         let probing = setup::probing(&mut source);
         setup::hand_over(&mut source, &refusing);
         // After the hooks: what begins in between is in the records.
@@ -148,6 +151,7 @@ async fn async_run(
         alerts,
         store,
         hooks,
+        way,
         probed,
         key_logs,
         current: RwLock::new(Current {

@@ -159,6 +159,9 @@ pub struct CoverageStatus {
     pub stepped_probes: u64,
     /// Functions that should be probed and are not.
     pub missing_probes: u64,
+    /// What cannot be seen for want of tracepoints (before Linux 6.3); absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_seen: Option<String>,
 }
 
 /// `{"type":"probed","v":1,…}`: a library or program that is probed for keys, or should be.
