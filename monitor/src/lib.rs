@@ -15,6 +15,7 @@ pub mod daemon;
 pub mod explain;
 pub mod host;
 pub mod judge;
+pub mod learn;
 pub mod lint;
 pub mod pipeline;
 pub mod policy;

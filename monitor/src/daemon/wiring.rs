@@ -10,7 +10,7 @@ use crate::alert::secret::SecretEnv;
 use crate::cli::{Exit, Failure, Hooks, Probe};
 use crate::config::{self, Config, Diagnostic};
 use crate::contain;
-use crate::policy::{self, PolicyError};
+use crate::policy::{self, Policy, PolicyError};
 use crate::source::kernel::{Kernel, KernelSettings, ProbeError, Probes, Refusing};
 
 /// The real daemon behind the real command line.
@@ -26,6 +26,22 @@ pub fn hooks() -> Hooks {
         lint: Box::new(lint_input::check),
         stored_report: Box::new(reporting::stored_report),
         stored_story: Box::new(reporting::stored_story),
+        policy: Box::new(policy_of),
+    }
+}
+
+/// A policy that is not the configured one. What its `file:` credentials hash to is not known here.
+fn policy_of(path: &Path) -> Result<Policy, Failure> {
+    let key = FingerprintKey::new([0; 32]);
+    match policy::load(&[path.to_owned()], Path::new("."), &PolicyFiles, &key) {
+        Ok(loaded) => Ok(loaded.policy),
+        Err(errors) => {
+            let lines: Vec<String> = errors
+                .iter()
+                .map(|error| diagnostic(Diagnostic::error(words(error)), error).to_string())
+                .collect();
+            Err(Failure::new(Exit::Config, lines.join("\n")))
+        }
     }
 }
 
