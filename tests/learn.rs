@@ -42,10 +42,10 @@ fn traffic(server: &Answerer, number: u32) -> Result<()> {
 
 fn ours(watch: &mut Watch) -> Result<Vec<Value>> {
     let seen = watch.until_mark()?;
-    Ok(seen
-        .into_iter()
-        .filter(|access| access["request"]["host"] == "api.learn.example")
-        .collect())
+    seen.into_iter()
+        .filter(|access| access.request.host == "api.learn.example")
+        .map(|access| Ok(serde_json::to_value(access)?))
+        .collect()
 }
 
 fn seen_and_granted() -> Result<()> {
