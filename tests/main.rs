@@ -11,6 +11,7 @@ mod flood;
 mod http2;
 mod key_log;
 mod keys;
+mod learn;
 mod lifecycle;
 mod netns;
 mod policy;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         privileges::trials(),
         flood::trials(),
         contain::trials(),
+        learn::trials(),
     ];
     run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

@@ -16,6 +16,7 @@ pub mod explain;
 pub mod gateway;
 pub mod host;
 pub mod judge;
+pub mod learn;
 pub mod lint;
 pub mod pipeline;
 pub mod policy;

@@ -102,6 +102,24 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Write the duties as a role lock for a gateway
     Export(ExportArgs),
+    /// Propose a policy that grants what was seen, or compare what was seen with a policy
+    Learn(LearnArgs),
+}
+
+/// `learn`
+#[derive(Clone, Debug, Args)]
+pub struct LearnArgs {
+    /// Files that `bailiwick tail -o json` wrote, - for standard input; without any, the running daemon is
+    /// asked for what it saw
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Write the policy into this file, which must not be there yet
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Do not propose: say what this policy (a file, or a directory of *.toml) grants that was never used, and
+    /// what was used that it does not grant; exit 1 when there is any
+    #[arg(long, value_name = "POLICY", conflicts_with = "out")]
+    pub diff: Option<PathBuf>,
 }
 
 /// `report`

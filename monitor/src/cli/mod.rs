@@ -13,6 +13,7 @@ mod coverage;
 pub mod doctor;
 pub mod exit;
 mod gateway;
+mod learn;
 pub mod log;
 mod out;
 mod pages;
@@ -23,7 +24,7 @@ mod tail;
 
 use std::any::Any;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -32,6 +33,7 @@ use clap::error::ErrorKind;
 use crate::census::IdentityRecord;
 use crate::config::{self, Config};
 use crate::explain::Story;
+use crate::policy::Policy;
 use crate::report::Report;
 use crate::serve::filter::{Filter, Term};
 use crate::serve::protocol::Command as Ask;
@@ -49,6 +51,8 @@ pub use gateway::PolicyLoader;
 pub type StoredReport = dyn Fn(&Config, Option<i64>) -> Result<Report, Failure>;
 /// Tells the alert of this id.
 pub type StoredStory = dyn Fn(&Config, &str) -> Result<Story, Failure>;
+/// Loads the policy of this file or directory.
+pub type PolicyFile = dyn Fn(&Path) -> Result<Policy, Failure>;
 
 /// What the other parts of the program do for the command line.
 pub struct Hooks {
@@ -66,6 +70,8 @@ pub struct Hooks {
     pub stored_story: Box<StoredStory>,
     /// Loads the policy.
     pub policy: Box<PolicyLoader>,
+    /// A policy that is not the configured one.
+    pub policy_file: Box<PolicyFile>,
 }
 
 impl std::fmt::Debug for Hooks {
@@ -344,6 +350,7 @@ async fn ask(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
         }
         Command::Report(args) => return report::report(cli, args, hooks, out).await,
         Command::Explain(args) => return report::explain(cli, args, hooks, out).await,
+        Command::Learn(args) => return learn::learn(cli, args, hooks, out).await,
         // The others do not ask the daemon.
         Command::Run(_)
         | Command::Check(_)

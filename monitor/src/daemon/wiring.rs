@@ -28,6 +28,22 @@ pub fn hooks() -> Hooks {
         stored_report: Box::new(reporting::stored_report),
         stored_story: Box::new(reporting::stored_story),
         policy: Box::new(load_policy),
+        policy_file: Box::new(policy_of),
+    }
+}
+
+/// A policy that is not the configured one. What its `file:` credentials hash to is not known here.
+fn policy_of(path: &Path) -> Result<Policy, Failure> {
+    let key = FingerprintKey::new([0; 32]);
+    match policy::load(&[path.to_owned()], Path::new("."), &PolicyFiles, &key) {
+        Ok(loaded) => Ok(loaded.policy),
+        Err(errors) => {
+            let lines: Vec<String> = errors
+                .iter()
+                .map(|error| diagnostic(Diagnostic::error(words(error)), error).to_string())
+                .collect();
+            Err(Failure::new(Exit::Config, lines.join("\n")))
+        }
     }
 }
 
