@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod coverage;
 pub mod daemon;
+pub mod drill;
 pub mod host;
 pub mod judge;
 pub mod pipeline;

@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod coverage;
 pub mod doctor;
+mod drill;
 pub mod exit;
 pub mod log;
 mod out;
@@ -134,6 +135,8 @@ fn command(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
         }
         Command::Completions(args) => pages::completions(args.shell, out)?,
         Command::Man(args) => pages::man(args.command.as_deref(), args.dir.as_deref(), out)?,
+        Command::Drill(args) => return drill::drill(args, out),
+        Command::DrillPeer(args) => return drill::peer(args),
         _ => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -299,7 +302,9 @@ async fn ask(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
         | Command::Check(_)
         | Command::Doctor
         | Command::Completions(_)
-        | Command::Man(_) => {}
+        | Command::Man(_)
+        | Command::Drill(_)
+        | Command::DrillPeer(_) => {}
     }
     Ok(Exit::Success)
 }
