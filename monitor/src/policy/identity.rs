@@ -7,6 +7,7 @@ use hashbrown::hash_map::Entry;
 
 use super::environment::EnvironmentId;
 use super::error::Place;
+use super::hours::Hours;
 use super::selector::{JwtSelector, Selector};
 use super::workload::WorkloadSelector;
 use crate::access::{Claims, Credential, CredentialKind, Fingerprint};
@@ -35,11 +36,13 @@ pub struct Identity {
     pub environments: Option<Box<[EnvironmentId]>>,
     /// Workloads that may use it; `None` where the policy does not say.
     pub workloads: Option<Box<[WorkloadSelector]>>,
+    /// When it may be used; `None` where the policy does not say.
+    pub hours: Option<Hours>,
     /// Its credentials as the policy names them.
     pub credentials: Box<[Selector]>,
     /// Where it is defined.
     pub place: Place,
-    /// Where `duties`, `environments` and `workloads` stand, when they do.
+    /// Where `duties`, `environments`, `workloads` and `hours` stand, when they do.
     pub places: ClausePlaces,
 }
 
@@ -52,6 +55,8 @@ pub struct ClausePlaces {
     pub environments: Option<Place>,
     /// Of `workloads`.
     pub workloads: Option<Place>,
+    /// Of `hours`.
+    pub hours: Option<Place>,
 }
 
 impl Identity {

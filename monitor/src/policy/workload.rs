@@ -74,6 +74,19 @@ impl WorkloadSelector {
         })
     }
 
+    /// How precise it is: a container more than a unit, that more than an executable, that more than a
+    /// user; then text without `*` more than with, then the longer text.
+    #[must_use]
+    pub(crate) fn precision(&self) -> (u8, bool, usize) {
+        let kind = match self.kind {
+            Kind::Container => 3,
+            Kind::Unit => 2,
+            Kind::Exe => 1,
+            Kind::User => 0,
+        };
+        (kind, !self.pattern.contains('*'), self.pattern.len())
+    }
+
     /// Whether the workload is meant. A property that is not known matches nothing.
     #[must_use]
     pub fn matches(&self, workload: &Workload) -> bool {
