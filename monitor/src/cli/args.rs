@@ -33,7 +33,7 @@ pub struct Cli {
     /// When to use colour; never when NO_COLOR is set, unless asked for here
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
-    /// Form of the output: lines for people, or one JSON object a line
+    /// Form of the output: lines for people, one JSON object a line, or SARIF (of `check`)
     #[arg(
         short,
         long,
@@ -65,6 +65,8 @@ pub enum Form {
     Compact,
     /// NDJSON.
     Json,
+    /// SARIF 2.1.0, one document; not of every command.
+    Sarif,
 }
 
 /// Commands.

@@ -5,7 +5,9 @@ use std::path::Path;
 use super::args::Form;
 use super::exit::{Exit, Failure};
 use super::out::{Out, say};
+use super::{check_sarif, quote};
 use crate::config::{Config, Diagnostic, load};
+use crate::sarif::Report;
 
 /// Finds out what is wrong with the policy (and whatever else hangs on the configuration).
 pub type Validator = dyn Fn(&Config) -> Vec<Diagnostic>;
@@ -27,10 +29,17 @@ pub(super) fn check(
             (None, error.into_diagnostics(), exit)
         }
     };
-    for diagnostic in &diagnostics {
-        match out.form {
-            Form::Json => out.json(&diagnostic.record())?,
-            Form::Compact => say(&diagnostic.to_string()),
+    match out.form {
+        Form::Json => {
+            for diagnostic in &diagnostics {
+                out.json(&diagnostic.record())?;
+            }
+        }
+        Form::Compact => diagnostics.iter().for_each(|d| say(&d.to_string())),
+        Form::Sarif => {
+            let mut report = Report::new(check_sarif::rules());
+            check_sarif::push(&mut report, &diagnostics);
+            out.line(&quote::json(&report.to_json()))?;
         }
     }
     let errors = diagnostics
@@ -49,7 +58,7 @@ pub(super) fn check(
                     .iter()
                     .map(|file| file.to_string_lossy().into_owned())
                     .collect();
-                super::quote::text(&files.join(", ")).into_owned()
+                quote::text(&files.join(", ")).into_owned()
             }
             None => "configuration".to_owned(),
         };

@@ -5,6 +5,7 @@
 
 pub mod args;
 mod check;
+mod check_sarif;
 mod client;
 mod coverage;
 pub mod doctor;
@@ -117,7 +118,20 @@ fn dispatch(arguments: Vec<OsString>, hooks: &Hooks) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
+/// Refuses `-o sarif` of a command that has no findings to write.
+fn has_form(cli: &Cli) -> Result<(), Failure> {
+    let written = matches!(cli.command, Command::Check(_));
+    if written || cli.output != Form::Sarif {
+        return Ok(());
+    }
+    Err(
+        Failure::new(Exit::Usage, "this command has no SARIF output")
+            .hint("`check` has; for programs, `-o json` is of every command"),
+    )
+}
+
 fn command(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
+    has_form(cli)?;
     match &cli.command {
         Command::Run(args) => return run(cli, args, &*hooks.run),
         Command::Check(args) => {
@@ -246,7 +260,7 @@ async fn ask(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
             let records = client::ask(&socket(cli)?, &Ask::DeadLetters).await?;
             for record in &records {
                 match out.form {
-                    Form::Json => out.line(&record.json())?,
+                    Form::Json | Form::Sarif => out.line(&record.json())?,
                     Form::Compact => {
                         out.line(&render::dead_letter(&record.parse::<DeadLetter>()?, style))?;
                     }
@@ -386,7 +400,7 @@ async fn deliveries(cli: &Cli, command: Ask, none: &str, out: &mut Out) -> Resul
             exit = Exit::Found;
         }
         match out.form {
-            Form::Json => out.line(&record.json())?,
+            Form::Json | Form::Sarif => out.line(&record.json())?,
             Form::Compact => out.line(&render::delivery(&result, out.style))?,
         }
     }

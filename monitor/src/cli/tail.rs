@@ -106,7 +106,7 @@ fn show(answer: Answer, shown: &mut Shown, out: &mut Out) -> Result<Option<Ended
         Answer::Record(record) => one(&record, shown, out)?,
         Answer::Live => shown.skipping = false,
         Answer::Lost(count) => match out.form {
-            Form::Json => out.json(&Note::Lost { v: VERSION, count })?,
+            Form::Json | Form::Sarif => out.json(&Note::Lost { v: VERSION, count })?,
             Form::Compact => {
                 out.flush()?;
                 note(&format!(
@@ -138,11 +138,11 @@ fn one(record: &Record, shown: &mut Shown, out: &mut Out) -> Result<(), Failure>
             render::alert(&alert, style)
         }
         // A kind of a later version: only JSON can show it.
-        _ if out.form == Form::Json => String::new(),
+        _ if out.form != Form::Compact => String::new(),
         _ => return Ok(()),
     };
     match out.form {
-        Form::Json => out.line(&record.json()),
+        Form::Json | Form::Sarif => out.line(&record.json()),
         Form::Compact => out.line(&line),
     }
 }

@@ -10,7 +10,7 @@ use crate::access::Peer;
 use crate::suggest::nearest;
 
 /// Methods of RFC 9110 §9 and RFC 5789, what a mistyped one is compared with.
-const KNOWN: [&str; 9] = [
+pub(super) const KNOWN: [&str; 9] = [
     "GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "CONNECT", "TRACE",
 ];
 
@@ -19,11 +19,11 @@ const MCP: &str = "MCP";
 
 /// A set of methods; method names are case-sensitive (RFC 9110 §9.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Methods {
-    any: bool,
-    mcp: bool,
-    known: u16,
-    other: Box<[Box<str>]>,
+pub(super) struct Methods {
+    pub(super) any: bool,
+    pub(super) mcp: bool,
+    pub(super) known: u16,
+    pub(super) other: Box<[Box<str>]>,
 }
 
 /// A method of a request, looked up once.
@@ -62,7 +62,7 @@ impl Methods {
 
 /// Where an operation happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Target {
+pub(super) enum Target {
     Host(HostPattern),
     /// A unix socket, by path (abstract names begin with `@`).
     Unix(Box<str>),
@@ -70,7 +70,7 @@ enum Target {
 
 /// One segment of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     /// Percent-decoded.
     Literal(Box<[u8]>),
     /// `{name}`, or `{+name}` which may hold an encoded `/`, `\`, `?` or `#`.
@@ -80,11 +80,11 @@ enum Part {
 /// A compiled operation pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
-    methods: Methods,
-    target: Target,
-    parts: Box<[Part]>,
+    pub(super) methods: Methods,
+    pub(super) target: Target,
+    pub(super) parts: Box<[Part]>,
     /// Ends in `**`.
-    rest: bool,
+    pub(super) rest: bool,
     text: Arc<str>,
 }
 
