@@ -297,6 +297,10 @@ pub struct DrillArgs {
     /// Show the techniques and what each must lead to, without running any
     #[arg(long)]
     pub list: bool,
+    /// Drill the clauses of this policy instead: what breaks them must be found, what keeps them must not.
+    /// With scratch credentials and stand-ins for its workloads; its own secrets are not read
+    #[arg(long, value_name = "FILE", conflicts_with = "list")]
+    pub policy: Option<PathBuf>,
     /// How often each attack is made
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub times: u32,

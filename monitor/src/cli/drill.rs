@@ -28,6 +28,7 @@ pub(super) fn drill(args: &DrillArgs, out: &mut Out) -> Result<Exit, Failure> {
         return list(out);
     }
     let options = Options {
+        policy: args.policy.clone(),
         names: args.names.clone(),
         times: args.times,
     };
@@ -38,7 +39,7 @@ pub(super) fn drill(args: &DrillArgs, out: &mut Out) -> Result<Exit, Failure> {
         }
     })?;
     match out.form {
-        Form::Json => {
+        Form::Json | Form::Sarif => {
             for record in &report.techniques {
                 out.json(record)?;
             }

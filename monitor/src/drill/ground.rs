@@ -32,18 +32,22 @@ pub(super) struct Ground {
 }
 
 impl Ground {
-    /// Leaves the network of the host for one of its own, and prepares everything in it. To be called before
-    /// other threads are started.
+    /// Leaves the network of the host for one of its own, and prepares everything in it; `more` are addresses
+    /// at which the drill's server is to be found. To be called before other threads are started.
     ///
     /// # Errors
     /// What could not be made, and why.
-    pub(super) fn prepare(now: i64) -> Result<Self, DrillError> {
+    pub(super) fn prepare(now: i64, more: &[IpAddr]) -> Result<Self, DrillError> {
         sys::leave_network().map_err(|error| {
             DrillError::on("a network namespace", &error)
                 .hint("run as root; in a container, with CAP_SYS_ADMIN")
         })?;
-        sys::add_address(SERVER.ip(), 1)
-            .map_err(|error| DrillError::on(format!("{} on loopback", SERVER.ip()), &error))?;
+        let mut listen = vec!["server".to_owned()];
+        for (ip, number) in [SERVER.ip()].iter().chain(more).zip(1..) {
+            sys::add_address(*ip, number)
+                .map_err(|error| DrillError::on(format!("{ip} on loopback"), &error))?;
+            listen.push(SocketAddr::new(*ip, SERVER.port()).to_string());
+        }
         let mut ground = Self::directories(now).map_err(|error| {
             DrillError::on(
                 format!("a directory in {}", std::env::temp_dir().display()),

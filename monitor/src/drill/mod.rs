@@ -8,6 +8,7 @@ mod error;
 mod far;
 mod ground;
 mod mint;
+mod own;
 mod peer;
 mod peers;
 mod policy;
@@ -26,6 +27,8 @@ pub use error::DrillError;
 pub use peer::play;
 pub use report::{Report, SummaryRecord, TechniqueRecord};
 
+use std::path::PathBuf;
+
 use ground::Ground;
 use runner::Case;
 use technique::Technique;
@@ -33,6 +36,8 @@ use technique::Technique;
 /// What is to be drilled.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
+    /// Drill the clauses of this policy instead of the built-in techniques.
+    pub policy: Option<PathBuf>,
     /// Names of techniques; all when there are none.
     pub names: Vec<String>,
     /// Attacks of each technique.
@@ -73,7 +78,17 @@ pub fn list() -> Vec<Listed> {
 /// # Errors
 /// When a name is unknown, a privilege is missing, or there is no daemon to drill.
 pub fn run(options: &Options, now: i64, progress: &dyn Fn(&str)) -> Result<Report, DrillError> {
-    let techniques = chosen(&options.names)?;
+    let own = options.policy.as_deref().map(own::read).transpose()?;
+    let own::Own {
+        base,
+        techniques,
+        undrilled,
+        addresses,
+    } = own.unwrap_or_else(|| own::Own {
+        techniques: techniques::all(),
+        ..own::Own::default()
+    });
+    let techniques = chosen(techniques, &options.names)?;
     if !rustix::process::geteuid().is_root() {
         return Err(DrillError {
             permission: true,
@@ -85,22 +100,22 @@ pub fn run(options: &Options, now: i64, progress: &dyn Fn(&str)) -> Result<Repor
         .hint("run it with sudo"));
     }
     runner::heed_signals();
-    let ground = Ground::prepare(now)?;
-    let base = policy::built_in(&format!(
-        "exe:{}",
-        ground.places.bin.join("dev-agent").display()
-    ));
+    let ground = Ground::prepare(now, &addresses)?;
+    let dev_agent = ground.places.bin.join("dev-agent");
+    let base = base.unwrap_or_else(|| policy::built_in(&format!("exe:{}", dev_agent.display())));
     let cases: Vec<Case> = techniques
         .into_iter()
         .map(|technique| Case::new(technique, options.times, &ground))
         .collect();
     let rows = runner::hold(&ground, &base, &cases, progress)?;
-    Ok(Report::new(&rows, Vec::new()))
+    Ok(Report::new(&rows, undrilled))
 }
 
 /// The techniques with these names, in the table's order.
-fn chosen(names: &[String]) -> Result<Vec<Box<dyn Technique>>, DrillError> {
-    let mut all = techniques::all();
+fn chosen(
+    mut all: Vec<Box<dyn Technique>>,
+    names: &[String],
+) -> Result<Vec<Box<dyn Technique>>, DrillError> {
     for name in names {
         if !all.iter().any(|one| one.card().name == *name) {
             let known: Vec<String> = all.iter().map(|one| one.card().name.to_string()).collect();

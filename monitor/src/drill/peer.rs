@@ -33,7 +33,7 @@ pub fn play(words: &[String]) -> io::Result<u8> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["client"] => client().map(|()| 0),
-        ["server", address] => server(parse(address)?).map(|()| 0),
+        ["server", addresses @ ..] => server(addresses).map(|()| 0),
         ["flood", host] => flood(host).map(|()| 0),
         ["contain", group, program, rest @ ..] => contain(group, program, rest),
         _ => Err(io::Error::other(
@@ -124,27 +124,32 @@ impl Heads {
 }
 
 /// Answers every request until the standard input ends.
-fn server(address: SocketAddr) -> io::Result<()> {
-    let listener = TcpListener::bind(address)?;
+fn server(addresses: &[&str]) -> io::Result<()> {
     let busy = Arc::new(AtomicUsize::new(0));
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            if busy.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS {
-                busy.fetch_sub(1, Ordering::Relaxed);
-                continue;
-            }
-            let busy = Arc::clone(&busy);
-            std::thread::spawn(move || {
-                // A client that breaks off is its own affair.
-                let _ = answer(stream);
-                busy.fetch_sub(1, Ordering::Relaxed);
-            });
-        }
-    });
+    for address in addresses {
+        let listener = TcpListener::bind(parse(address)?)?;
+        let busy = Arc::clone(&busy);
+        std::thread::spawn(move || listen(&listener, &busy));
+    }
     io::stdout().write_all(b"ready\n")?;
     io::stdout().flush()?;
     io::copy(&mut io::stdin().lock(), &mut io::sink())?;
     Ok(())
+}
+
+fn listen(listener: &TcpListener, busy: &Arc<AtomicUsize>) {
+    for stream in listener.incoming().flatten() {
+        if busy.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS {
+            busy.fetch_sub(1, Ordering::Relaxed);
+            continue;
+        }
+        let busy = Arc::clone(busy);
+        std::thread::spawn(move || {
+            // A client that breaks off is its own affair.
+            let _ = answer(stream);
+            busy.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
 }
 
 fn answer(mut stream: TcpStream) -> io::Result<()> {

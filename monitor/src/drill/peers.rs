@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::ground::Ground;
 use super::script::{Part, Script, Told};
-use super::technique::{Actor, Piece};
+use super::technique::{Actor, Piece, To};
 
 /// A process of the drill.
 pub(super) struct Peer {
@@ -104,7 +104,7 @@ pub(super) fn talk(
     ground: &Ground,
     name: &str,
     actor: &Actor,
-    far: bool,
+    to: To,
     pieces: &[Piece],
 ) -> Result<(Told, Peer), String> {
     let places = &ground.places;
@@ -131,11 +131,17 @@ pub(super) fn talk(
     if let Some(user) = actor.user {
         command.uid(user).gid(user);
     }
-    if far && let Some(why) = &ground.no_far {
+    if to == To::Far
+        && let Some(why) = &ground.no_far
+    {
         return Err(why.clone());
     }
     let script = Script {
-        to: if far { places.far } else { places.server },
+        to: match to {
+            To::Server => places.server,
+            To::Far => places.far,
+            To::At(address) => address,
+        },
         pieces: pieces.iter().map(Part::from).collect(),
         linger_ms: u64::try_from(actor.linger.as_millis()).unwrap_or(u64::MAX),
     };

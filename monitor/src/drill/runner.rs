@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::error::DrillError;
 use super::ground::Ground;
 use super::peers::{Peer, flood, talk};
-use super::policy::assemble;
+use super::policy::{Base, assemble};
 use super::receiver::{Delivery, Receiver};
 use super::report::{Row, Twin};
 use super::technique::{Act, Draft, Holder, Run, Technique, bearer};
@@ -92,7 +92,7 @@ pub(super) fn heed_signals() {
 /// When there is no daemon, or it sees nothing at all.
 pub(super) fn hold(
     ground: &Ground,
-    base: &str,
+    base: &Base,
     cases: &[Case],
     progress: &dyn Fn(&str),
 ) -> Result<Vec<Row>, DrillError> {
@@ -282,8 +282,8 @@ impl Stage<'_> {
         }
         for act in &draft.acts {
             match act {
-                Act::Talk { actor, far, pieces } => {
-                    let (told, peer) = talk(self.ground, label, actor, *far, pieces)?;
+                Act::Talk { actor, to, pieces } => {
+                    let (told, peer) = talk(self.ground, label, actor, *to, pieces)?;
                     done.sent_ns = told.sent_ns.last().copied().unwrap_or(0);
                     if !actor.linger.is_zero() {
                         done._peers.push(peer);

@@ -274,14 +274,24 @@ impl Piece {
     }
 }
 
+/// Where a connection goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum To {
+    /// The drill's server.
+    Server,
+    /// What the kernel takes for another host.
+    Far,
+    /// The drill's server at another address of the namespace.
+    At(SocketAddr),
+}
+
 /// What one process does. Of the last act the last piece is what the webhook is timed from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
     /// One connection.
     Talk {
         actor: Actor,
-        /// To the far host instead of the drill's server.
-        far: bool,
+        to: To,
         pieces: Vec<Piece>,
     },
     /// As many requests as go, in the background until the run is over.
@@ -292,7 +302,7 @@ impl Act {
     pub(crate) fn talk(actor: Actor, pieces: Vec<Piece>) -> Self {
         Self::Talk {
             actor,
-            far: false,
+            to: To::Server,
             pieces,
         }
     }

@@ -137,15 +137,17 @@ fn the_policy_of_all_techniques_loads() {
 #[test]
 fn techniques_are_chosen_by_name() {
     let names = ["canary-touched", "key-in-url"].map(str::to_owned);
-    let found: Vec<String> = chosen(&names)
+    let found: Vec<String> = chosen(techniques::all(), &names)
         .unwrap()
         .iter()
         .map(|one| one.card().name.to_string())
         .collect();
     assert_eq!(found, names);
-    let error = chosen(&["canary-tuched".to_owned()]).err().unwrap();
+    let error = chosen(techniques::all(), &["canary-tuched".to_owned()])
+        .err()
+        .unwrap();
     assert!(error.usage && error.hint.unwrap().contains("canary-touched"));
-    assert_eq!(chosen(&[]).unwrap().len(), list().len());
+    assert_eq!(chosen(techniques::all(), &[]).unwrap().len(), list().len());
 }
 
 #[test]

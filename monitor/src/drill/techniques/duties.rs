@@ -199,7 +199,7 @@ fn no_second_factor(run: &Run<'_>) -> Draft {
 
 /// Hours, as policies write them, that are over or have not begun, and hours that go on; at least five hours
 /// from their ends either way. `hour` is the hour of the day in UTC.
-fn hours(hour: i64, open: bool) -> &'static str {
+pub(super) fn hours(hour: i64, open: bool) -> &'static str {
     match (hour, open) {
         (6..18, true) => "Mon-Sun 01-23 UTC",
         (6..18, false) => "Mon-Sun 00-01 UTC",
@@ -212,8 +212,10 @@ fn out_of_hours(run: &Run<'_>) -> Draft {
     let mut draft = Draft::default();
     let host = run.host("prod");
     let read = draft.duty(run, "read", &[&format!("GET {host}/v1/**")]);
-    let hour = run.places.now.div_euclid(3600).rem_euclid(24);
-    let more = format!("hours = {}\n", quoted(hours(hour, run.twin)));
+    let more = format!(
+        "hours = {}\n",
+        quoted(super::hours_now(run.places.now, run.twin))
+    );
     let holder = Holder {
         owner: "drill-office",
         duties: &[&read],

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Row;
 use crate::drill::mint;
-use crate::drill::technique::{Act, Actor, Draft, Holder, Piece, Run, bearer, request};
+use crate::drill::technique::{Act, Actor, Draft, Holder, Piece, Run, To, bearer, request};
 
 pub(super) const ROWS: &[Row] = &[
     (
@@ -95,7 +95,7 @@ fn clear_text(run: &Run<'_>) -> Draft {
     let message = bearer("GET", &run.host("prod"), "/v1/items/17", &token);
     draft.acts.push(Act::Talk {
         actor: Actor::default(),
-        far: !run.twin,
+        to: run.either(To::Far, To::Server),
         pieces: vec![Piece::new(message)],
     });
     draft

@@ -27,9 +27,14 @@ type Row = (
 const SCAN: Duration = Duration::from_secs(15);
 /// Time that a check may take which waits for accesses that come late (a minute) before it concludes that
 /// one is missing.
-const LATE: Duration = Duration::from_secs(75);
+pub(crate) const LATE: Duration = Duration::from_secs(75);
 /// Time for a check that compares with what is usual.
 const STATISTICS: Duration = Duration::from_secs(30);
+
+/// Hours that go on now, or do not (`now` in seconds since 1970).
+pub(crate) fn hours_now(now: i64, open: bool) -> &'static str {
+    duties::hours(now.div_euclid(3600).rem_euclid(24), open)
+}
 
 /// All of them, in the order in which they run.
 pub(crate) fn all() -> Vec<Box<dyn Technique>> {
