@@ -39,6 +39,9 @@ const KINDS: [CredentialKind; 8] = [
     CredentialKind::Cookie,
 ];
 
+/// How often each kind of finding was met.
+pub(super) type Counts = [u32; FindingKind::ALL.len()];
+
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) name: Arc<str>,
@@ -53,7 +56,8 @@ pub(super) struct Entry {
     pub(super) refused_us: i64,
     pub(super) accesses: u64,
     pub(super) refused: u64,
-    pub(super) findings: [u32; FindingKind::ALL.len()],
+    /// Numbers by kind, from the first finding on: most identities have none.
+    pub(super) findings: Option<Box<Counts>>,
     pub(super) kinds: u16,
     pub(super) fingerprints: Seen<Fingerprint>,
     pub(super) hints: Seen<Arc<str>>,
@@ -78,7 +82,7 @@ impl Entry {
             refused_us: 0,
             accesses: 0,
             refused: 0,
-            findings: [0; FindingKind::ALL.len()],
+            findings: None,
             kinds: 0,
             fingerprints: Seen::default(),
             hints: Seen::default(),
@@ -96,9 +100,14 @@ impl Entry {
         }
         self.accesses = self.accesses.saturating_add(1);
         self.last_us = self.last_us.max(access.time_us);
+        let mut grown = 0_usize;
         if !access.findings.is_empty() {
+            if self.findings.is_none() {
+                grown += size_of::<Counts>();
+            }
+            let counts = self.findings.get_or_insert_default();
             for kind in access.findings.iter() {
-                if let Some(count) = self.findings.get_mut(kind as usize) {
+                if let Some(count) = counts.get_mut(kind as usize) {
                     *count = count.saturating_add(1);
                 }
             }
@@ -111,7 +120,6 @@ impl Entry {
         if !same_owner {
             self.owner.clone_from(&access.owner);
         }
-        let mut grown = 0_usize;
         if let Some(credential) = &access.credential {
             self.kinds |= 1 << credential.kind as u16;
             grown += self
@@ -153,7 +161,8 @@ impl Entry {
     pub(super) fn weigh(&self) -> usize {
         // The slot, the box, and the table's index with its control byte at the usual load.
         let own = size_of::<Self>() + size_of::<usize>() + 8;
-        own + self.name.heap()
+        own + self.findings.as_ref().map_or(0, |_| size_of::<Counts>())
+            + self.name.heap()
             + self.fingerprints.heap()
             + self.hints.heap()
             + self.workloads.heap()
@@ -172,6 +181,7 @@ impl Entry {
             .filter_map(|kind| {
                 let count = self
                     .findings
+                    .as_ref()?
                     .get(kind as usize)
                     .copied()
                     .filter(|count| *count > 0)?;
@@ -250,10 +260,12 @@ impl Entry {
         entry.accesses = record.accesses;
         entry.refused = record.refused;
         for kind in FindingKind::ALL {
-            if let (Some(slot), Some(count)) = (
-                entry.findings.get_mut(kind as usize),
-                record.findings.get(kind.name()),
-            ) {
+            if let Some(count) = record.findings.get(kind.name())
+                && let Some(slot) = entry
+                    .findings
+                    .get_or_insert_default()
+                    .get_mut(kind as usize)
+            {
                 *slot = u32::try_from(*count).unwrap_or(u32::MAX);
             }
         }

@@ -30,15 +30,19 @@ mod duty;
 mod engine;
 mod environment;
 mod expired_token;
+mod hours;
 mod key_shared;
 mod proof_mismatch;
 mod proof_missing;
 mod proof_replayed;
 mod proofs;
+mod read_writes;
+mod second_factor;
 #[cfg(test)]
 mod testing;
 pub mod words;
 mod workload;
+mod workload_environment;
 
 use serde::{Deserialize, Serialize};
 
@@ -77,11 +81,19 @@ pub enum FindingKind {
     KeyShared,
     /// A workload that could be read cannot be any more.
     CoverageLost,
+    /// A duty that wants a second factor was exercised without one.
+    SecondFactor,
+    /// An identity that only reads sent a request that changes something.
+    ReadWrites,
+    /// The credential was used outside its identity's hours.
+    Hours,
+    /// A credential of one environment was used by a workload of another.
+    WorkloadEnvironment,
 }
 
 impl FindingKind {
-    /// All kinds, in order of their discriminants.
-    pub const ALL: [Self; 13] = [
+    /// All kinds, in order of their discriminants. The store keeps these: a new kind goes to the end.
+    pub const ALL: [Self; 17] = [
         Self::Duty,
         Self::Environment,
         Self::Workload,
@@ -95,6 +107,10 @@ impl FindingKind {
         Self::ProofReplayed,
         Self::KeyShared,
         Self::CoverageLost,
+        Self::SecondFactor,
+        Self::ReadWrites,
+        Self::Hours,
+        Self::WorkloadEnvironment,
     ];
 
     /// Name in JSON, configuration and messages.
@@ -114,6 +130,10 @@ impl FindingKind {
             Self::ProofReplayed => "proof-replayed",
             Self::KeyShared => "key-shared",
             Self::CoverageLost => "coverage-lost",
+            Self::SecondFactor => "second-factor",
+            Self::ReadWrites => "read-writes",
+            Self::Hours => "hours",
+            Self::WorkloadEnvironment => "workload-environment",
         }
     }
 }
@@ -147,6 +167,8 @@ impl Severity {
 /// A set of finding kinds, one bit each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct FindingSet(u32);
+
+const _: () = assert!(FindingKind::ALL.len() <= u32::BITS as usize);
 
 impl FindingSet {
     /// Adds one.
@@ -201,3 +223,7 @@ pub struct Words {
 #[cfg(test)]
 #[path = "checks_tests.rs"]
 mod checks;
+
+#[cfg(test)]
+#[path = "rules_tests.rs"]
+mod rules;

@@ -199,6 +199,7 @@ impl Compiler<'_> {
                     .as_ref()
                     .map_or("", |owner| owner.value.as_str())
                     .into(),
+                only_reads: self.only_reads(&duties),
                 duties,
                 environments,
                 workloads,
@@ -213,6 +214,12 @@ impl Compiler<'_> {
                 },
             }));
         }
+    }
+
+    fn only_reads(&self, duties: &[DutyId]) -> bool {
+        let all = || duties.iter().filter_map(|id| self.policy.duty(*id));
+        let mut operations = all().flat_map(|duty| duty.operations.iter()).peekable();
+        operations.peek().is_some() && operations.all(Operation::is_safe)
     }
 
     fn hours(&mut self, form: &IdentityForm) -> Option<Hours> {

@@ -161,7 +161,7 @@ impl Hours {
     }
 
     /// As they are written.
-    pub fn texts(&self) -> impl Iterator<Item = &str> {
+    pub fn texts(&self) -> impl ExactSizeIterator<Item = &str> {
         self.0.iter().map(|entry| &*entry.text)
     }
 

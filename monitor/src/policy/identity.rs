@@ -32,6 +32,8 @@ pub struct Identity {
     pub owner: Arc<str>,
     /// Its duties; without any it is a canary.
     pub duties: Box<[DutyId]>,
+    /// Whether all that its duties grant is safe (RFC 9110 §9.2.1), and it has some.
+    pub only_reads: bool,
     /// Where it may be used; `None` where the policy does not say.
     pub environments: Option<Box<[EnvironmentId]>>,
     /// Workloads that may use it; `None` where the policy does not say.

@@ -14,6 +14,17 @@ pub(super) const KNOWN: [&str; 9] = [
     "GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "CONNECT", "TRACE",
 ];
 
+/// Methods that the registry of HTTP methods calls safe: who sends one asks for nothing to be changed.
+const SAFE: [&str; 9] = [
+    "GET", "HEAD", "OPTIONS", "TRACE", "PRI", "PROPFIND", "QUERY", "REPORT", "SEARCH",
+];
+
+/// Whether a method is safe (RFC 9110 §9.2.1). One that is not registered is not.
+#[must_use]
+pub fn is_safe(method: &str) -> bool {
+    SAFE.contains(&method)
+}
+
 /// What an operation of MCP has in the place of a method.
 const MCP: &str = "MCP";
 
@@ -183,6 +194,19 @@ impl Operation {
     #[must_use]
     pub fn text(&self) -> &Arc<str> {
         &self.text
+    }
+
+    /// Whether all its methods only read (RFC 9110 §9.2.1). Not so `*`, and an operation of MCP may do anything.
+    #[must_use]
+    pub fn is_safe(&self) -> bool {
+        let Methods {
+            any,
+            mcp,
+            known,
+            other,
+        } = &self.methods;
+        let read = |(at, name): (usize, &&str)| known & (1 << at) == 0 || is_safe(name);
+        !any && !mcp && KNOWN.iter().enumerate().all(read) && other.iter().all(|name| is_safe(name))
     }
 
     /// Methods that look like a typing error of a common one, with that one.
