@@ -4,6 +4,7 @@ mod bad_input;
 mod bulk;
 mod clients;
 mod coverage;
+mod drill;
 mod expect;
 mod fallback;
 mod flood;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         bad_input::trials(),
         privileges::trials(),
         flood::trials(),
+        drill::trials(),
     ];
     run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

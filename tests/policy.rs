@@ -250,13 +250,7 @@ fn key_in_url() -> Result<()> {
 }
 
 /// A request by curl with any method.
-fn request_as(
-    server: &Answerer,
-    method: &str,
-    host: &str,
-    path: &str,
-    token: &str,
-) -> Result<()> {
+fn request_as(server: &Answerer, method: &str, host: &str, path: &str, token: &str) -> Result<()> {
     client(
         Command::new("/usr/bin/curl")
             .args(["--silent", "--show-error", "--max-time", "10", "-X", method])
@@ -346,7 +340,10 @@ fn reader_writes() -> Result<()> {
         )?;
     }
     let found = findings_of(&mut watch, 2, "reader.example")?;
-    ensure!(found == [vec![], vec!["read-writes".to_owned()]], "{found:?}");
+    ensure!(
+        found == [vec![], vec!["read-writes".to_owned()]],
+        "{found:?}"
+    );
     let delivery = receiver.wait("the webhook", |delivery| {
         delivery.body["kind"] == "read-writes"
     })?;

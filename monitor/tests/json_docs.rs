@@ -7,6 +7,7 @@ use bailiwick::census::IdentityRecord;
 use bailiwick::cli::Probe;
 use bailiwick::config::Diagnostic;
 use bailiwick::coverage::CoverageRecord;
+use bailiwick::drill::{Listed, SummaryRecord, TechniqueRecord};
 use bailiwick::serve::filter::{Field, Filter};
 use bailiwick::serve::protocol::{Command, ErrorCode, Note, parse_request};
 use bailiwick::serve::records::{DeadLetter, DeliveryResult, ProbedRecord, StatusRecord};
@@ -114,6 +115,9 @@ fn examples_of_records_parse() {
             "dead-letter" => check::<DeadLetter>(section, &block),
             "coverage" => check::<CoverageRecord>(section, &block),
             "probed" => check::<ProbedRecord>(section, &block),
+            "technique" => check::<Listed>(section, &block),
+            "drill" => check::<TechniqueRecord>(section, &block),
+            "drill-summary" => check::<SummaryRecord>(section, &block),
             "diagnostic" => {
                 let own = Diagnostic::error(value["message"].as_str().unwrap())
                     .in_file(value["file"].as_str().unwrap())
@@ -140,10 +144,13 @@ fn examples_of_records_parse() {
         "dead-letter",
         "delivery",
         "diagnostic",
+        "drill",
+        "drill-summary",
         "identity",
         "probe",
         "probed",
         "status",
+        "technique",
     ];
     // A type may have more than one example.
     seen.dedup();

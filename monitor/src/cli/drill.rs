@@ -69,13 +69,20 @@ pub(super) fn peer(args: &DrillPeerArgs) -> Result<Exit, Failure> {
 
 fn list(out: &mut Out) -> Result<Exit, Failure> {
     let mut table = Table::default();
-    for one in crate::drill::list() {
+    let all = crate::drill::list();
+    if out.form != Form::Compact {
+        for one in &all {
+            out.json(one)?;
+        }
+        return Ok(Exit::Success);
+    }
+    for one in all {
         let expects = if one.built_in {
-            (None, one.expects.to_owned())
+            (None, one.expects)
         } else {
             (Some(Ink::Dim), format!("{} (not built in)", one.expects))
         };
-        table.row([(Some(Ink::Bold), one.name), expects, (None, one.what)]);
+        table.row([(Some(Ink::Bold), one.technique), expects, (None, one.what)]);
     }
     for line in table.lines(out.style) {
         out.line(&line)?;

@@ -60,17 +60,13 @@ impl Ground {
             .err()
             .map(|error| format!("no TUN device: {error}"));
         let program = ground.places.bin.join("server");
-        let server = Peer::start(
-            &program,
-            &["server", &SERVER.to_string()],
-            &[],
-            Path::new("/"),
-        )
-        .and_then(|mut server| server.line().map(|_| server))
-        .map_err(|error| {
-            DrillError::on(program.display(), &error)
-                .hint("if that file system is mounted noexec, name another one in TMPDIR")
-        })?;
+        let listen: Vec<&str> = listen.iter().map(String::as_str).collect();
+        let server = Peer::start(&program, &listen, &[], Path::new("/"))
+            .and_then(|mut server| server.line().map(|_| server))
+            .map_err(|error| {
+                DrillError::on(program.display(), &error)
+                    .hint("if that file system is mounted noexec, name another one in TMPDIR")
+            })?;
         ground._server = Some(server);
         Ok(ground)
     }

@@ -29,6 +29,8 @@ pub use report::{Report, SummaryRecord, TechniqueRecord};
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use ground::Ground;
 use runner::Case;
 use technique::Technique;
@@ -44,15 +46,19 @@ pub struct Options {
     pub times: u32,
 }
 
-/// What is known of a technique without running it.
-#[derive(Clone, Debug)]
+/// What is known of a technique without running it (docs/json.md).
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Listed {
+    /// `technique`.
+    pub r#type: String,
+    /// Version of the form.
+    pub v: u32,
     /// Name.
-    pub name: String,
+    pub technique: String,
     /// What is done.
     pub what: String,
     /// Kind of the finding that must come.
-    pub expects: &'static str,
+    pub expects: String,
     /// Whether this program has that check.
     pub built_in: bool,
 }
@@ -63,9 +69,11 @@ pub fn list() -> Vec<Listed> {
     let listed = |technique: Box<dyn Technique>| {
         let card = technique.card();
         Listed {
-            name: card.name.clone().into_owned(),
+            r#type: "technique".to_owned(),
+            v: 1,
+            technique: card.name.clone().into_owned(),
             what: card.what.clone().into_owned(),
-            expects: card.expects,
+            expects: card.expects.to_owned(),
             built_in: card.kind().is_some(),
         }
     };
