@@ -196,12 +196,20 @@ struct Stage<'a> {
     watcher: Watcher,
 }
 
+/// A flood that goes on.
+struct Flood {
+    peer: Peer,
+    /// The identity whose token it uses.
+    noise: String,
+    /// What the daemon had lost before.
+    before: StatusRecord,
+}
+
 /// What was done.
 struct Done {
     /// When the last request was sent, in ns of CLOCK_MONOTONIC.
     sent_ns: u64,
-    /// A flood that goes on, and what the daemon had seen before.
-    flood: Option<(Peer, StatusRecord)>,
+    flood: Option<Flood>,
     /// Processes that stay a while.
     _peers: Vec<Peer>,
 }
@@ -293,7 +301,12 @@ impl Stage<'_> {
                     let before = self.watcher.status()?;
                     let peer =
                         flood(self.ground, token, host).map_err(|error| error.to_string())?;
-                    done.flood = Some((peer, before));
+                    let named = draft.keys.iter().find(|(_, one)| one == token);
+                    done.flood = Some(Flood {
+                        peer,
+                        noise: named.map(|(name, _)| name.clone()).unwrap_or_default(),
+                        before,
+                    });
                     std::thread::sleep(FLOODED);
                 }
             }
@@ -303,7 +316,12 @@ impl Stage<'_> {
 
     /// Ends a flood and finds out whether every request of it was seen, or counted as shed.
     fn account(&self, done: Done) -> Result<(), String> {
-        let Some((peer, before)) = done.flood else {
+        let Some(Flood {
+            peer,
+            noise,
+            before,
+        }) = done.flood
+        else {
             return Ok(());
         };
         let sent = peer
@@ -316,7 +334,7 @@ impl Stage<'_> {
         // The snapshot of the counters is made once a second.
         std::thread::sleep(Duration::from_millis(2500));
         let after = self.watcher.status()?;
-        let seen = after.accesses.total.saturating_sub(before.accesses.total);
+        let seen = self.watcher.accesses(&noise)?;
         let losses =
             |status: &StatusRecord| status.losses.iter().map(|loss| loss.count).sum::<u64>();
         let shed = losses(&after).saturating_sub(losses(&before));

@@ -14,6 +14,7 @@ use super::error::DrillError;
 use super::ground::{Ground, write};
 use super::receiver::Receiver;
 use super::technique::quoted;
+use crate::census::IdentityRecord;
 use crate::serve::records::StatusRecord;
 
 /// Longest start of a daemon: loading the kernel programs takes about a second.
@@ -124,14 +125,36 @@ impl Watcher {
     /// # Errors
     /// When it does not answer.
     pub(super) fn status(&self) -> Result<StatusRecord, String> {
+        let text = self.ask("status")?;
+        serde_json::from_str(&text).map_err(|error| format!("status: {error}"))
+    }
+
+    /// How many accesses of an identity it has seen.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub(super) fn accesses(&self, identity: &str) -> Result<u64, String> {
+        let text = self.ask("identities")?;
+        let all = text.lines().map(serde_json::from_str::<IdentityRecord>);
+        let all: Vec<IdentityRecord> = all
+            .collect::<Result<_, _>>()
+            .map_err(|error| format!("identities: {error}"))?;
+        let found = all.iter().find(|one| one.identity == identity);
+        Ok(found.map_or(0, |one| one.accesses))
+    }
+
+    fn ask(&self, command: &str) -> Result<String, String> {
         let output = Command::new(&self.program)
-            .args(["status", "--output", "json", "--socket"])
+            .args([command, "--output", "json", "--socket"])
             .arg(&self.socket)
             .stdin(Stdio::null())
             .output()
             .map_err(|error| error.to_string())?;
-        serde_json::from_slice(&output.stdout)
-            .map_err(|_| String::from_utf8_lossy(&output.stderr).trim().to_owned())
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+        }
     }
 }
 
