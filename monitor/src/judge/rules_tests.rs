@@ -380,6 +380,10 @@ fn kinds_keep_their_numbers() {
     assert_eq!(names[..first.len()], first);
     for (at, kind) in FindingKind::ALL.into_iter().enumerate() {
         assert_eq!(kind as usize, at, "{}", kind.name());
+        for named in [false, true] {
+            let class = crate::store::class_of(kind, named);
+            assert_eq!(usize::from(class), at * 2 + usize::from(named));
+        }
         let json = serde_json::to_string(&kind).unwrap();
         assert_eq!(json, format!("\"{}\"", kind.name()));
     }

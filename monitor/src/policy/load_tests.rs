@@ -448,6 +448,46 @@ fn the_example_policy_loads_without_any_other_file() {
     assert_eq!(words(&Ok(loaded)), "");
 }
 
+/// The first policy of docs/policy.md, as it stands there.
+#[test]
+fn a_whole_policy_is_short() {
+    let page = include_str!("../../../docs/policy.md");
+    let (_, section) = page.split_once("## A whole one\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let lines: Vec<&str> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .collect();
+    assert!((20..30).contains(&lines.len()), "{}", lines.len());
+    let text = lines.join("\n");
+    let files = [
+        ("/etc/bw/p.toml", text.as_str()),
+        ("/etc/ci/token", "one"),
+        ("/etc/bi/token", "two"),
+    ];
+    let loaded = load_from(&files, &["p.toml"]).unwrap_or_else(|errors| {
+        panic!("{}", words(&Err(errors)));
+    });
+    let policy = &loaded.policy;
+    let names: Vec<_> = policy
+        .identities()
+        .map(|i| (&*i.name, i.only_reads))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            ("ci-bot", false),
+            ("reports", true),
+            ("alice", false),
+            ("bob", false),
+            ("trap", false)
+        ]
+    );
+    assert_eq!(policy.high_value().len(), 1);
+    assert!(policy.duties().any(|duty| duty.second_factor));
+    assert_eq!(words(&Ok(loaded)), "");
+}
+
 /// Text that is nearly a policy: known keys and values in wrong places.
 fn nearly() -> impl Strategy<Value = String> {
     let name = prop::sample::select(vec![
@@ -467,6 +507,10 @@ fn nearly() -> impl Strategy<Value = String> {
         "x",
         "\"\"",
         "workloads",
+        "hours",
+        "high-value",
+        "workload-environments",
+        "second-factor",
     ]);
     let value = prop::sample::select(vec![
         "1",
@@ -482,6 +526,8 @@ fn nearly() -> impl Strategy<Value = String> {
         "1979-05-27",
         "nan",
         "true",
+        "\"Mon-Fri 07-19 Europe/Berlin\"",
+        "{ x = { operations = [\"GET a/x\"], privileged = true, second-factor = true } }",
         "[\"jwt:iss=a,sub=b\", \"file:x\"]",
         "[{ duties = [\"x\", \"y\"], on = \"z\" }]",
         "{ x = { owner = \"o\", credentials = [\"basic:user=a\"], duties = [\"x\"] } }",
