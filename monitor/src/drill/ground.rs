@@ -1,5 +1,6 @@
 //! Where a drill takes place: a scratch directory, control groups of containers, servers. Gone when dropped.
 
+use std::cell::RefCell;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,7 +23,7 @@ const PROGRAMS: [&str; 5] = ["agent", "thief", "dev-agent", "server", "bailiwick
 pub(super) struct Ground {
     /// Anyone may pass through, nobody but root may look: other users run programs in it.
     dir: PathBuf,
-    groups: Vec<PathBuf>,
+    groups: RefCell<Vec<PathBuf>>,
     pub(super) places: Places,
     /// Why there is no far host.
     pub(super) no_far: Option<String>,
@@ -72,7 +73,7 @@ impl Ground {
     }
 
     fn directories(now: i64) -> io::Result<Self> {
-        let id = mint::container();
+        let id = mint::id(&mint::token());
         let name = format!("bailiwick-drill-{}-{}", std::process::id(), &id[..8]);
         let dir = std::env::temp_dir().canonicalize()?.join(name);
         DirBuilder::new().mode(0o711).create(&dir)?;
@@ -82,11 +83,10 @@ impl Ground {
                 bin: dir.join("bin"),
                 server: SERVER,
                 far: far::ADDRESS,
-                containers: [mint::container(), mint::container()],
                 now,
             },
             dir,
-            groups: Vec::new(),
+            groups: RefCell::default(),
             no_far: None,
             no_containers: None,
             _server: None,
@@ -129,36 +129,37 @@ impl Ground {
         Ok(dir)
     }
 
-    /// Control groups with the names that container runtimes give.
+    /// A place for control groups with the names that container runtimes give.
     fn containers(&mut self) -> io::Result<()> {
         let mounts = fs::read_to_string("/proc/self/mountinfo")?;
         let root = unified(&mounts)
             .ok_or_else(|| io::Error::other("no cgroup2 file system is mounted"))?;
         let parent = root.join(format!("bailiwick-drill-{}", std::process::id()));
         fs::create_dir(&parent)?;
-        self.groups.push(parent.clone());
-        for id in &self.places.containers {
-            let group = parent.join(id);
-            fs::create_dir(&group)?;
-            self.groups.push(group);
-        }
+        self.groups.get_mut().push(parent);
         Ok(())
     }
 
     /// The file that takes processes into a container's control group.
-    pub(super) fn entrance(&self, container: &str) -> Option<PathBuf> {
-        let group = self
-            .groups
-            .iter()
-            .find(|group| group.file_name().is_some_and(|name| name == container))?;
-        Some(group.join("cgroup.procs"))
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) fn entrance(&self, container: &str) -> Result<PathBuf, String> {
+        let mut groups = self.groups.borrow_mut();
+        let lack = || self.no_containers.clone().unwrap_or_default();
+        let group = groups.first().ok_or_else(lack)?.join(container);
+        if !groups.contains(&group) {
+            fs::create_dir(&group).map_err(|error| format!("{}: {error}", group.display()))?;
+            groups.push(group.clone());
+        }
+        Ok(group.join("cgroup.procs"))
     }
 }
 
 impl Drop for Ground {
     fn drop(&mut self) {
         self._server = None;
-        for group in self.groups.iter().rev() {
+        for group in self.groups.get_mut().iter().rev() {
             // A group can be removed once the kernel has put its last process away.
             for _ in 0..100 {
                 if fs::remove_dir(group).is_ok() {

@@ -29,9 +29,10 @@ pub(crate) fn token() -> String {
     format!("bwdrill_{}", text.iter().collect::<String>())
 }
 
-/// A container's id.
-pub(crate) fn container() -> String {
-    random::<32>().map(|byte| format!("{byte:02x}")).concat()
+/// 64 hexadecimal digits for a name, as container runtimes give them.
+pub(crate) fn id(name: &str) -> String {
+    let digest = Sha256::digest(name.as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The key of the webhooks, 32 bytes.

@@ -211,6 +211,14 @@ struct Subject {
     token: String,
     /// Its owner; approvals must come from another.
     owner: String,
+    /// Where it is at work.
+    actor: Actor,
+}
+
+impl Subject {
+    fn ask(&self, draft: &mut Draft, witness: &Witness) {
+        draft.ask_as(self.actor.clone(), message(witness, None, &self.token));
+    }
 }
 
 impl Book {
@@ -241,6 +249,7 @@ impl Book {
         Subject {
             token: token(run, &subject, &["pwd", "otp", "mfa"]),
             owner: holder.owner.to_owned(),
+            actor: run.apart(suffix),
         }
     }
 
@@ -259,7 +268,7 @@ impl Book {
                 ..Holder::default()
             };
             let approver = self.subject(draft, run, &suffix, &holder);
-            draft.ask(message(&self.witness(approval.by)?, None, &approver.token));
+            approver.ask(draft, &self.witness(approval.by)?);
         }
         Some(())
     }
@@ -273,7 +282,7 @@ impl Book {
         who: &Subject,
     ) -> Option<()> {
         self.approve(draft, run, duty, DEPTH)?;
-        draft.ask(message(&self.witness(duty)?, None, &who.token));
+        who.ask(draft, &self.witness(duty)?);
         Some(())
     }
 }

@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -35,7 +35,9 @@ pub fn play(words: &[String]) -> io::Result<u8> {
         ["client"] => client().map(|()| 0),
         ["server", addresses @ ..] => server(addresses).map(|()| 0),
         ["flood", host] => flood(host).map(|()| 0),
-        ["contain", group, program, rest @ ..] => contain(group, program, rest),
+        ["contain", group, user, program] => {
+            contain(group, user.parse().map_err(io::Error::other)?, program)
+        }
         _ => Err(io::Error::other(
             "drill-peer is for `bailiwick drill` alone",
         )),
@@ -197,12 +199,16 @@ fn flood(host: &str) -> io::Result<()> {
     io::stdout().flush()
 }
 
-/// Runs a program as a container's: in a control group, and in mount and process namespaces of its own.
-fn contain(group: &str, program: &str, rest: &[&str]) -> io::Result<u8> {
+/// Runs a client as a container's: in a control group, and in mount and process namespaces of its own.
+fn contain(group: &str, user: u32, program: &str) -> io::Result<u8> {
     std::fs::write(group, std::process::id().to_string())?;
     // SAFETY: no flag among these unshares descriptors or memory.
     unsafe { unshare_unsafe(UnshareFlags::NEWNS | UnshareFlags::NEWPID) }?;
-    let status = Command::new(program).args(rest).status()?;
+    let status = Command::new(program)
+        .args(["drill-peer", "client"])
+        .uid(user)
+        .gid(user)
+        .status()?;
     let code = status.code().or(status.signal()).unwrap_or(1);
     Ok(u8::try_from(code).unwrap_or(1))
 }

@@ -115,22 +115,29 @@ pub(super) fn talk(
             .map_err(|error| format!("a working directory: {error}"))?,
         None => "/".into(),
     };
-    let mut command = match &actor.container {
-        None => command(&program, &["client"], &actor.env, &dir),
-        Some(id) => {
-            let why = || ground.no_containers.clone().unwrap_or_default();
-            let entrance = ground.entrance(id).ok_or_else(why)?;
-            let (entrance, program) = (
-                entrance.display().to_string(),
-                program.display().to_string(),
-            );
-            let words = ["contain", &entrance, &program, "drill-peer", "client"];
+    let entrance = match &actor.container {
+        Some(id) => match ground.entrance(id) {
+            Err(why) if actor.contained => return Err(why),
+            other => other.ok(),
+        },
+        None => None,
+    };
+    let command = match entrance {
+        None => {
+            let mut command = command(&program, &["client"], &actor.env, &dir);
+            if let Some(user) = actor.user {
+                command.uid(user).gid(user);
+            }
+            command
+        }
+        Some(entrance) => {
+            let entrance = entrance.display().to_string();
+            let program = program.display().to_string();
+            let user = actor.user.unwrap_or(0).to_string();
+            let words = ["contain", &entrance, &user, &program];
             self::command(&places.bin.join("agent"), &words, &actor.env, &dir)
         }
     };
-    if let Some(user) = actor.user {
-        command.uid(user).gid(user);
-    }
     if to == To::Far
         && let Some(why) = &ground.no_far
     {

@@ -1,7 +1,7 @@
 //! Runs techniques and their twins on the ground, one after the other, and notes what came of them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::error::DrillError;
 use super::ground::Ground;
@@ -10,6 +10,7 @@ use super::policy::{Base, assemble};
 use super::receiver::{Delivery, Receiver};
 use super::report::{Row, Twin};
 use super::technique::{Act, Draft, Holder, Run, Technique, bearer};
+use super::techniques::LATE;
 use super::watcher::Watcher;
 use crate::serve::records::StatusRecord;
 
@@ -114,23 +115,43 @@ pub(super) fn hold(
         watcher,
     };
     stage.prove(&marks[0])?;
-    let mut rows = Vec::new();
-    for case in cases {
-        let card = case.technique.card();
-        if card.kind().is_some() {
-            progress(&card.name);
+    let mut rows: Vec<Row> = cases
+        .iter()
+        .map(|case| Row::new(case.technique.card().clone()))
+        .collect();
+    // What takes its time begins first, and goes on while the others are run.
+    let (slow, fast): (Vec<usize>, Vec<usize>) =
+        (0..cases.len()).partition(|at| cases[*at].technique.card().is_slow());
+    let mut late = Vec::new();
+    for at in &slow {
+        let (case, row) = (&cases[*at], &mut rows[*at]);
+        progress(&row.card.name);
+        if row.card.is_late() {
+            late.push((*at, stage.begin(case)));
+            stage.twin(case, row);
+        } else {
+            stage.case(case, row)?;
         }
-        rows.push(stage.case(case)?);
+    }
+    let slow_until = Instant::now() + LATE;
+    for at in fast {
+        progress(&rows[at].card.name);
+        stage.case(&cases[at], &mut rows[at])?;
+    }
+    for (at, begun) in late {
+        for (draft, done) in begun {
+            stage.judge(&cases[at], &mut rows[at], draft, done)?;
+        }
     }
     progress("waiting for twins to speak up");
     stage.prove(&marks[1])?;
     // A check that is slow for an attack may be as slow for its twin.
-    let slowest = rows
-        .iter()
-        .flat_map(|row| &row.ms)
-        .copied()
-        .fold(0.0, f64::max);
-    let settle = SETTLE.max(Duration::from_secs_f64(slowest.max(0.0) / 1000.0 * 2.0));
+    let at_once = rows.iter().filter(|row| !row.card.is_late());
+    let slowest = at_once.flat_map(|row| &row.ms).copied().fold(0.0, f64::max);
+    let mut settle = SETTLE.max(Duration::from_secs_f64(slowest / 1000.0 * 2.0));
+    if slow.iter().any(|at| rows[*at].card.kind().is_some()) {
+        settle = settle.max(slow_until.saturating_duration_since(Instant::now()));
+    }
     stage.receiver.wait(settle, interrupted, |_| false);
     if interrupted() {
         return Err(DrillError::new("the drill", "interrupted"));
@@ -233,36 +254,55 @@ impl Stage<'_> {
         }
     }
 
-    fn case(&self, case: &Case) -> Result<Row, DrillError> {
-        let card = case.technique.card();
-        let mut row = Row::new(card.clone());
-        if card.kind().is_none() {
-            return Ok(row);
-        }
+    /// Attacks, then the twin.
+    fn case(&self, case: &Case, row: &mut Row) -> Result<(), DrillError> {
         for (label, draft) in &case.attacks {
-            row.runs += 1;
-            match self.attack(label, draft, case) {
-                Ok(ms) => row.ms.push(ms),
-                Err(why) => row.problem = Some(why),
-            }
-            if interrupted() {
-                return Err(DrillError::new("the drill", "interrupted"));
-            }
+            self.judge(case, row, draft, self.perform(label, draft))?;
+        }
+        self.twin(case, row);
+        Ok(())
+    }
+
+    /// All attacks of a case, one after the other, without waiting for what comes of them.
+    fn begin<'c>(&self, case: &'c Case) -> Vec<(&'c Draft, Result<Done, String>)> {
+        let attacks = case.attacks.iter();
+        attacks
+            .map(|(label, draft)| (draft, self.perform(label, draft)))
+            .collect()
+    }
+
+    fn twin(&self, case: &Case, row: &mut Row) {
+        if row.card.kind().is_none() {
+            return;
         }
         let (label, draft) = &case.twin;
-        row.twin = match self
-            .perform(label, draft)
-            .and_then(|done| self.account(done))
-        {
+        let done = self.perform(label, draft);
+        row.twin = match done.and_then(|done| self.account(done)) {
             Ok(()) => Twin::Silent,
             Err(why) => Twin::Failed(why),
         };
-        Ok(row)
     }
 
-    /// One attack: milliseconds from its request to the webhook.
-    fn attack(&self, label: &str, draft: &Draft, case: &Case) -> Result<f64, String> {
-        let done = self.perform(label, draft)?;
+    /// Waits for what comes of an attack: milliseconds from its request to the webhook, or why it was missed.
+    fn judge(
+        &self,
+        case: &Case,
+        row: &mut Row,
+        draft: &Draft,
+        done: Result<Done, String>,
+    ) -> Result<(), DrillError> {
+        row.runs += 1;
+        match done.and_then(|done| self.outcome(draft, done, case)) {
+            Ok(ms) => row.ms.push(ms),
+            Err(why) => row.problem = Some(why),
+        }
+        if interrupted() {
+            return Err(DrillError::new("the drill", "interrupted"));
+        }
+        Ok(())
+    }
+
+    fn outcome(&self, draft: &Draft, done: Done, case: &Case) -> Result<f64, String> {
         let expects = case.technique.card().expects;
         let patience = case.technique.patience();
         let found = self.receiver.wait(patience, interrupted, |one| {

@@ -31,6 +31,18 @@ impl Card {
             .into_iter()
             .find(|kind| kind.name() == self.expects)
     }
+
+    /// Whether its check concludes only when nothing can come late any more: that an approval is missing is
+    /// not known before.
+    pub(crate) fn is_late(&self) -> bool {
+        self.expects == "approval"
+    }
+
+    /// Whether its check may speak up a minute after what it is about: `is_late`, and what two owners have
+    /// done at one place.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.is_late() || self.expects == "separation"
+    }
 }
 
 /// One way to misuse a credential, with its benign twin.
@@ -86,8 +98,6 @@ pub(crate) struct Places {
     pub(crate) server: SocketAddr,
     /// A server on what the kernel takes for another host.
     pub(crate) far: SocketAddr,
-    /// Ids of two containers.
-    pub(crate) containers: [String; 2],
     /// Seconds since 1970 when the drill began.
     pub(crate) now: i64,
 }
@@ -116,6 +126,20 @@ impl Run<'_> {
     /// Selector of one of the drill's programs.
     pub(crate) fn program(&self, name: &str) -> String {
         format!("exe:{}", self.places.bin.join(name).display())
+    }
+
+    /// Id of a container of this run.
+    pub(crate) fn container(&self, name: &str) -> String {
+        mint::id(&self.name(name))
+    }
+
+    /// The usual client, at a place of its own where that is possible: checks that look at where two owners
+    /// act must not find them in one.
+    pub(crate) fn apart(&self, name: &str) -> Actor {
+        Actor {
+            container: Some(self.container(name)),
+            ..Actor::default()
+        }
     }
 
     /// One thing in the attack, another in the twin.
@@ -223,6 +247,8 @@ pub(crate) struct Actor {
     pub(crate) user: Option<u32>,
     /// Container by id: mount and process namespaces of its own, in a control group of that name.
     pub(crate) container: Option<String>,
+    /// Whether it must not be run without that container.
+    pub(crate) contained: bool,
     /// Environment variables.
     pub(crate) env: Vec<(String, String)>,
     /// Content of the file `.env` in its working directory.
@@ -243,6 +269,7 @@ impl Actor {
             program,
             user: None,
             container: None,
+            contained: false,
             env: Vec::new(),
             dotenv: None,
             linger: Duration::ZERO,

@@ -75,7 +75,7 @@ fn separations(book: &Rc<Book>, own: &mut Own) {
                 add(
                     own,
                     label,
-                    LATE,
+                    MOMENT,
                     Box::new(move |run| separate(&book, run, pair)),
                 );
             }
@@ -174,11 +174,11 @@ fn approved(
                     Some(book.subject(&mut draft, run, "second", &holder))
                 }
             };
-            let token = &second.as_ref().unwrap_or(&who).token;
-            draft.ask(message(&book.witness(by)?, None, token));
+            let approver = second.as_ref().unwrap_or(&who);
+            approver.ask(&mut draft, &book.witness(by)?);
         }
     }
-    draft.ask(message(&book.witness(duty)?, None, &who.token));
+    who.ask(&mut draft, &book.witness(duty)?);
     Some(draft)
 }
 
@@ -331,7 +331,7 @@ fn environments(book: &Rc<Book>, identity: &Identity, own: &mut Own) {
                             }
                         };
                         draft.acts.push(Act::Talk {
-                            actor: Actor::default(),
+                            actor: run.apart("copy"),
                             to,
                             pieces: vec![Piece::new(message(&witness, host, token))],
                         });
@@ -382,7 +382,10 @@ fn workloads(book: &Rc<Book>, identity: &Identity, own: &mut Own) {
                 &copied,
                 (&bound, ""),
                 |draft, token| {
-                    let actor = Actor::of(run.either("thief", "agent"));
+                    let actor = Actor {
+                        program: run.either("thief", "agent"),
+                        ..run.apart("copy")
+                    };
                     draft.ask_as(actor, message(&witness, None, token));
                     Some(())
                 },
@@ -431,7 +434,7 @@ fn hours(book: &Rc<Book>, identity: &Identity, own: &mut Own) {
                 &copied,
                 (&[], &more),
                 |draft, token| {
-                    draft.ask(message(&witness, None, token));
+                    draft.ask_as(run.apart("copy"), message(&witness, None, token));
                     Some(())
                 },
                 duty,
@@ -481,11 +484,10 @@ fn second_factors(book: &Rc<Book>, own: &mut Own) {
                 let subject = draft.subject(run, "human", &holder);
                 let methods: &[&str] = run.either(&["pwd"], &["pwd", "otp", "mfa"]);
                 book.approve(&mut draft, run, duty, super::DEPTH)?;
-                draft.ask(message(
-                    &book.witness(duty)?,
-                    None,
-                    &token(run, &subject, methods),
-                ));
+                draft.ask_as(
+                    run.apart("human"),
+                    message(&book.witness(duty)?, None, &token(run, &subject, methods)),
+                );
                 Some(draft)
             }),
         );

@@ -56,7 +56,6 @@ fn places() -> Places {
         bin: PathBuf::from("/drill/bin"),
         server: "198.18.7.7:80".parse().unwrap(),
         far: "203.0.113.7:80".parse().unwrap(),
-        containers: [mint::container(), mint::container()],
         now: 1_800_000_000,
     }
 }

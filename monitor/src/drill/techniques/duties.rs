@@ -95,7 +95,7 @@ fn deploy_and_approve(run: &Run<'_>) -> Draft {
             ..Holder::default()
         };
         let token = draft.key(run, suffix, &holder);
-        draft.ask(bearer("POST", &host, path, &token));
+        draft.ask_as(run.apart(suffix), bearer("POST", &host, path, &token));
     }
     draft
 }
@@ -148,9 +148,15 @@ fn approval_missing(run: &Run<'_>) -> Draft {
         draft.key(run, suffix, &holder)
     });
     if run.twin {
-        draft.ask(bearer("POST", &host, "/payments/17/approve", &tokens[1]));
+        draft.ask_as(
+            run.apart("approver"),
+            bearer("POST", &host, "/payments/17/approve", &tokens[1]),
+        );
     }
-    draft.ask(bearer("POST", &host, "/payments/17", &tokens[0]));
+    draft.ask_as(
+        run.apart("payer"),
+        bearer("POST", &host, "/payments/17", &tokens[0]),
+    );
     draft
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn all() -> Vec<Box<dyn Technique>> {
         (environments::ROWS, Duration::from_secs(5), false),
         (exposure::ROWS, Duration::from_secs(5), false),
         (exposure::AT_REST, SCAN, false),
-        (duties::ROWS, LATE, false),
+        (duties::ROWS, Duration::from_secs(5), false),
         (evasion::ROWS, Duration::from_secs(5), false),
         (unusual::ROWS, STATISTICS, true),
         (evasion::LOUD, Duration::from_secs(10), true),
@@ -60,8 +60,8 @@ pub(crate) fn all() -> Vec<Box<dyn Technique>> {
                 expects,
             };
             Box::new(BuiltIn {
+                patience: if card.is_late() { LATE } else { patience },
                 card,
-                patience,
                 loud,
                 draft,
             })

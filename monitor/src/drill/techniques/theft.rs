@@ -72,9 +72,10 @@ fn user(run: &Run<'_>) -> Draft {
 }
 
 fn container(run: &Run<'_>) -> Draft {
-    let [own, other] = &run.places.containers;
+    let own = run.container("own");
     let actor = Actor {
-        container: Some(run.either(other, own).clone()),
+        container: Some(run.either(run.container("other"), own.clone())),
+        contained: true,
         ..Actor::default()
     };
     bound(run, format!("container:{own}"), actor)
@@ -91,11 +92,16 @@ fn two_workloads(run: &Run<'_>) -> Draft {
         ..Holder::default()
     };
     let token = draft.key(run, "service", &holder);
-    for program in ["agent", run.either("thief", "agent")] {
-        draft.ask_as(
-            Actor::of(program),
-            bearer("GET", &host, "/v1/items/17", &token),
-        );
+    let service = run.apart("own");
+    // Elsewhere by any measure: another program, user and container.
+    let thief = Actor {
+        user: Some(NOBODY),
+        container: Some(run.container("other")),
+        ..Actor::of("thief")
+    };
+    // Both are live only when the first goes on after the second began; else it may have moved.
+    for actor in [service.clone(), run.either(thief, service.clone()), service] {
+        draft.ask_as(actor, bearer("GET", &host, "/v1/items/17", &token));
     }
     draft
 }
