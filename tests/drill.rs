@@ -123,7 +123,10 @@ fn built_in() -> Result<()> {
         ensure!(one.ok && one.seen == one.runs && one.runs > 0, "{one:#?}");
         ensure!(one.twin == "silent" && one.noise.is_empty(), "{one:#?}");
         ensure!(one.ms.iter().all(|ms| *ms > 0.0), "{one:#?}");
-        timed += one.ms.len();
+        // It waits a minute for what may come late.
+        if one.expects != "approval" {
+            timed += one.ms.len();
+        }
     }
     ensure!(
         summary.timed == timed && summary.p99_ms >= summary.p50_ms,
