@@ -10,6 +10,7 @@ mod clauses;
 mod tests;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -73,7 +74,7 @@ fn plan(text: &str) -> Result<Own, String> {
     table.remove("identities");
     // Real units and users have no part in the drill; by chance one could be the drill's own.
     let elsewhere = table.remove("workload-environments").is_some();
-    let duties = match table.remove("duties") {
+    let duties: Vec<(String, String)> = match table.remove("duties") {
         Some(Value::Table(duties)) => duties
             .into_iter()
             .map(|(name, value)| (name, value.to_string()))
@@ -81,6 +82,7 @@ fn plan(text: &str) -> Result<Own, String> {
         _ => Vec::new(),
     };
     let destinations = destinations(&table, &policy);
+    let texts = duties.iter().cloned().collect();
     let base = Base {
         text: toml::to_string(&table).map_err(|error| error.to_string())?,
         duties,
@@ -97,6 +99,7 @@ fn plan(text: &str) -> Result<Own, String> {
     }
     let book = Rc::new(Book {
         policy,
+        duties: texts,
         destinations,
     });
     clauses::all(&book, &mut own);
@@ -203,14 +206,14 @@ fn usable(address: IpAddr) -> bool {
 /// The user's policy, and where its environments can be found.
 struct Book {
     policy: Policy,
+    /// The duties as they are written, by name.
+    duties: HashMap<String, String>,
     destinations: Vec<(EnvironmentId, Destination)>,
 }
 
 /// Who exercises a duty.
 struct Subject {
     token: String,
-    /// Its owner; approvals must come from another.
-    owner: String,
     /// Where it is at work.
     actor: Actor,
 }
@@ -248,7 +251,6 @@ impl Book {
         let subject = draft.subject(run, suffix, holder);
         Subject {
             token: token(run, &subject, &["pwd", "otp", "mfa"]),
-            owner: holder.owner.to_owned(),
             actor: run.apart(suffix),
         }
     }

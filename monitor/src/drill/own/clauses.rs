@@ -117,7 +117,7 @@ fn approvals(book: &Rc<Book>, own: &mut Own) {
             own,
             label(clause.clone(), format!("{name} without an approval")),
             LATE,
-            Box::new(move |run| approved(&inner, run, duty, None)),
+            Box::new(move |run| approved(&inner, run, number, false)),
         );
         let distinct = approval.distinct;
         let inner = Rc::clone(book);
@@ -134,51 +134,56 @@ fn approvals(book: &Rc<Book>, own: &mut Own) {
                 ),
             ),
             LATE,
-            Box::new(move |run| approved(&inner, run, duty, Some((by, distinct)))),
+            Box::new(move |run| approved(&inner, run, number, true)),
         );
     }
 }
 
-/// A duty with the approval of another, or as an attack with none or its own.
-fn approved(
-    book: &Book,
-    run: &Run<'_>,
-    duty: DutyId,
-    own: Option<(DutyId, Distinct)>,
-) -> Option<Draft> {
+/// A duty with the approval of another, or as an attack with none or its own. Duties and clause are copied for
+/// the run: where a clause ties no objects, an approval of an earlier run would do for this one.
+fn approved(book: &Book, run: &Run<'_>, number: usize, approves: bool) -> Option<Draft> {
+    let clause = book.policy.approvals().get(number)?;
     let mut draft = Draft::default();
+    let [duty, by] = [("duty", clause.duty), ("by", clause.by)].map(|(suffix, id)| {
+        let name = run.name(suffix);
+        let text = book.duties.get(book.name(id)).cloned().unwrap_or_default();
+        draft.duties.push((name.clone(), text));
+        name
+    });
+    let distinct = match clause.distinct {
+        Distinct::Owner => "owner",
+        Distinct::Identity => "identity",
+    };
+    draft.policy.push_str(&format!(
+        "[[approve]]\nduty = {}\nby = {}\ndistinct = {}\nwithin = \"{}s\"\n\n",
+        quoted(&duty),
+        quoted(&by),
+        quoted(distinct),
+        clause.within.as_secs(),
+    ));
+    // Its own approval comes from its own identity, or from another key of its owner.
+    let one_key = approves && !run.twin && clause.distinct == Distinct::Identity;
     let owner = run.name("owner");
-    let own = own.filter(|_| !run.twin);
-    let mut duties = vec![book.name(duty)];
-    if let Some((by, Distinct::Identity)) = own {
-        duties.push(book.name(by));
-    }
+    let both = [duty.as_str(), by.as_str()];
     let holder = Holder {
         owner: &owner,
-        duties: &duties,
+        duties: if one_key { &both } else { &both[..1] },
         ..Holder::default()
     };
     let who = book.subject(&mut draft, run, "key", &holder);
-    match own {
-        None if run.twin => book.approve(&mut draft, run, duty, super::DEPTH)?,
-        None => {}
-        Some((by, distinct)) => {
-            let second = match distinct {
-                Distinct::Identity => None,
-                Distinct::Owner => {
-                    let holder = Holder {
-                        owner: &who.owner,
-                        duties: &[book.name(by)],
-                        ..Holder::default()
-                    };
-                    Some(book.subject(&mut draft, run, "second", &holder))
-                }
-            };
-            let approver = second.as_ref().unwrap_or(&who);
-            approver.ask(&mut draft, &book.witness(by)?);
-        }
+    if one_key {
+        who.ask(&mut draft, &book.witness(clause.by)?);
+    } else if approves || run.twin {
+        let other = run.name(run.either("owner", "approver"));
+        let holder = Holder {
+            owner: &other,
+            duties: &both[1..],
+            ..Holder::default()
+        };
+        let approver = book.subject(&mut draft, run, "second", &holder);
+        approver.ask(&mut draft, &book.witness(clause.by)?);
     }
-    who.ask(&mut draft, &book.witness(duty)?);
+    who.ask(&mut draft, &book.witness(clause.duty)?);
     Some(draft)
 }
 

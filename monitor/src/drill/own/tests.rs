@@ -207,7 +207,7 @@ fn what_needs_an_approval_gets_one_where_it_is_not_the_point() {
     );
 }
 
-/// The scratch policy is one that loads, with the user's clauses and none of the user's identities.
+/// The scratch policy is one that loads, with the user's clauses (and copies of approvals) and none of the user's identities.
 #[test]
 fn the_scratch_policy_loads() {
     let own = plan(POLICY).unwrap();
@@ -223,7 +223,7 @@ fn the_scratch_policy_loads() {
     let policy = model(&table).unwrap();
     assert_eq!(
         (policy.separations().len(), policy.approvals().len()),
-        (3, 1)
+        (3, 1 + 4)
     );
     assert!(
         policy
