@@ -3,6 +3,7 @@
 mod bad_input;
 mod bulk;
 mod clients;
+mod contain;
 mod coverage;
 mod drill;
 mod expect;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         privileges::trials(),
         flood::trials(),
         drill::trials(),
+        contain::trials(),
     ];
     run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

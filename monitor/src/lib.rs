@@ -9,6 +9,7 @@ pub mod alert;
 pub mod census;
 pub mod cli;
 pub mod config;
+pub mod contain;
 pub mod coverage;
 pub mod daemon;
 pub mod drill;

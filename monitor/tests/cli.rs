@@ -432,3 +432,96 @@ fn alerts_are_followed() {
     signal(&child, rustix::process::Signal::INT);
     assert_eq!(exit_of(&mut child), Some(0));
 }
+
+const UNSOUND: &str = r#"version = 1
+
+[duties]
+deploy  = ["POST ci.example/deployments/{id}/**"]
+approve = ["POST ci.example/deployments/{id}/approve"]
+left    = ["GET ci.example/left"]
+
+[identities.bot]
+owner = "no such user"
+credentials = ["basic:user=bot"]
+duties = ["deploy"]
+
+[identities.boss]
+owner = "no such user"
+credentials = ["basic:user=boss"]
+duties = ["approve"]
+
+[[separate]]
+duties = ["deploy", "approve"]
+
+[[accept]]
+code = "SOD011"
+subject = "left"
+reason = "comes with the next release"
+until = "9999-12-31"
+
+[[accept]]
+code = "SOD004"
+subject = "deploy, approve"
+reason = "holidays"
+until = "2026-01-06"
+"#;
+
+#[test]
+fn check_lints_the_policy() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bailiwick.toml");
+    let own = dir.path().display();
+    std::fs::write(
+        &file,
+        format!(
+            "policy = [\"policy.toml\"]\nstate_dir = \"{own}/state\"\nruntime_dir = \"{own}\"\n"
+        ),
+    )
+    .unwrap();
+    std::fs::write(dir.path().join("policy.toml"), UNSOUND).unwrap();
+    let with = |line: &str| bailiwick(line).arg("--config").arg(&file).output().unwrap();
+    for (name, line) in [
+        ("lint", "check"),
+        ("lint_json", "check -o json"),
+        ("lint_sarif", "check -o sarif"),
+    ] {
+        let output = with(line);
+        assert_plain(&output);
+        insta::assert_snapshot!(name, shown(&output, Some(dir.path())));
+    }
+    let lenient = with("check --warnings-ok");
+    assert_eq!(code(&lenient), Some(0), "findings stop no reload");
+    // A policy with errors is not linted.
+    std::fs::write(
+        dir.path().join("policy.toml"),
+        UNSOUND.replace("owner", "ovner"),
+    )
+    .unwrap();
+    let broken = with("check --warnings-ok");
+    assert_eq!(code(&broken), Some(78));
+    assert!(!String::from_utf8(broken.stdout).unwrap().contains("SOD"));
+    // Only `check` has findings to write.
+    assert_eq!(code(&run("identities -o sarif")), Some(64));
+}
+
+#[test]
+fn check_asks_the_daemon_what_it_has_seen() {
+    let daemon = Daemon::start();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bailiwick.toml");
+    std::fs::write(&file, "policy = [\"policy.toml\"]\n").unwrap();
+    let policy = "version = 1\n[duties]\nx = [\"GET x.example/\"]\n[identities.nobody-uses-this]\n\
+                  owner = \"no such user\"\ncredentials = [\"basic:user=x\"]\nduties = [\"x\"]\n";
+    std::fs::write(dir.path().join("policy.toml"), policy).unwrap();
+    let output = bailiwick("check")
+        .arg("--config")
+        .arg(&file)
+        .arg("--socket")
+        .arg(&daemon.socket)
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("SOD012 low"), "{text}");
+    assert!(text.contains("nobody-uses-this was not used"), "{text}");
+}

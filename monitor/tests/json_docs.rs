@@ -6,6 +6,7 @@ use bailiwick::alert::Alert;
 use bailiwick::census::IdentityRecord;
 use bailiwick::cli::Probe;
 use bailiwick::config::Diagnostic;
+use bailiwick::contain::ContainmentRecord;
 use bailiwick::coverage::CoverageRecord;
 use bailiwick::drill::{Listed, SummaryRecord, TechniqueRecord};
 use bailiwick::serve::filter::{Field, Filter};
@@ -118,6 +119,7 @@ fn examples_of_records_parse() {
             "technique" => check::<Listed>(section, &block),
             "drill" => check::<TechniqueRecord>(section, &block),
             "drill-summary" => check::<SummaryRecord>(section, &block),
+            "containment" => check::<ContainmentRecord>(section, &block),
             "diagnostic" => {
                 let own = Diagnostic::error(value["message"].as_str().unwrap())
                     .in_file(value["file"].as_str().unwrap())
@@ -140,6 +142,7 @@ fn examples_of_records_parse() {
     let all = [
         "access",
         "alert",
+        "containment",
         "coverage",
         "dead-letter",
         "delivery",
@@ -215,6 +218,7 @@ fn names_are_documented() {
         ErrorCode::Busy,
         ErrorCode::Stopping,
         ErrorCode::Internal,
+        ErrorCode::Denied,
     ] {
         let name = serde_json::to_value(code).unwrap();
         assert!(

@@ -86,7 +86,7 @@ pub enum Command {
     Coverage,
     /// Show what the daemon does, sees and loses
     Status,
-    /// Check configuration and policy: exit 0 good, 1 warnings, 78 errors
+    /// Check configuration and policy, and lint it: exit 0 good, 1 warnings or findings, 78 errors
     Check(CheckArgs),
     /// Show what this kernel and these privileges allow, and what to do
     Doctor,
@@ -102,6 +102,8 @@ pub enum Command {
     /// A process of the drill
     #[command(hide = true)]
     DrillPeer(DrillPeerArgs),
+    /// Show what containment did, or undo it (root only)
+    Contain(ContainArgs),
 }
 
 /// `run`
@@ -259,7 +261,7 @@ pub struct DeadLettersArgs {
 /// `check`
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
-    /// Exit 0 when there are warnings but no errors (for ExecStartPre= and ExecReload=)
+    /// Exit 0 when there are warnings or findings but no errors (for ExecStartPre= and ExecReload=)
     #[arg(long)]
     pub warnings_ok: bool,
 }
@@ -269,6 +271,26 @@ pub struct CheckArgs {
 pub struct SendTestArgs {
     /// Name of the webhook; all when left away
     pub webhook: Option<String>,
+}
+
+/// `contain`
+#[derive(Clone, Debug, Args)]
+pub struct ContainArgs {
+    /// What.
+    #[command(subcommand)]
+    pub action: ContainAction,
+}
+
+/// `contain list`, `contain undo`
+#[derive(Clone, Debug, Subcommand)]
+pub enum ContainAction {
+    /// What was done, would have been done, or failed since the daemon started, oldest first
+    List,
+    /// Let connections through again, or a stopped process go on
+    Undo {
+        /// Its id
+        id: String,
+    },
 }
 
 /// `completions`

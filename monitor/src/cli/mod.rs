@@ -5,8 +5,10 @@
 
 pub mod args;
 mod check;
+mod check_lint;
 mod check_sarif;
 mod client;
+mod contain;
 mod coverage;
 pub mod doctor;
 mod drill;
@@ -31,10 +33,11 @@ use crate::config::{self, Config};
 use crate::serve::filter::{Filter, Term};
 use crate::serve::protocol::Command as Ask;
 use crate::serve::records::{AlertQuery, DeadLetter, DeliveryResult, StatusRecord};
-use args::{AlertsAction, AlertsArgs, Cli, Command, Form, RunArgs, TailArgs};
+use args::{AlertsAction, AlertsArgs, Cli, Command, ContainAction, Form, RunArgs, TailArgs};
 use out::{Out, complain, note, say};
 
 pub use check::Validator;
+pub use check_lint::Linter;
 pub use doctor::Probe;
 pub use exit::{Exit, Failure};
 
@@ -46,6 +49,8 @@ pub struct Hooks {
     pub validate: Box<Validator>,
     /// Further probes of `doctor`.
     pub probes: Box<dyn Fn() -> Vec<Probe>>,
+    /// Finds what is wrong with a policy that can be used.
+    pub lint: Box<Linter>,
 }
 
 impl std::fmt::Debug for Hooks {
@@ -135,12 +140,7 @@ fn command(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Run(args) => return run(cli, args, &*hooks.run),
         Command::Check(args) => {
-            return check::check(
-                cli.config.as_deref(),
-                args.warnings_ok,
-                &*hooks.validate,
-                out,
-            );
+            return check::check(cli, args.warnings_ok, hooks, out);
         }
         Command::Doctor => {
             let mut probes = doctor::probes(&doctor::Host::default(), &socket(cli)?);
@@ -310,6 +310,13 @@ async fn ask(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
                 webhook: args.webhook.clone(),
             };
             return deliveries(cli, command, "no webhook", out).await;
+        }
+        Command::Contain(args) => {
+            let command = match &args.action {
+                ContainAction::List => Ask::Containments,
+                ContainAction::Undo { id } => Ask::UndoContainment { id: id.clone() },
+            };
+            contain::show(&client::ask(&socket(cli)?, &command).await?, out)?;
         }
         // The others do not ask the daemon.
         Command::Run(_)

@@ -10,6 +10,7 @@ use crate::access::record::AccessRecord;
 use crate::alert::{Alert, AlertService};
 use crate::census::IdentityRecord;
 use crate::config::Config;
+use crate::contain::{self, ContainmentRecord, NotUndone};
 use crate::coverage::CoverageRecord;
 use crate::pipeline::thread::{Command, Snapshot};
 use crate::policy::Policy;
@@ -49,6 +50,8 @@ pub(super) struct Daemon {
     /// The newest counters, and accesses per second between the last two.
     pub(super) snapshot: Mutex<(Snapshot, f64)>,
     pub(super) identities: Mutex<IdentityStatus>,
+    /// What is done about violations.
+    pub(super) contain: contain::Handle,
 }
 
 fn losses(snapshot: &Snapshot) -> Vec<Loss> {
@@ -384,6 +387,7 @@ impl Backend for Daemon {
             },
             webhooks: self.webhooks(),
             memory_bytes: resident(),
+            containment: self.contain.status(),
         }
     }
 
@@ -404,6 +408,14 @@ impl Backend for Daemon {
                 duration_ms,
             })
             .collect()
+    }
+
+    async fn containments(&self) -> Option<Vec<ContainmentRecord>> {
+        self.contain.list().await
+    }
+
+    async fn undo_containment(&self, id: String) -> Option<Result<ContainmentRecord, NotUndone>> {
+        self.contain.undo(id).await
     }
 
     fn dead_letters(&self) -> Vec<DeadLetter> {

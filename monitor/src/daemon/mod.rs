@@ -3,6 +3,7 @@
 mod backend;
 mod error;
 mod hub;
+mod lint_input;
 mod notify;
 mod setup;
 pub mod wiring;
@@ -23,7 +24,7 @@ use hub::Hub;
 use crate::access::FingerprintKey;
 use crate::access::credential::Recogniser;
 use crate::access::record::rfc3339;
-use crate::alert::{AlertService, Clock, Endpoint, Folder, SystemClock};
+use crate::alert::{AlertService, AlertUpdate, Clock, Endpoint, Folder, SystemClock};
 use crate::census::{self, Census, IdentityRecord};
 use crate::config::{self, Config};
 use crate::host::Host;
@@ -99,11 +100,14 @@ async fn async_run(
         secret: random_u64(),
     };
     let (logs, key_logs) = setup::key_logs(&config).unzip();
+    let (contain, refusing, contained) = setup::containment(&config, &policy)?;
+    let trigger = contain.trigger();
     let probed = Arc::new(OnceLock::new());
     let book = Arc::clone(&probed);
     let (hot, outputs, hooks) = start(config.capture.drain_interval, move || {
         let mut source = Kernel::load(&kernel)?;
         let probing = setup::probing(&mut source);
+        setup::hand_over(&mut source, &refusing);
         // After the hooks: what begins in between is in the records.
         let host = Host::new(Box::new(RealFiles::new()));
         let folder = Folder::default();
@@ -114,6 +118,7 @@ async fn async_run(
             pipeline.tell_of_images(move |pid| requests.exec(pid));
             let _ = book.set(shared);
         }
+        pipeline.contain_by(trigger);
         if let Some(logs) = logs {
             pipeline.take_secrets(move || logs.next());
         }
@@ -149,6 +154,7 @@ async fn async_run(
         started,
         snapshot: Mutex::new((Snapshot::default(), 0.0)),
         identities: Mutex::new(IdentityStatus::default()),
+        contain,
     });
 
     let (stop, stopped) = watch::channel(false);
@@ -159,6 +165,7 @@ async fn async_run(
         stopped,
     ));
     let relay = tokio::spawn(relay(Arc::clone(&daemon), outputs));
+    let contained = tokio::spawn(tell_contained(Arc::clone(&daemon), contained));
     let watchdog = tokio::spawn(notify::watchdog(Arc::clone(&signals)));
     notify::tell(&[NotifyState::Ready, NotifyState::Status("watching")]);
     let outcome = until_told(&daemon, &key, reload, &relay, signals_from_outside).await;
@@ -170,6 +177,10 @@ async fn async_run(
     signals.stop.store(true, Ordering::Relaxed);
     let _ = tokio::task::spawn_blocking(move || join.join()).await;
     let _ = tokio::time::timeout(Duration::from_secs(5), relay).await;
+    let ending = Arc::clone(&daemon);
+    let _ = tokio::task::spawn_blocking(move || ending.contain.end()).await;
+    // Its sender ends with the thread.
+    let _ = tokio::time::timeout(Duration::from_secs(5), contained).await;
     let _ = stop.send(true);
     let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
     if let Some(daemon) = Arc::into_inner(daemon) {
@@ -288,6 +299,14 @@ async fn take_over(daemon: &Daemon, key: &FingerprintKey, read: Result<Config, S
                 identities = policy.identities().len(),
                 "reloaded"
             );
+            if !daemon
+                .contain
+                .replace(setup::contain_rules(&config, &policy))
+            {
+                tracing::error!(
+                    "containment is too busy to be told: it goes on by the rules before; reload again"
+                );
+            }
             current.config = config;
             current.policy = policy;
             current.loaded = rfc3339(SystemClock.now_us());
@@ -332,6 +351,15 @@ async fn relay(daemon: Arc<Daemon>, mut outputs: mpsc::Receiver<Output>) {
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner) = (*snapshot, rate);
             }
+        }
+    }
+}
+
+/// Makes alerts of what containment did. Ends with its thread.
+async fn tell_contained(daemon: Arc<Daemon>, mut acts: mpsc::Receiver<AlertUpdate>) {
+    while let Some(update) = acts.recv().await {
+        if let Err(error) = daemon.alerts.apply(vec![update]).await {
+            tracing::error!(%error, "alerts are not durable yet");
         }
     }
 }

@@ -66,6 +66,9 @@ pub(super) fn compile(
     for form in &document.approve {
         compiler.approval(&form.value, &form.place);
     }
+    for form in &document.accept {
+        compiler.accept(&form.value, &form.place);
+    }
     compiler.policy
 }
 

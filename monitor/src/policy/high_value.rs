@@ -13,7 +13,6 @@ pub struct HighValue {
     /// As it is written: a host, `*.suffix`, CIDR or `unix:PATH`.
     pub text: Arc<str>,
     /// What it means.
-    #[allow(dead_code, reason = "what `bailiwick check` compares operations with")]
     pub(crate) destination: Destination,
     /// Where it stands.
     pub place: Place,

@@ -5,7 +5,7 @@
 //! - `[environments]`, `[duties]`, `[identities]` and `[workload-environments]` merge by name. A name that a later file defines again
 //!   replaces the earlier definition as a whole, and a warning names both places: every definition stands
 //!   in exactly one place, and no drop-in widens another one unseen.
-//! - `[[separate]]`, `[[approve]]` and `high-value` append.
+//! - `[[separate]]`, `[[approve]]`, `[[accept]]` and `high-value` append.
 //! - Names may be used before, after and across files.
 
 use std::io;
@@ -238,6 +238,7 @@ fn merge(all: &mut Document, next: Document, out: &mut Diagnostics) {
     all.separate.extend(next.separate);
     all.approve.extend(next.approve);
     all.high_value.extend(next.high_value);
+    all.accept.extend(next.accept);
     merge_entries(
         "workload-environments",
         &mut all.workload_environments,

@@ -20,6 +20,7 @@
     )
 )]
 
+pub mod accept;
 mod compile;
 pub mod environment;
 pub mod error;
@@ -37,9 +38,11 @@ pub mod rules;
 pub mod selector;
 pub mod workload;
 pub mod workload_environment;
+mod workload_overlap;
 
 use std::sync::Arc;
 
+pub use accept::Accept;
 pub use environment::{EnvironmentId, Environments, Found};
 pub use error::{Place, PolicyError, PolicyWarning, WarningKind};
 pub use high_value::HighValue;
@@ -85,6 +88,7 @@ pub struct Policy {
     approvals: Vec<Approval>,
     high_value: Vec<HighValue>,
     workload_environments: workload_environment::WorkloadEnvironments,
+    accepts: Vec<Accept>,
 }
 
 impl Policy {
@@ -165,6 +169,12 @@ impl Policy {
     #[must_use]
     pub fn workload_environments(&self) -> &workload_environment::WorkloadEnvironments {
         &self.workload_environments
+    }
+
+    /// Findings of `bailiwick check` that are accepted.
+    #[must_use]
+    pub fn accepts(&self) -> &[Accept] {
+        &self.accepts
     }
 
     /// Where an access went: by its claimed host, and by the server's address or socket (which the client

@@ -35,6 +35,7 @@ pub(crate) struct Document {
     pub(crate) approve: Vec<Written<ApproveForm>>,
     pub(crate) high_value: Texts,
     pub(crate) workload_environments: Vec<Entry<Texts>>,
+    pub(crate) accept: Vec<Written<AcceptForm>>,
     /// Where the first definition stands; `None` for a file that defines nothing.
     pub(crate) first: Option<Place>,
 }
@@ -79,6 +80,16 @@ pub(crate) struct ApproveForm {
     pub(crate) within: Option<Written<String>>,
 }
 
+/// `[[accept]]`.
+#[derive(Debug)]
+pub(crate) struct AcceptForm {
+    pub(crate) key: String,
+    pub(crate) code: Option<Written<String>>,
+    pub(crate) subject: Option<Written<String>>,
+    pub(crate) reason: Option<Written<String>>,
+    pub(crate) until: Option<Written<String>>,
+}
+
 /// Reads one file. `None` when it is no TOML; everything else that is wrong is reported and left out.
 pub(crate) fn parse(file: &str, text: &str, out: &mut Diagnostics) -> Option<Document> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -118,6 +129,7 @@ pub(crate) fn parse(file: &str, text: &str, out: &mut Diagnostics) -> Option<Doc
             .strings("high-value", out)
             .map_or_else(Vec::new, |list| list.value),
         workload_environments: entries(root.named("workload-environments", out, list)),
+        accept: root.tables("accept", out, super::accept::read),
         first,
     };
     root.finish(out);

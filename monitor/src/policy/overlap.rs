@@ -7,6 +7,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::environment::Destination;
 use super::host::{DEFAULT_PORT, HostPattern, Name};
 use super::path::{LONGEST, Reading};
 use super::pattern::{KNOWN, Methods, Operation, Part, Request, Target};
@@ -96,6 +97,30 @@ impl Operation {
     #[must_use]
     pub fn example(&self) -> Option<Witness> {
         self.intersection(self)
+    }
+
+    /// A request of HTTP that the operation grants, by one of `methods` (`GET,HEAD`) and to the destination;
+    /// `None` when there is none. Of a network, only addresses that the operation names, or any.
+    #[must_use]
+    pub(crate) fn reaches(&self, methods: &str, destination: &Destination) -> Option<Witness> {
+        let mut there = Self::parse(&format!("{methods} */**")).ok()?;
+        there.target = match (destination, &self.target) {
+            (Destination::Host(host), _) => Target::Host(host.clone()),
+            (Destination::Unix(socket), _) => Target::Unix(socket.clone()),
+            (Destination::Network(network), Target::Host(host)) => match &host.name {
+                Name::Address(ip) if network.contains(ip) => self.target.clone(),
+                Name::Any => Target::Host(HostPattern {
+                    name: Name::Address(network.addr()),
+                    port: host.port,
+                }),
+                _ => return None,
+            },
+            (Destination::Network(_), Target::Unix(_)) => return None,
+        };
+        let place = common_place(&self.target, &there.target)?;
+        [Spelling::Plain, Spelling::Short]
+            .into_iter()
+            .find_map(|spelling| self.as_http(&there, &place, spelling))
     }
 
     fn as_http(&self, other: &Self, place: &Place, spelling: Spelling) -> Option<Witness> {

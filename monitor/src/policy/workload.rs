@@ -9,7 +9,7 @@ use crate::suggest::did_you_mean;
 const KINDS: [&str; 4] = ["unit", "exe", "container", "user"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Unit,
     Exe,
     Container,
@@ -20,8 +20,8 @@ enum Kind {
 /// any characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkloadSelector {
-    kind: Kind,
-    pattern: Box<str>,
+    pub(super) kind: Kind,
+    pub(super) pattern: Box<str>,
 }
 
 impl WorkloadSelector {
@@ -117,7 +117,7 @@ impl fmt::Display for WorkloadSelector {
 }
 
 /// `*` stands for any characters, everything else for itself. Time: product of the lengths at most.
-fn glob(pattern: &str, text: &str) -> bool {
+pub(super) fn glob(pattern: &str, text: &str) -> bool {
     let (mut pattern, mut text) = (pattern.as_bytes(), text.as_bytes());
     // Where to go on when what follows the last `*` does not fit.
     let mut retry: Option<(&[u8], &[u8])> = None;

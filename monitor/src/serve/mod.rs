@@ -1,6 +1,7 @@
 //! The control socket: clients ask, the daemon answers. Clients never slow the daemon down: each has a
 //! bounded queue and is told what it missed.
 
+mod contain;
 pub mod filter;
 mod listen;
 pub mod protocol;
@@ -19,6 +20,7 @@ pub use listen::{ControlSocket, ListenError, probe};
 use crate::access::record::AccessRecord;
 use crate::alert::Alert;
 use crate::census::IdentityRecord;
+use crate::contain::{ContainmentRecord, NotUndone};
 use crate::coverage::CoverageRecord;
 use records::{AlertQuery, DeadLetter, DeliveryResult, ProbedRecord, StatusRecord};
 
@@ -55,6 +57,18 @@ pub trait Backend: Send + Sync + 'static {
     fn dead_letters(&self) -> Vec<DeadLetter>;
     /// Queues one dead letter, or all, again. Empty: there was none.
     fn replay(&self, id: Option<String>) -> impl Future<Output = Vec<DeliveryResult>> + Send;
+    /// What containment did, oldest first; `None` when it does not answer.
+    fn containments(&self) -> impl Future<Output = Option<Vec<ContainmentRecord>>> + Send {
+        std::future::ready(Some(Vec::new()))
+    }
+    /// Undoes an act of containment; `None` when it does not answer.
+    fn undo_containment(
+        &self,
+        id: String,
+    ) -> impl Future<Output = Option<Result<ContainmentRecord, NotUndone>>> + Send {
+        drop(id);
+        std::future::ready(Some(Err(NotUndone::Unknown)))
+    }
 }
 
 /// Patience of the server.
@@ -103,8 +117,10 @@ pub async fn serve<B: Backend>(
                 continue;
             }
         };
+        let mut user = None;
         match stream.peer_cred() {
             Ok(peer) => {
+                user = Some(peer.uid());
                 tracing::debug!(
                     pid = peer.pid(),
                     uid = peer.uid(),
@@ -116,7 +132,7 @@ pub async fn serve<B: Backend>(
         }
         match places.clone().try_acquire_owned() {
             Ok(place) => {
-                let session = session::run(stream, backend.clone(), limits, stop.clone());
+                let session = session::run(stream, backend.clone(), limits, stop.clone(), user);
                 sessions.spawn(async move {
                     session.await;
                     drop(place);

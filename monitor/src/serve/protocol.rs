@@ -79,6 +79,13 @@ pub enum Command {
         #[serde(default)]
         id: Option<String>,
     },
+    /// What containment did, oldest first. Root only.
+    Containments,
+    /// Undo an act of containment. Root only.
+    UndoContainment {
+        /// Its id.
+        id: String,
+    },
 }
 
 fn default_last() -> usize {
@@ -137,6 +144,8 @@ pub enum ErrorCode {
     Stopping,
     /// The daemon failed.
     Internal,
+    /// The client's user may not ask for that.
+    Denied,
 }
 
 /// A request that is none: the answer to it.

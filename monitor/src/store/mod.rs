@@ -12,6 +12,7 @@ mod files;
 mod meta;
 mod open;
 mod outbox;
+mod peek;
 mod query;
 mod settle;
 mod tables;
@@ -38,6 +39,7 @@ pub use alerts::{AppliedBatch, Batch, Route};
 pub use error::StoreError;
 pub use meta::MAX_META;
 pub use outbox::{DeadLetter, Message, Queued};
+pub use peek::peek_meta;
 pub use query::AlertQuery;
 pub(crate) use settle::{Change, Outcome, Verdict, disabled_key};
 
