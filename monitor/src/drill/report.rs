@@ -129,7 +129,8 @@ pub struct SummaryRecord {
     pub seen: usize,
     /// Twins that raised an alert.
     pub noisy: usize,
-    /// Attacks that were seen, but for those whose check waits for what may come late (`approval`).
+    /// Attacks that were seen, but for those whose check takes its time by its nature: `approval` and
+    /// `stored-credential`.
     pub timed: usize,
     /// Median of milliseconds from request to webhook.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -158,8 +159,8 @@ pub struct Report {
 impl Report {
     pub(super) fn new(rows: &[Row], undrilled: Vec<String>) -> Self {
         let techniques: Vec<TechniqueRecord> = rows.iter().map(Row::record).collect();
-        // A check that has to wait by its nature says nothing about how fast the way is.
-        let at_once = rows.iter().filter(|row| !row.card.is_late());
+        // A check that takes its time by its nature says nothing about how fast the way is.
+        let at_once = rows.iter().filter(|row| row.card.is_timed());
         let mut ms: Vec<f64> = at_once.flat_map(|row| row.ms.iter().copied()).collect();
         ms.sort_by(f64::total_cmp);
         let count = |fits: &dyn Fn(&TechniqueRecord) -> bool| {

@@ -38,6 +38,12 @@ impl Card {
         self.expects == "approval"
     }
 
+    /// Whether its check is meant to answer at once. `approval` waits for what may come late,
+    /// `stored-credential` looks through files when the processor is idle.
+    pub(crate) fn is_timed(&self) -> bool {
+        !self.is_late() && self.expects != "stored-credential"
+    }
+
     /// Whether its check may speak up a minute after what it is about: `is_late`, and what two owners have
     /// done at one place.
     pub(crate) fn is_slow(&self) -> bool {
@@ -251,7 +257,7 @@ pub(crate) struct Actor {
     pub(crate) contained: bool,
     /// Environment variables.
     pub(crate) env: Vec<(String, String)>,
-    /// Content of the file `.env` in its working directory.
+    /// Content of the file `.env` in a working directory of its own; without it that is `/`.
     pub(crate) dotenv: Option<String>,
     /// How long it stays after its last answer.
     pub(crate) linger: Duration,

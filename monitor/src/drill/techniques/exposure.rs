@@ -130,6 +130,8 @@ fn in_directory(run: &Run<'_>) -> Draft {
 fn in_environment(run: &Run<'_>) -> Draft {
     at_rest(run, |token| Actor {
         env: vec![("API_TOKEN".to_owned(), token)],
+        // A workload is looked through once in each directory.
+        dotenv: Some("LOG_LEVEL=info\n".to_owned()),
         ..Actor::default()
     })
 }
