@@ -17,6 +17,7 @@ mod netns;
 mod policy;
 mod privileges;
 mod remote;
+mod report;
 mod secrets;
 mod split;
 mod systemd;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         split::trials(),
         lifecycle::trials(),
         policy::trials(),
+        report::trials(),
         secrets::trials(),
         bad_input::trials(),
         privileges::trials(),

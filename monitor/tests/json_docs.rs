@@ -9,6 +9,10 @@ use bailiwick::config::Diagnostic;
 use bailiwick::contain::ContainmentRecord;
 use bailiwick::coverage::CoverageRecord;
 use bailiwick::drill::{Listed, SummaryRecord, TechniqueRecord};
+use bailiwick::explain::Story;
+use bailiwick::lint::{CODES, Level, LintFinding};
+use bailiwick::policy::Place;
+use bailiwick::report::Report;
 use bailiwick::serve::filter::{Field, Filter};
 use bailiwick::serve::protocol::{Command, ErrorCode, Note, parse_request};
 use bailiwick::serve::records::{DeadLetter, DeliveryResult, ProbedRecord, StatusRecord};
@@ -120,6 +124,8 @@ fn examples_of_records_parse() {
             "drill" => check::<TechniqueRecord>(section, &block),
             "drill-summary" => check::<SummaryRecord>(section, &block),
             "containment" => check::<ContainmentRecord>(section, &block),
+            "report" => check::<Report>(section, &block),
+            "story" => check::<Story>(section, &block),
             "diagnostic" => {
                 let own = Diagnostic::error(value["message"].as_str().unwrap())
                     .in_file(value["file"].as_str().unwrap())
@@ -132,6 +138,27 @@ fn examples_of_records_parse() {
                     value["name"].as_str().unwrap(),
                     value["detail"].as_str().unwrap(),
                 );
+                assert_eq!(serde_json::to_value(own.record()).unwrap(), value);
+            }
+            "lint" => {
+                let text = |name: &str| value[name].as_str().unwrap().to_owned();
+                let number = |name: &str| u32::try_from(value[name].as_u64().unwrap()).unwrap();
+                let code = text("code");
+                let own = LintFinding {
+                    code: *CODES.iter().find(|known| known.id == code).unwrap(),
+                    level: Level::High,
+                    subject: text("subject"),
+                    message: text("message"),
+                    clause: text("clause"),
+                    place: Some(Place {
+                        file: text("file").into(),
+                        line: number("line"),
+                        column: number("column"),
+                    }),
+                    witness: Some(text("witness")),
+                    change: text("change"),
+                    accepted: None,
+                };
                 assert_eq!(serde_json::to_value(own.record()).unwrap(), value);
             }
             other => panic!("an example of an unknown type {other}"),
@@ -150,9 +177,12 @@ fn examples_of_records_parse() {
         "drill",
         "drill-summary",
         "identity",
+        "lint",
         "probe",
         "probed",
+        "report",
         "status",
+        "story",
         "technique",
     ];
     // A type may have more than one example.

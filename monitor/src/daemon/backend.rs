@@ -12,8 +12,10 @@ use crate::census::IdentityRecord;
 use crate::config::Config;
 use crate::contain::{self, ContainmentRecord, NotUndone};
 use crate::coverage::CoverageRecord;
+use crate::explain::{NoStory, Story};
 use crate::pipeline::thread::{Command, Snapshot};
 use crate::policy::Policy;
+use crate::report::Report;
 use crate::serve::Backend;
 use crate::serve::records::{
     AccessStatus, AlertQuery, AlertStatus, AttachedProbe, ConnectionStatus, CoverageStatus,
@@ -52,6 +54,8 @@ pub(super) struct Daemon {
     pub(super) identities: Mutex<IdentityStatus>,
     /// What is done about violations.
     pub(super) contain: contain::Handle,
+    /// How long this host was watched, and what was counted.
+    pub(super) watch: Mutex<super::reporting::Watch>,
 }
 
 fn losses(snapshot: &Snapshot) -> Vec<Loss> {
@@ -466,6 +470,14 @@ impl Backend for Daemon {
             }
         }
         results
+    }
+
+    async fn report(&self, since_us: Option<i64>) -> Result<Report, store::StoreError> {
+        self.make_report(since_us).await
+    }
+
+    async fn explain(&self, id: String) -> Result<Story, NoStory> {
+        self.tell_story(id).await
     }
 }
 

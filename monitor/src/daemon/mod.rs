@@ -5,6 +5,7 @@ mod error;
 mod hub;
 mod lint_input;
 mod notify;
+mod reporting;
 mod setup;
 pub mod wiring;
 
@@ -31,11 +32,12 @@ use crate::host::Host;
 use crate::judge::Judge;
 use crate::pipeline::thread::{Command, Hot, Output, Snapshot, StartError, start};
 use crate::pipeline::{Limits, Pipeline};
+use crate::report::Ledger;
 use crate::serve::records::IdentityStatus;
 use crate::serve::{ControlSocket, serve};
 use crate::source::kernel::{Kernel, KernelSettings};
 use crate::source::procfs::RealFiles;
-use crate::store::{Store, StoreOptions};
+use crate::store::{MAX_META, Store, StoreError, StoreOptions};
 
 /// Key of the identities in the store.
 const CENSUS: &str = "census";
@@ -88,6 +90,7 @@ async fn async_run(
         .with_proof_allowance(config.dpop.verify_ms_per_second * 1000);
     let mut census = Census::new(census::Limits::default());
     restore(&store, &mut census);
+    let watch = reporting::Watch::resume(&store);
     let limits = Limits {
         connection_memory: (config.capture.max_connection_memory_mib as usize) << 20,
         ..Limits::default()
@@ -155,6 +158,7 @@ async fn async_run(
         snapshot: Mutex::new((Snapshot::default(), 0.0)),
         identities: Mutex::new(IdentityStatus::default()),
         contain,
+        watch: Mutex::new(watch),
     });
 
     let (stop, stopped) = watch::channel(false);
@@ -364,15 +368,24 @@ async fn tell_contained(daemon: Arc<Daemon>, mut acts: mpsc::Receiver<AlertUpdat
     }
 }
 
-/// Keeps the identities over a restart.
+/// Keeps the identities, and how long this host was watched, over a restart.
 async fn save(daemon: &Daemon) {
     let identities = crate::serve::Backend::identities(daemon).await;
-    let Ok(json) = serde_json::to_vec(&identities) else {
-        return;
-    };
+    let ledger = daemon.ledger();
     let store = daemon.store.clone();
-    let written = tokio::task::spawn_blocking(move || store.meta_put(CENSUS, &json)).await;
-    if let Ok(Err(error)) = written {
+    let written = tokio::task::spawn_blocking(move || {
+        let refused = |error: serde_json::Error| StoreError::Refused(error.to_string());
+        let (json, left_out) = census::to_json(identities, MAX_META).map_err(refused)?;
+        if left_out > 0 {
+            tracing::warn!(
+                left_out,
+                "identities used longest ago did not fit the store"
+            );
+        }
+        store.meta_put(CENSUS, &json)?;
+        store.meta_put(Ledger::KEY, &ledger.to_json().map_err(refused)?)
+    });
+    if let Ok(Err(error)) = written.await {
         tracing::warn!(%error, "the identities seen are not saved");
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::setup::{self, PolicyFiles};
-use super::{DaemonError, lint_input, run};
+use super::{DaemonError, lint_input, reporting, run};
 use crate::access::FingerprintKey;
 use crate::alert::Endpoint;
 use crate::alert::secret::SecretEnv;
@@ -24,6 +24,8 @@ pub fn hooks() -> Hooks {
         validate: Box::new(validate),
         probes: Box::new(load_trial),
         lint: Box::new(lint_input::check),
+        stored_report: Box::new(reporting::stored_report),
+        stored_story: Box::new(reporting::stored_story),
     }
 }
 

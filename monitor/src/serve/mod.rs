@@ -22,6 +22,9 @@ use crate::alert::Alert;
 use crate::census::IdentityRecord;
 use crate::contain::{ContainmentRecord, NotUndone};
 use crate::coverage::CoverageRecord;
+use crate::explain::{NoStory, Story};
+use crate::report::Report;
+use crate::store::StoreError;
 use records::{AlertQuery, DeadLetter, DeliveryResult, ProbedRecord, StatusRecord};
 
 /// Most clients at once.
@@ -69,6 +72,19 @@ pub trait Backend: Send + Sync + 'static {
         drop(id);
         std::future::ready(Some(Err(NotUndone::Unknown)))
     }
+    /// A report of the time since then (microseconds since 1970), or of 30 days.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn report(
+        &self,
+        since_us: Option<i64>,
+    ) -> impl Future<Output = Result<Report, StoreError>> + Send;
+    /// The story of the alert whose id this is, or begins so.
+    ///
+    /// # Errors
+    /// There is no such alert, or several.
+    fn explain(&self, id: String) -> impl Future<Output = Result<Story, NoStory>> + Send;
 }
 
 /// Patience of the server.

@@ -86,6 +86,17 @@ pub enum Command {
         /// Its id.
         id: String,
     },
+    /// A report. It is remembered for the trend.
+    Report {
+        /// Since when (RFC 3339); null: of 30 days.
+        #[serde(default)]
+        since: Option<String>,
+    },
+    /// One alert as a story.
+    Explain {
+        /// Its id, or the beginning of it.
+        id: String,
+    },
 }
 
 fn default_last() -> usize {

@@ -23,6 +23,7 @@ use super::{Backend, Limits};
 use crate::access::record::AccessRecord;
 use crate::alert::Alert;
 use crate::cli::quote;
+use crate::explain::NoStory;
 
 /// Bytes gathered before they are written.
 const CHUNK: usize = 32 * 1024;
@@ -265,6 +266,43 @@ async fn answer<B: Backend>(
             }
             Ok(())
         }
+        Command::Report { since } => report(to, &**backend, since).await,
+        Command::Explain { id } => match backend.explain(id).await {
+            Ok(story) => to.line(&story).await,
+            Err(none) => {
+                let code = match &none {
+                    NoStory::Store(_) => ErrorCode::Internal,
+                    NoStory::Unknown { .. } | NoStory::Several { .. } => ErrorCode::NotFound,
+                };
+                Err(error(code, none.to_string(), &none.hint()))
+            }
+        },
+    }
+}
+
+async fn report<B: Backend>(
+    to: &mut Writer,
+    backend: &B,
+    since: Option<String>,
+) -> Result<(), Over> {
+    let since = since
+        .map(|text| text.parse::<jiff::Timestamp>())
+        .transpose();
+    let since = since.map_err(|cause| {
+        error(
+            ErrorCode::Request,
+            format!("since is no time: {cause}"),
+            "see docs/json.md",
+        )
+    })?;
+    let since_us = since.map(jiff::Timestamp::as_microsecond);
+    match backend.report(since_us).await {
+        Ok(report) => to.line(&report).await,
+        Err(cause) => Err(error(
+            ErrorCode::Internal,
+            format!("the store cannot be read: {cause}"),
+            "`bailiwick status` tells how the store is",
+        )),
     }
 }
 
