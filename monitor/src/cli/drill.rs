@@ -39,7 +39,7 @@ pub(super) fn drill(args: &DrillArgs, out: &mut Out) -> Result<Exit, Failure> {
         }
     })?;
     match out.form {
-        Form::Json | Form::Sarif => {
+        Form::Json | Form::Sarif | Form::Html => {
             for record in &report.techniques {
                 out.json(record)?;
             }
