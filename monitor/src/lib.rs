@@ -14,6 +14,7 @@ pub mod coverage;
 pub mod daemon;
 pub mod drill;
 pub mod explain;
+pub mod gateway;
 pub mod host;
 pub mod judge;
 pub mod lint;
