@@ -19,6 +19,7 @@ mod privileges;
 mod remote;
 mod report;
 mod secrets;
+mod separation;
 mod split;
 mod systemd;
 mod tls;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         lifecycle::trials(),
         policy::trials(),
         report::trials(),
+        separation::trials(),
         secrets::trials(),
         bad_input::trials(),
         privileges::trials(),

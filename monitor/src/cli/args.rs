@@ -92,7 +92,7 @@ pub enum Command {
     /// Check configuration and policy, and lint it: exit 0 good, 1 warnings or findings, 78 errors
     Check(CheckArgs),
     /// Show what this kernel and these privileges allow, and what to do
-    Doctor,
+    Doctor(DoctorArgs),
     /// Send a test to one webhook, or to each
     SendTest(SendTestArgs),
     /// Print a completion script
@@ -135,6 +135,14 @@ pub struct ReportArgs {
 pub struct ExplainArgs {
     /// The alert's id, or the beginning of it
     pub id: String,
+}
+
+/// `doctor`
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// Tell of each kernel program how much work the verifier had
+    #[arg(long, hide = true)]
+    pub programs: bool,
 }
 
 /// `run`

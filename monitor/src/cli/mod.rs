@@ -57,8 +57,8 @@ pub struct Hooks {
     pub run: Box<dyn Fn(Config) -> Result<(), Failure>>,
     /// Finds what is wrong with the policy.
     pub validate: Box<Validator>,
-    /// Further probes of `doctor`.
-    pub probes: Box<dyn Fn() -> Vec<Probe>>,
+    /// Further probes of `doctor`; with true also one for each kernel program.
+    pub probes: Box<dyn Fn(bool) -> Vec<Probe>>,
     /// Finds what is wrong with a policy that can be used.
     pub lint: Box<Linter>,
     /// A report from the store, while no daemon is running: of the time since then, or of 30 days.
@@ -169,9 +169,9 @@ fn command(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
         Command::Check(args) => {
             return check::check(cli, args.warnings_ok, hooks, out);
         }
-        Command::Doctor => {
+        Command::Doctor(args) => {
             let mut probes = doctor::probes(&doctor::Host::default(), &socket(cli)?);
-            probes.extend((hooks.probes)());
+            probes.extend((hooks.probes)(args.programs));
             return doctor::report(&probes, out);
         }
         Command::Completions(args) => pages::completions(args.shell, out)?,
@@ -350,7 +350,7 @@ async fn ask(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
         // The others do not ask the daemon.
         Command::Run(_)
         | Command::Check(_)
-        | Command::Doctor
+        | Command::Doctor(_)
         | Command::Completions(_)
         | Command::Man(_)
         | Command::Export(_)
