@@ -5,6 +5,7 @@ mod bulk;
 mod clients;
 mod contain;
 mod coverage;
+mod drill;
 mod expect;
 mod fallback;
 mod flood;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         bad_input::trials(),
         privileges::trials(),
         flood::trials(),
+        drill::trials(),
         contain::trials(),
         learn::trials(),
     ];

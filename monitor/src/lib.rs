@@ -12,6 +12,7 @@ pub mod config;
 pub mod contain;
 pub mod coverage;
 pub mod daemon;
+pub mod drill;
 pub mod explain;
 pub mod gateway;
 pub mod host;

@@ -11,6 +11,7 @@ mod client;
 mod contain;
 mod coverage;
 pub mod doctor;
+mod drill;
 pub mod exit;
 mod gateway;
 mod learn;
@@ -181,6 +182,8 @@ fn command(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
         }
         Command::Completions(args) => pages::completions(args.shell, out)?,
         Command::Man(args) => pages::man(args.command.as_deref(), args.dir.as_deref(), out)?,
+        Command::Drill(args) => return drill::drill(args, out),
+        Command::DrillPeer(args) => return drill::peer(args),
         _ => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -357,7 +360,9 @@ async fn ask(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
         | Command::Doctor(_)
         | Command::Completions(_)
         | Command::Man(_)
-        | Command::Export(_) => {}
+        | Command::Export(_)
+        | Command::Drill(_)
+        | Command::DrillPeer(_) => {}
     }
     Ok(Exit::Success)
 }
