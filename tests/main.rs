@@ -12,6 +12,7 @@ mod http2;
 mod key_log;
 mod keys;
 mod lifecycle;
+mod metrics;
 mod netns;
 mod policy;
 mod privileges;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         privileges::trials(),
         flood::trials(),
         contain::trials(),
+        metrics::trials(),
     ];
     run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

@@ -16,6 +16,7 @@ pub mod explain;
 pub mod host;
 pub mod judge;
 pub mod lint;
+pub mod metrics;
 pub mod pipeline;
 pub mod policy;
 pub mod report;

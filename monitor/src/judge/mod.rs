@@ -24,6 +24,7 @@ mod cache;
 mod canary;
 mod check;
 mod cleartext;
+mod counts;
 mod coverage_lost;
 mod credential_in_url;
 mod duty;
@@ -47,6 +48,7 @@ mod workload_environment;
 use serde::{Deserialize, Serialize};
 
 pub use check::{Check, Context, Destination};
+pub use counts::FindingCounts;
 pub use engine::{Judge, Settings};
 pub use proofs::{ProofMemory, Sighted};
 
