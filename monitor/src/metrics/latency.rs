@@ -2,8 +2,11 @@
 
 use hdrhistogram::Histogram;
 
+/// Buckets with a bound.
+const BUCKETS: usize = 12;
+
 /// Upper bounds of the buckets in microseconds; one without a bound follows.
-pub const BOUNDS_US: [u64; 12] = [
+pub(super) const BOUNDS_US: [u64; BUCKETS] = [
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
     5_000_000,
 ];
@@ -11,8 +14,8 @@ pub const BOUNDS_US: [u64; 12] = [
 /// Cumulative counts, as Prometheus has them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Latency {
-    /// Of values up to each of [`BOUNDS_US`] (within the 1 % to which values are kept).
-    pub buckets: [u64; BOUNDS_US.len()],
+    /// Of values up to 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000 and 5000 ms (within the 1 % to which values are kept).
+    pub buckets: [u64; BUCKETS],
     /// Of all values.
     pub count: u64,
     /// Their sum in microseconds, within the same 1 %.

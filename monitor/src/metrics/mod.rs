@@ -16,5 +16,5 @@ mod text;
 pub use config::{Listen, Metrics};
 pub use families::{Inputs, expose};
 pub use latency::Latency;
-pub use server::{MetricsError, MetricsServer};
+pub use server::{MetricsError, MetricsServer, Source};
 pub use text::Form;
