@@ -214,7 +214,7 @@ pub(super) fn names_this(host: &str, own: Option<&str>) -> bool {
     };
     let Some(authority) = uri
         .authority()
-        .filter(|authority| authority.as_str() == host)
+        .filter(|authority| authority.as_str() == host && !host.contains('@'))
     else {
         return false;
     };
