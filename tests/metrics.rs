@@ -43,6 +43,15 @@ fn number(text: &str, sample: &str) -> Result<u64> {
     Ok(value.parse()?)
 }
 
+/// Findings of one kind, whatever their severity.
+fn environment_findings(text: &str) -> Result<u64> {
+    let each = ["low", "medium", "high", "critical"].map(|severity| {
+        let labels = format!("kind=\"environment\",severity=\"{severity}\"");
+        number(text, &format!("bailiwick_findings_total{{{labels}}}"))
+    });
+    each.into_iter().sum()
+}
+
 fn agree_with_status() -> Result<()> {
     let address = free()?;
     let dir = tempfile::tempdir()?;
@@ -58,10 +67,7 @@ fn agree_with_status() -> Result<()> {
         .config(&format!("[metrics]\nlisten = \"{address}\"\n"))
         .start()?;
     let url = format!("http://{address}/metrics");
-    let before = number(
-        &curl(&[&url])?,
-        "bailiwick_findings_total{kind=\"environment\",severity=\"high\"}",
-    );
+    let before = environment_findings(&curl(&[&url])?)?;
 
     let server = Answerer::inet()?;
     let mut watch = daemon.watch()?;
@@ -112,11 +118,8 @@ fn agree_with_status() -> Result<()> {
             "{sample}: {told:?} in {text}"
         );
     }
-    let after = number(
-        &text,
-        "bailiwick_findings_total{kind=\"environment\",severity=\"high\"}",
-    )?;
-    ensure!(after == before? + 3, "{after} findings");
+    let after = environment_findings(&text)?;
+    ensure!(after == before + 3, "{after} findings, {before} before");
     for loss in status["losses"].as_array().context("no losses")? {
         let sample = format!(
             "bailiwick_losses_total{{cause={},unit={}}}",
