@@ -61,7 +61,8 @@ fn agree_with_status() -> Result<()> {
         .policy(&format!(
             "[environments]\nprod = [\"api.metrics.example\"]\ndev = [\"*.dev.example\"]\n\
              [identities.ci-bot]\nowner = \"team-ci\"\ncredentials = [\"file:{}\"]\n\
-             environments = [\"dev\"]\n",
+             duties = [\"read\"]\nenvironments = [\"dev\"]\n\
+             [duties]\nread = [\"GET */**\"]\n",
             token.display()
         ))
         .config(&format!("[metrics]\nlisten = \"{address}\"\n"))
