@@ -14,6 +14,7 @@ mod key_log;
 mod keys;
 mod learn;
 mod lifecycle;
+mod metrics;
 mod netns;
 mod policy;
 mod privileges;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         drill::trials(),
         contain::trials(),
         learn::trials(),
+        metrics::trials(),
     ];
     run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

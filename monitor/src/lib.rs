@@ -19,6 +19,7 @@ pub mod host;
 pub mod judge;
 pub mod learn;
 pub mod lint;
+pub mod metrics;
 pub mod pipeline;
 pub mod policy;
 pub mod report;

@@ -13,6 +13,7 @@ use super::{
     SOCKET_NAME, SecretSource, Tls, WebhookConfig, contain,
 };
 use crate::judge::{FindingKind, Severity};
+use crate::metrics::{Listen, Metrics};
 use crate::source::key_logs;
 
 /// Longest configuration file read.
@@ -240,7 +241,9 @@ fn apply(config: &mut Config, source: Source<'_>, out: &mut Vec<Diagnostic>) {
         apply_tls(&mut config.tls, tls, base, out);
     }
     for (webhook, span) in top.tables::<WebhookConfig>("webhook", out) {
-        if config
+        if let Err((what, hint)) = webhook.check() {
+            out.push(source.error(what, span).hint(hint));
+        } else if config
             .webhooks
             .iter()
             .any(|other| other.name == webhook.name)
@@ -268,6 +271,9 @@ fn apply(config: &mut Config, source: Source<'_>, out: &mut Vec<Diagnostic>) {
     }
     for (rule, span) in top.tables::<ContainRule>("contain", out) {
         contain::add(&mut config.containment, rule, source, span, out);
+    }
+    if let Some(section) = top.section("metrics", out) {
+        apply_metrics(&mut config.metrics, section, out);
     }
     top.finish(out);
     if let Some(own) = out.get_mut(first..) {
@@ -363,6 +369,26 @@ fn apply_tls(tls: &mut Tls, mut section: Section<'_>, base: &Path, out: &mut Vec
     };
     if let Some(paths) = section.take_if("key_logs", out, paths) {
         tls.key_logs = paths;
+    }
+    section.finish(out);
+}
+
+fn apply_metrics(metrics: &mut Metrics, mut section: Section<'_>, out: &mut Vec<Diagnostic>) {
+    if let Some(allow) = section.take("allow_remote", out) {
+        metrics.allow_remote = allow;
+    }
+    let allow_remote = metrics.allow_remote;
+    let address = |text: String| {
+        let listen = Some(Listen::parse(&text)?);
+        let metrics = Metrics {
+            listen,
+            allow_remote,
+        };
+        metrics.check()?;
+        Ok(metrics.listen)
+    };
+    if let Some(listen) = section.take_if("listen", out, address) {
+        metrics.listen = listen;
     }
     section.finish(out);
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::alert::WebhookConfig;
 pub use crate::contain::{ContainRule, Containment};
+pub use crate::metrics::Metrics;
 pub use crate::secret::SecretSource;
 pub use diagnostic::{Diagnostic, DiagnosticRecord, Level, Place};
 pub use key::{KeyError, KeyOrigin, fingerprint_key};
@@ -69,6 +70,8 @@ pub struct Config {
     pub cookies: Vec<String>,
     /// What is done about violations.
     pub containment: Containment,
+    /// Counters for scrapers.
+    pub metrics: Metrics,
 }
 
 /// A table that another module reads.
@@ -270,6 +273,7 @@ impl Default for Config {
             credentials: Vec::new(),
             cookies: Vec::new(),
             containment: Containment::default(),
+            metrics: Metrics::default(),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::contain::{self, ContainmentRecord, NotUndone};
 use crate::coverage::CoverageRecord;
 use crate::explain::{NoStory, Story};
+use crate::metrics;
 use crate::pipeline::thread::{Command, Snapshot};
 use crate::policy::Policy;
 use crate::report::Report;
@@ -63,6 +64,7 @@ pub(super) struct Daemon {
     pub(super) boot: Arc<str>,
 }
 
+/// By cause, those that never happened included.
 fn losses(snapshot: &Snapshot) -> Vec<Loss> {
     let loss = |cause: &str, count: u64, unit: &str| Loss {
         cause: cause.to_owned(),
@@ -101,7 +103,6 @@ fn losses(snapshot: &Snapshot) -> Vec<Loss> {
         history.credentials_forgotten,
         "credentials",
     ));
-    all.retain(|loss| loss.count > 0);
     all
 }
 
@@ -210,6 +211,19 @@ impl Daemon {
                 runs: Some(log.counts.secrets),
             })
             .collect()
+    }
+
+    /// What scrapers are told.
+    pub(super) fn metrics(&self) -> metrics::Inputs {
+        let status = self.status();
+        let snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics::Inputs {
+            status,
+            losses: losses(&snapshot.0),
+            anomalies: snapshot.0.anomalies.clone(),
+            findings: snapshot.0.by_kind,
+            latency: snapshot.0.latency,
+        }
     }
 
     fn webhooks(&self) -> Vec<WebhookStatus> {
@@ -330,6 +344,7 @@ impl Backend for Daemon {
                 "alert updates wait for the store"
             );
         }
+        losses.retain(|loss| loss.count > 0);
         losses.sort_by_key(|loss| std::cmp::Reverse(loss.count));
         StatusRecord {
             r#type: "status".to_owned(),

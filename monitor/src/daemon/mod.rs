@@ -83,6 +83,7 @@ async fn async_run(
         .map_err(|error| DaemonError::Config(error.to_string()))?;
     // Before the hooks: two daemons on one socket end here.
     let socket = ControlSocket::bind(&config.socket(), &config.socket_group)?;
+    let metrics = setup::metrics(&config).await?;
 
     let mut judge = Judge::new(Arc::clone(&policy), setup::settings(&config));
     let boot = memory::boot();
@@ -169,6 +170,10 @@ async fn async_run(
     });
 
     let (stop, stopped) = watch::channel(false);
+    let scraped = metrics.map(|metrics| {
+        let daemon = Arc::clone(&daemon);
+        tokio::spawn(metrics.run(Arc::new(move || daemon.metrics()), stopped.clone()))
+    });
     let server = tokio::spawn(serve(
         socket,
         Arc::clone(&daemon),
@@ -202,6 +207,9 @@ async fn async_run(
     let _ = tokio::time::timeout(Duration::from_secs(5), contained).await;
     let _ = stop.send(true);
     let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
+    if let Some(scraped) = scraped {
+        let _ = tokio::time::timeout(Duration::from_secs(2), scraped).await;
+    }
     if let Some(daemon) = Arc::into_inner(daemon) {
         daemon.alerts.shutdown().await;
     }
@@ -329,6 +337,9 @@ async fn take_over(daemon: &Daemon, key: &FingerprintKey, read: Result<Config, S
                 tracing::error!(
                     "containment is too busy to be told: it goes on by the rules before; reload again"
                 );
+            }
+            if current.config.metrics != config.metrics {
+                tracing::warn!("[metrics] changed: that takes effect with a restart");
             }
             current.config = config;
             current.policy = policy;

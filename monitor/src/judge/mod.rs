@@ -24,6 +24,7 @@ mod cache;
 mod canary;
 mod check;
 mod cleartext;
+mod counts;
 mod coverage_lost;
 mod credential_in_url;
 mod duty;
@@ -50,6 +51,7 @@ mod workload_environment;
 use serde::{Deserialize, Serialize};
 
 pub use check::{Check, Context, Destination};
+pub use counts::FindingCounts;
 pub use engine::{Judge, Settings};
 pub use history::{HistoryLimits, HistoryMemory, Later, Remembered, Restored, Unreadable};
 pub use proofs::{ProofMemory, Sighted};

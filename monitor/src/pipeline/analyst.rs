@@ -13,7 +13,7 @@ use crate::access::{Access, Peer, Role};
 use crate::alert::fold::Folder;
 use crate::census::Census;
 use crate::contain::Trigger;
-use crate::judge::{Finding, FindingSet, Judge, Sighted};
+use crate::judge::{Finding, FindingCounts, FindingSet, Judge, Sighted};
 use crate::wire::{Anomaly, Exchanges, RequestHead, ResponseHead, Unanswered};
 
 /// Accesses remembered for those who begin to look.
@@ -44,6 +44,8 @@ pub struct Counters {
     pub with_credential: u64,
     /// Findings.
     pub findings: u64,
+    /// The same by kind and severity.
+    pub by_kind: FindingCounts,
     /// Requests without a response, by why: closed, lost, overflow.
     pub unanswered: [u64; 3],
     /// Decoder's anomalies, by [`Anomaly`].
@@ -232,6 +234,7 @@ impl Analyst {
         }
         self.counters.findings += self.findings.len() as u64;
         for finding in &self.findings {
+            self.counters.by_kind.note(*finding);
             if let Some(trigger) = &self.contain {
                 trigger.see(*finding, access, &ends.sockets);
             }
