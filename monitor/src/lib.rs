@@ -16,6 +16,7 @@ pub mod judge;
 pub mod pipeline;
 pub mod policy;
 pub mod sarif;
+pub mod scan;
 pub mod secret;
 pub mod serve;
 pub mod source;
