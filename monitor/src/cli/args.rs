@@ -28,7 +28,7 @@ pub struct Cli {
     /// When to use colour; never when NO_COLOR is set, unless asked for here
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
-    /// Form of the output: lines for people, one JSON object a line, or SARIF (of `check`)
+    /// Form of the output: lines for people, one JSON object a line, or SARIF (of `check` and `scan`)
     #[arg(
         short,
         long,
@@ -91,6 +91,8 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print a manual page
     Man(ManArgs),
+    /// Find hard-coded credentials, and say which are in use: exit 0 none, 1 found
+    Scan(ScanArgs),
 }
 
 /// `run`
@@ -275,6 +277,33 @@ pub struct ManArgs {
     /// Write all pages into this directory
     #[arg(long, value_name = "DIR", conflicts_with = "command")]
     pub dir: Option<PathBuf>,
+}
+
+/// `scan`
+#[derive(Clone, Debug, Args)]
+pub struct ScanArgs {
+    /// Files, directories and archives (tar, gzip); - for standard input
+    #[arg(value_name = "PATH", default_value = ".")]
+    pub paths: Vec<PathBuf>,
+    /// The history of these repositories instead: every blob that a branch or tag reaches, each once
+    #[arg(long)]
+    pub git: bool,
+    /// More rules: a rule file of gitleaks
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+    /// What may stay: lines of a rule's id (or *) and a path with * and **
+    /// [default: .bailiwick-allow if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub allow: Option<PathBuf>,
+    /// Also what .gitignore leaves out
+    #[arg(long)]
+    pub no_ignore: bool,
+    /// Do not compare what is found with the credentials in use
+    #[arg(long)]
+    pub no_join: bool,
+    /// Threads [default: one for each processor]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<std::num::NonZeroU8>,
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod out;
 mod pages;
 pub mod quote;
 mod render;
+mod scan;
 mod tail;
 
 use std::any::Any;
@@ -25,6 +26,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
+use crate::access::credential::CredentialTable;
 use crate::census::IdentityRecord;
 use crate::config::{self, Config};
 use crate::serve::filter::{Filter, Term};
@@ -43,6 +45,8 @@ pub struct Hooks {
     pub run: Box<dyn Fn(Config) -> Result<(), Failure>>,
     /// Finds what is wrong with the policy.
     pub validate: Box<Validator>,
+    /// The table of credentials, for `scan`.
+    pub credentials: Box<dyn Fn(&Config) -> Result<CredentialTable, String>>,
     /// Further probes of `doctor`.
     pub probes: Box<dyn Fn() -> Vec<Probe>>,
 }
@@ -119,13 +123,13 @@ fn dispatch(arguments: Vec<OsString>, hooks: &Hooks) -> Result<Exit, Failure> {
 
 /// Refuses `-o sarif` of a command that has no findings to write.
 fn has_form(cli: &Cli) -> Result<(), Failure> {
-    let written = matches!(cli.command, Command::Check(_));
+    let written = matches!(cli.command, Command::Check(_) | Command::Scan(_));
     if written || cli.output != Form::Sarif {
         return Ok(());
     }
     Err(
         Failure::new(Exit::Usage, "this command has no SARIF output")
-            .hint("`check` has; for programs, `-o json` is of every command"),
+            .hint("`check` and `scan` have one; for programs, `-o json` is of every command"),
     )
 }
 
@@ -146,6 +150,7 @@ fn command(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
             probes.extend((hooks.probes)());
             return doctor::report(&probes, out);
         }
+        Command::Scan(args) => return scan::run(cli, args, hooks, out),
         Command::Completions(args) => pages::completions(args.shell, out)?,
         Command::Man(args) => pages::man(args.command.as_deref(), args.dir.as_deref(), out)?,
         _ => {
@@ -313,6 +318,7 @@ async fn ask(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
         | Command::Check(_)
         | Command::Doctor
         | Command::Completions(_)
+        | Command::Scan(_)
         | Command::Man(_) => {}
     }
     Ok(Exit::Success)

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::{broadcast, oneshot};
 
+use super::compare::Comparer;
 use super::hub::Hub;
 use crate::access::record::AccessRecord;
 use crate::alert::{Alert, AlertService};
@@ -13,7 +14,11 @@ use crate::config::Config;
 use crate::coverage::CoverageRecord;
 use crate::pipeline::thread::{Command, Snapshot};
 use crate::policy::Policy;
+use crate::scan::LiveUse;
+use crate::scan::finding::Candidate;
+use crate::scan::live::LiveIndex;
 use crate::serve::Backend;
+use crate::serve::matching::TooMany;
 use crate::serve::records::{
     AccessStatus, AlertQuery, AlertStatus, AttachedProbe, ConnectionStatus, CoverageStatus,
     DeadLetter, DeliveryResult, HookStatus, IdentityStatus, Loss, MissingProbe, PolicyStatus,
@@ -37,6 +42,8 @@ pub(super) struct Current {
 pub(super) struct Daemon {
     pub(super) hub: Hub,
     pub(super) commands: std::sync::mpsc::SyncSender<Command>,
+    /// What secrets at rest are compared with.
+    pub(super) comparer: Comparer,
     pub(super) alerts: AlertService,
     pub(super) store: store::Store,
     pub(super) hooks: Vec<String>,
@@ -404,6 +411,16 @@ impl Backend for Daemon {
                 duration_ms,
             })
             .collect()
+    }
+
+    async fn matches(&self, candidates: Vec<Candidate>) -> Result<Vec<(u32, LiveUse)>, TooMany> {
+        let fingerprints = self.comparer.of_client(&candidates)?;
+        drop(candidates);
+        let live = LiveIndex::new(&self.identities().await);
+        Ok((0..)
+            .zip(fingerprints)
+            .filter_map(|(index, fingerprint)| Some((index, live.get(fingerprint?)?.clone())))
+            .collect())
     }
 
     fn dead_letters(&self) -> Vec<DeadLetter> {

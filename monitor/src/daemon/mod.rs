@@ -1,6 +1,7 @@
 //! The running daemon: puts the parts together, and looks after reloads, readiness and the end.
 
 mod backend;
+mod compare;
 mod error;
 mod hub;
 mod notify;
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 pub use error::DaemonError;
 
 use backend::{Current, Daemon};
+use compare::Comparer;
 use hub::Hub;
 
 use crate::access::FingerprintKey;
@@ -83,6 +85,7 @@ async fn async_run(
     let socket = ControlSocket::bind(&config.socket(), &config.socket_group)?;
 
     let judge = Judge::new(Arc::clone(&policy), setup::settings(&config));
+    let comparer = Comparer::new(&table, key.clone());
     let recogniser = Recogniser::new(table, key.clone())
         .with_proof_allowance(config.dpop.verify_ms_per_second * 1000);
     let mut census = Census::new(census::Limits::default());
@@ -135,6 +138,7 @@ async fn async_run(
     let daemon = Arc::new(Daemon {
         hub: Hub::new(commands.clone(), Arc::clone(&signals)),
         commands,
+        comparer,
         alerts,
         store,
         hooks,
@@ -260,7 +264,9 @@ async fn take_over(daemon: &Daemon, key: &FingerprintKey, read: Result<Config, S
     };
     let made = read.map_err(DaemonError::Config).and_then(|config| {
         let policy = setup::policy(&config, key, generation)?;
-        let recogniser = Recogniser::new(setup::credential_table(&config)?, key.clone())
+        let table = setup::credential_table(&config)?;
+        daemon.comparer.replace(&table, key.clone());
+        let recogniser = Recogniser::new(table, key.clone())
             .with_proof_allowance(config.dpop.verify_ms_per_second * 1000);
         let judge = Judge::new(Arc::clone(&policy), setup::settings(&config));
         let endpoints = endpoints(&config)?;

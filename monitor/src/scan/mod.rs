@@ -37,4 +37,4 @@ mod walk;
 pub use engine::{Buffer, Hit, RuleNumber, Scanned, Scanner};
 pub use finding::{Finding, LiveUse};
 pub use rules::Form;
-pub use walk::{Progress, Settings, Summary, Target, run};
+pub use walk::{Progress, Settings, Summary, Target, Unread, run};

@@ -3,6 +3,7 @@
 
 pub mod filter;
 mod listen;
+pub mod matching;
 pub mod protocol;
 pub mod records;
 mod session;
@@ -20,6 +21,9 @@ use crate::access::record::AccessRecord;
 use crate::alert::Alert;
 use crate::census::IdentityRecord;
 use crate::coverage::CoverageRecord;
+use crate::scan::LiveUse;
+use crate::scan::finding::Candidate;
+use matching::TooMany;
 use records::{AlertQuery, DeadLetter, DeliveryResult, ProbedRecord, StatusRecord};
 
 /// Most clients at once.
@@ -55,6 +59,11 @@ pub trait Backend: Send + Sync + 'static {
     fn dead_letters(&self) -> Vec<DeadLetter>;
     /// Queues one dead letter, or all, again. Empty: there was none.
     fn replay(&self, id: Option<String>) -> impl Future<Output = Vec<DeliveryResult>> + Send;
+    /// Which of some secrets are live, each with its place among them.
+    fn matches(
+        &self,
+        candidates: Vec<Candidate>,
+    ) -> impl Future<Output = Result<Vec<(u32, LiveUse)>, TooMany>> + Send;
 }
 
 /// Patience of the server.

@@ -79,6 +79,12 @@ pub enum Command {
         #[serde(default)]
         id: Option<String>,
     },
+    /// Which of some secrets are live: they follow once `ready` was said, not as lines (see
+    /// [`super::matching`]).
+    Match {
+        /// How many.
+        count: u32,
+    },
 }
 
 fn default_last() -> usize {
@@ -101,6 +107,11 @@ pub enum Note {
         v: u32,
         /// How many.
         count: u64,
+    },
+    /// What was announced may be sent now.
+    Ready {
+        /// 1.
+        v: u32,
     },
     /// Everything was said.
     End {

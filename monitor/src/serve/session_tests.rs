@@ -17,6 +17,9 @@ use crate::access::Role;
 use crate::access::record::{RequestRecord, ResponseRecord};
 use crate::census::IdentityRecord;
 use crate::coverage::CoverageRecord;
+use crate::scan::finding::Candidate;
+use crate::scan::{Form, LiveUse};
+use crate::serve::matching::TooMany;
 use crate::serve::records::{DeadLetter, DeliveryResult, ProbedRecord, StatusRecord};
 use crate::serve::{ControlSocket, serve};
 
@@ -105,6 +108,25 @@ impl Backend for Fake {
     }
     async fn replay(&self, _: Option<String>) -> Vec<DeliveryResult> {
         Vec::new()
+    }
+    async fn matches(&self, candidates: Vec<Candidate>) -> Result<Vec<(u32, LiveUse)>, TooMany> {
+        if candidates.len() == 7 {
+            return Err(TooMany);
+        }
+        let live = |candidate: &Candidate| candidate.parts().2 == b"live-one";
+        let found = (0..).zip(&candidates).filter(|(_, candidate)| live(candidate));
+        Ok(found
+            .map(|(index, _)| {
+                let live = LiveUse {
+                    identity: "pay-writer".to_owned(),
+                    owner: None,
+                    environments: vec!["prod".to_owned()],
+                    workloads: Vec::new(),
+                    last_seen: None,
+                };
+                (index, live)
+            })
+            .collect())
     }
 }
 
