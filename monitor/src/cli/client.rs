@@ -181,19 +181,30 @@ pub(super) fn hung_up() -> Failure {
 
 /// Which of some secrets are live, each with its place among them. Only sent to a daemon that runs as root, as this
 /// very user, or as the service's own.
-pub(super) async fn matches(socket: &Path, candidates: &[&Candidate]) -> Result<Vec<MatchRecord>, Failure> {
+pub(super) async fn matches(
+    socket: &Path,
+    candidates: &[&Candidate],
+) -> Result<Vec<MatchRecord>, Failure> {
     let command = Command::Match {
         count: u32::try_from(candidates.len()).unwrap_or(u32::MAX),
     };
     let mut connection = Connection::open(socket, &command)
         .await
         .map_err(|error| unreachable(socket, &error))?;
-    let peer = connection.to.as_ref().peer_cred().map_err(|error| unreachable(socket, &error))?;
+    let peer = connection
+        .to
+        .as_ref()
+        .peer_cred()
+        .map_err(|error| unreachable(socket, &error))?;
     let own = rustix::process::geteuid().as_raw();
     if peer.uid() != 0 && peer.uid() != own && Some(peer.uid()) != service_user() {
         return Err(Failure::new(
             Exit::NoPermission,
-            format!("{}: what listens there runs as user {}, so no secret is sent to it", socket.display(), peer.uid()),
+            format!(
+                "{}: what listens there runs as user {}, so no secret is sent to it",
+                socket.display(),
+                peer.uid()
+            ),
         )
         .hint("the daemon runs as root or as bailiwick; is this its socket?"));
     }
@@ -202,7 +213,9 @@ pub(super) async fn matches(socket: &Path, candidates: &[&Candidate]) -> Result<
         match connection.next().await? {
             Answer::Ready => {
                 for candidate in candidates {
-                    matching::send(&mut connection.to, candidate).await.map_err(|_| hung_up())?;
+                    matching::send(&mut connection.to, candidate)
+                        .await
+                        .map_err(|_| hung_up())?;
                 }
             }
             Answer::Record(record) => records.push(record.parse()?),

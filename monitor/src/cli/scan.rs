@@ -51,10 +51,18 @@ struct Totals<'a> {
 }
 
 /// Runs `scan`.
-pub(super) fn run(cli: &Cli, args: &ScanArgs, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
-    let scanner = Scanner::new(rules(args)?).map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+pub(super) fn run(
+    cli: &Cli,
+    args: &ScanArgs,
+    hooks: &Hooks,
+    out: &mut Out,
+) -> Result<Exit, Failure> {
+    let scanner = Scanner::new(rules(args)?)
+        .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
     let settings = Settings {
-        threads: args.threads.map_or_else(threads, |threads| usize::from(threads.get())),
+        threads: args
+            .threads
+            .map_or_else(threads, |threads| usize::from(threads.get())),
         respect_ignores: !args.no_ignore,
         allow: allow_file(args, &scanner)?,
     };
@@ -86,13 +94,18 @@ fn targets(args: &ScanArgs) -> Result<Vec<Target>, Failure> {
     for path in &args.paths {
         let input = path.as_os_str() == "-";
         if !input && let Err(error) = path.metadata() {
-            return Err(Failure::new(Exit::Data, format!("{}: {error}", path.display()))
-                .hint("name a file, a directory, or - for standard input"));
+            return Err(
+                Failure::new(Exit::Data, format!("{}: {error}", path.display()))
+                    .hint("name a file, a directory, or - for standard input"),
+            );
         }
         targets.push(match (input, args.git) {
             (true, true) => {
-                return Err(Failure::new(Exit::Usage, "--git reads a repository, not standard input")
-                    .hint("name the repository's directory"));
+                return Err(Failure::new(
+                    Exit::Usage,
+                    "--git reads a repository, not standard input",
+                )
+                .hint("name the repository's directory"));
             }
             (true, false) => Target::Input,
             (false, true) => Target::History(path.clone()),
@@ -104,11 +117,14 @@ fn targets(args: &ScanArgs) -> Result<Vec<Target>, Failure> {
 
 fn read_text(path: &Path, most: u64) -> Result<String, Failure> {
     let named = |error: &dyn std::fmt::Display| {
-        Failure::new(Exit::Data, format!("{}: {error}", path.display())).hint("name a readable file of UTF-8 text")
+        Failure::new(Exit::Data, format!("{}: {error}", path.display()))
+            .hint("name a readable file of UTF-8 text")
     };
     let mut text = String::new();
     let file = File::open(path).map_err(|error| named(&error))?;
-    file.take(most + 1).read_to_string(&mut text).map_err(|error| named(&error))?;
+    file.take(most + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| named(&error))?;
     if text.len() as u64 > most {
         return Err(named(&format!("larger than {} MiB", most >> 20)));
     }
@@ -157,7 +173,8 @@ fn with_progress<T>(work: impl FnOnce(&Progress) -> T) -> T {
             let mut shown = false;
             while !over.load(Ordering::Relaxed) {
                 std::thread::park_timeout(Duration::from_millis(200));
-                let number = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+                let number =
+                    |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
                 let text = format!(
                     "\r\u{1b}[Kscanning: {} files, {} MiB, {} found",
                     number(&progress.files),
@@ -193,14 +210,24 @@ fn join(cli: &Cli, hooks: &Hooks, summary: &mut Summary) -> Result<(), String> {
     // The key is the better way: no secret leaves this process.
     if let Some(mut canon) = own_key(cli, hooks) {
         for (finding, candidate) in &mut summary.findings {
-            finding.fingerprint = candidate.as_ref().and_then(|candidate| candidate.fingerprint(&mut canon));
+            finding.fingerprint = candidate
+                .as_ref()
+                .and_then(|candidate| candidate.fingerprint(&mut canon));
         }
-        let records = runtime.block_on(client::ask(&socket, &Ask::Identities)).map_err(|failure| failure.message)?;
-        let identities: Vec<IdentityRecord> =
-            records.iter().map(client::Record::parse).collect::<Result<_, _>>().map_err(|failure| failure.message)?;
+        let records = runtime
+            .block_on(client::ask(&socket, &Ask::Identities))
+            .map_err(|failure| failure.message)?;
+        let identities: Vec<IdentityRecord> = records
+            .iter()
+            .map(client::Record::parse)
+            .collect::<Result<_, _>>()
+            .map_err(|failure| failure.message)?;
         let live = LiveIndex::new(&identities);
         for (finding, _) in &mut summary.findings {
-            finding.live = finding.fingerprint.and_then(|fingerprint| live.get(fingerprint)).cloned();
+            finding.live = finding
+                .fingerprint
+                .and_then(|fingerprint| live.get(fingerprint))
+                .cloned();
         }
         return Ok(());
     }
@@ -208,11 +235,18 @@ fn join(cli: &Cli, hooks: &Hooks, summary: &mut Summary) -> Result<(), String> {
     let mut waiting: Vec<(&mut Finding, &Candidate)> = summary
         .findings
         .iter_mut()
-        .filter_map(|(finding, candidate)| Some((finding, candidate.as_ref().filter(|candidate| fits(candidate))?)))
+        .filter_map(|(finding, candidate)| {
+            Some((
+                finding,
+                candidate.as_ref().filter(|candidate| fits(candidate))?,
+            ))
+        })
         .collect();
     for part in waiting.chunks_mut(matching::MOST as usize) {
         let candidates: Vec<&Candidate> = part.iter().map(|(_, candidate)| *candidate).collect();
-        let matches = runtime.block_on(client::matches(&socket, &candidates)).map_err(|failure| failure.message)?;
+        let matches = runtime
+            .block_on(client::matches(&socket, &candidates))
+            .map_err(|failure| failure.message)?;
         for record in matches {
             if let Some((finding, _)) = part.get_mut(record.index as usize) {
                 finding.live = Some(record.live);
@@ -231,10 +265,19 @@ fn own_key(cli: &Cli, hooks: &Hooks) -> Option<Canon> {
 }
 
 /// Prints everything; whether there was something.
-fn show(scanner: &Scanner, summary: &Summary, unjoined: Option<&str>, out: &mut Out) -> Result<bool, Failure> {
+fn show(
+    scanner: &Scanner,
+    summary: &Summary,
+    unjoined: Option<&str>,
+    out: &mut Out,
+) -> Result<bool, Failure> {
     let more = summary.scanned.more.saturating_add(summary.more_findings);
     let found = summary.findings.len() as u64;
-    let live = summary.findings.iter().filter(|(finding, _)| finding.live.is_some()).count() as u64;
+    let live = summary
+        .findings
+        .iter()
+        .filter(|(finding, _)| finding.live.is_some())
+        .count() as u64;
     match out.form {
         Form::Json => {
             for (finding, _) in &summary.findings {
@@ -267,7 +310,10 @@ fn show(scanner: &Scanner, summary: &Summary, unjoined: Option<&str>, out: &mut 
     }
     let unread = summary.unread.len() as u64 + summary.more_unread;
     if unread > MOST_NAMED as u64 {
-        note(&format!("{} more files were not read; -o json names them", unread - MOST_NAMED as u64));
+        note(&format!(
+            "{} more files were not read; -o json names them",
+            unread - MOST_NAMED as u64
+        ));
     }
     if summary.scanned.cut > 0 {
         note(&format!(
@@ -301,7 +347,11 @@ fn people(finding: &Finding, out: &mut Out) -> Result<(), Failure> {
     );
     out.line(&line)?;
     if let Some(live) = &finding.live {
-        out.line(&format!("  {} {}", style.paint(Ink::Bad, "in use:"), quote::text(&live.words())))?;
+        out.line(&format!(
+            "  {} {}",
+            style.paint(Ink::Bad, "in use:"),
+            quote::text(&live.words())
+        ))?;
     }
     Ok(())
 }
@@ -321,7 +371,9 @@ fn sarif(scanner: &Scanner, summary: &Summary, unjoined: Option<&str>) -> String
     let mut report = Report::new(rules);
     let mut seen: HashMap<(&str, &str, Option<&str>), usize> = HashMap::new();
     for (finding, _) in &summary.findings {
-        let nth = seen.entry((&finding.rule, &finding.path, finding.within.as_deref())).or_default();
+        let nth = seen
+            .entry((&finding.rule, &finding.path, finding.within.as_deref()))
+            .or_default();
         *nth += 1;
         report.push(finding.sarif(*nth));
     }

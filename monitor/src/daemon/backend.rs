@@ -7,6 +7,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::compare::Comparer;
 use super::hub::Hub;
+use super::stored;
 use crate::access::record::AccessRecord;
 use crate::alert::{Alert, AlertService};
 use crate::census::IdentityRecord;
@@ -43,7 +44,11 @@ pub(super) struct Daemon {
     pub(super) hub: Hub,
     pub(super) commands: std::sync::mpsc::SyncSender<Command>,
     /// What secrets at rest are compared with.
-    pub(super) comparer: Comparer,
+    pub(super) comparer: Arc<Comparer>,
+    /// What the looks beside code came to.
+    pub(super) looked: Arc<stored::Counters>,
+    /// What they go by.
+    pub(super) terms: Arc<RwLock<stored::Terms>>,
     pub(super) alerts: AlertService,
     pub(super) store: store::Store,
     pub(super) hooks: Vec<String>,
@@ -391,6 +396,7 @@ impl Backend for Daemon {
             },
             webhooks: self.webhooks(),
             memory_bytes: resident(),
+            scan: self.looked.status(),
         }
     }
 

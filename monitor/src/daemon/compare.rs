@@ -36,13 +36,19 @@ impl Comparer {
     }
 
     /// Fingerprints of a client's secrets, as far as its allowance goes.
-    pub(super) fn of_client(&self, candidates: &[Candidate]) -> Result<Vec<Option<Fingerprint>>, TooMany> {
+    pub(super) fn of_client(
+        &self,
+        candidates: &[Candidate],
+    ) -> Result<Vec<Option<Fingerprint>>, TooMany> {
         let count = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
         self.allowance
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take(count, self.started.elapsed().as_secs())?;
-        Ok(candidates.iter().map(|candidate| self.fingerprint(candidate)).collect())
+        Ok(candidates
+            .iter()
+            .map(|candidate| self.fingerprint(candidate))
+            .collect())
     }
 
     /// Of one secret.

@@ -6,6 +6,7 @@ mod error;
 mod hub;
 mod notify;
 mod setup;
+mod stored;
 pub mod wiring;
 
 use std::sync::atomic::Ordering;
@@ -85,7 +86,10 @@ async fn async_run(
     let socket = ControlSocket::bind(&config.socket(), &config.socket_group)?;
 
     let judge = Judge::new(Arc::clone(&policy), setup::settings(&config));
-    let comparer = Comparer::new(&table, key.clone());
+    let comparer = Arc::new(Comparer::new(&table, key.clone()));
+    let terms = Arc::new(RwLock::new(stored::Terms::new(&config, &policy)));
+    let looked = Arc::new(stored::Counters::default());
+    let (tell_use, uses) = stored::queue(Arc::clone(&looked));
     let recogniser = Recogniser::new(table, key.clone())
         .with_proof_allowance(config.dpop.verify_ms_per_second * 1000);
     let mut census = Census::new(census::Limits::default());
@@ -117,6 +121,7 @@ async fn async_run(
             pipeline.tell_of_images(move |pid| requests.exec(pid));
             let _ = book.set(shared);
         }
+        pipeline.tell_of_uses(tell_use);
         if let Some(logs) = logs {
             pipeline.take_secrets(move || logs.next());
         }
@@ -139,6 +144,8 @@ async fn async_run(
         hub: Hub::new(commands.clone(), Arc::clone(&signals)),
         commands,
         comparer,
+        looked,
+        terms,
         alerts,
         store,
         hooks,
@@ -162,6 +169,7 @@ async fn async_run(
         crate::serve::Limits::default(),
         stopped,
     ));
+    let beside = stored::run(uses, &daemon);
     let relay = tokio::spawn(relay(Arc::clone(&daemon), outputs));
     let watchdog = tokio::spawn(notify::watchdog(Arc::clone(&signals)));
     notify::tell(&[NotifyState::Ready, NotifyState::Status("watching")]);
@@ -174,6 +182,8 @@ async fn async_run(
     signals.stop.store(true, Ordering::Relaxed);
     let _ = tokio::task::spawn_blocking(move || join.join()).await;
     let _ = tokio::time::timeout(Duration::from_secs(5), relay).await;
+    // A look that is under way ends within its bound.
+    let _ = tokio::time::timeout(Duration::from_secs(5), beside).await;
     let _ = stop.send(true);
     let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
     if let Some(daemon) = Arc::into_inner(daemon) {
@@ -289,6 +299,8 @@ async fn take_over(daemon: &Daemon, key: &FingerprintKey, read: Result<Config, S
         .unwrap_or_else(PoisonError::into_inner);
     match result {
         Ok((config, policy)) => {
+            *daemon.terms.write().unwrap_or_else(PoisonError::into_inner) =
+                stored::Terms::new(&config, &policy);
             tracing::info!(
                 generation,
                 identities = policy.identities().len(),

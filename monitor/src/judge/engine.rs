@@ -82,7 +82,8 @@ impl FindingKind {
             Self::BoundTokenAsBearer
             | Self::ProofMismatch
             | Self::ProofReplayed
-            | Self::KeyShared => Severity::High,
+            | Self::KeyShared
+            | Self::StoredCredential => Severity::High,
         }
     }
 }

@@ -35,6 +35,7 @@ mod proof_mismatch;
 mod proof_missing;
 mod proof_replayed;
 mod proofs;
+pub mod stored_credential;
 #[cfg(test)]
 mod testing;
 pub mod words;
@@ -77,11 +78,13 @@ pub enum FindingKind {
     KeyShared,
     /// A workload that could be read cannot be any more.
     CoverageLost,
+    /// A credential in use is stored beside a workload's code, or is in its environment.
+    StoredCredential,
 }
 
 impl FindingKind {
     /// All kinds, in order of their discriminants.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Duty,
         Self::Environment,
         Self::Workload,
@@ -95,6 +98,7 @@ impl FindingKind {
         Self::ProofReplayed,
         Self::KeyShared,
         Self::CoverageLost,
+        Self::StoredCredential,
     ];
 
     /// Name in JSON, configuration and messages.
@@ -114,6 +118,7 @@ impl FindingKind {
             Self::ProofReplayed => "proof-replayed",
             Self::KeyShared => "key-shared",
             Self::CoverageLost => "coverage-lost",
+            Self::StoredCredential => "stored-credential",
         }
     }
 }

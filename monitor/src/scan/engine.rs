@@ -21,6 +21,8 @@ pub const MOST_IN_FILE: usize = 1000;
 const MOST_LOOKS: usize = 1_000_000;
 /// Spots of one piece before the double ones are taken out.
 const MOST_SPOTS: usize = 16 * 1024;
+/// How far an access key's secret may stand from it.
+const NEAR_KEY: usize = 400;
 /// How far a line's comment may stand from what it allows.
 const LINE: usize = 4 * 1024;
 /// The comment that allows a line.
@@ -389,6 +391,27 @@ fn sift(found: &mut Vec<Marked>) {
             }
             _ => kept.push(marked),
         }
+    }
+    // The secret that an access key was recognised by is no finding of its own.
+    let is = |marked: &Marked, id: &str| {
+        ALL.get(usize::from(marked.rule))
+            .is_some_and(|info| info.id == id)
+    };
+    let keys: Vec<Range<usize>> = kept
+        .iter()
+        .filter(|marked| is(marked, "aws-access-key"))
+        .map(|marked| marked.spot.secret.clone())
+        .collect();
+    if !keys.is_empty() {
+        let near = |one: &Range<usize>, other: &Range<usize>| {
+            one.start.saturating_sub(NEAR_KEY) <= other.end
+                && other.start <= one.end.saturating_add(NEAR_KEY)
+        };
+        kept.retain(|marked| {
+            !(is(marked, "api-key")
+                && marked.spot.secret.len() == 40
+                && keys.iter().any(|key| near(key, &marked.spot.secret)))
+        });
     }
     *found = kept;
 }

@@ -32,7 +32,10 @@ pub mod gitleaks;
 pub mod live;
 mod plain;
 mod rules;
+#[cfg(test)]
+mod run_tests;
 mod walk;
+pub mod workload;
 
 pub use engine::{Buffer, Hit, RuleNumber, Scanned, Scanner};
 pub use finding::{Finding, LiveUse};

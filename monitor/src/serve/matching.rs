@@ -79,7 +79,10 @@ fn form(code: u8) -> Option<Form> {
 ///
 /// # Errors
 /// Of the connection.
-pub async fn send(to: &mut (impl AsyncWriteExt + Unpin), candidate: &Candidate) -> std::io::Result<()> {
+pub async fn send(
+    to: &mut (impl AsyncWriteExt + Unpin),
+    candidate: &Candidate,
+) -> std::io::Result<()> {
     let (form, user, bytes) = candidate.parts();
     let number = |n: usize| u16::try_from(n).unwrap_or(u16::MAX).to_be_bytes();
     let mut head = vec![code(form)];
@@ -161,7 +164,12 @@ mod tests {
             let back = receive(&mut wire.as_slice()).await.unwrap();
             assert_eq!(back.parts(), (form, user, text.as_bytes()));
         }
-        for bad in [&[4, 0, 0, 0, 0][..], &[0, 0, 9, 0, 1, 65], &[0, 0, 0, 255, 255], &[0, 0]] {
+        for bad in [
+            &[4, 0, 0, 0, 0][..],
+            &[0, 0, 9, 0, 1, 65],
+            &[0, 0, 0, 255, 255],
+            &[0, 0],
+        ] {
             assert!(receive(&mut &*bad).await.is_err(), "{bad:?}");
         }
     }

@@ -16,8 +16,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::filter::Filter;
-use super::protocol::{Command, ErrorCode, MAX_REQUEST, Note, VERSION, parse_request};
 use super::matching::{self, MatchRecord};
+use super::protocol::{Command, ErrorCode, MAX_REQUEST, Note, VERSION, parse_request};
 use super::records::AlertQuery;
 use super::{Backend, Limits};
 use crate::access::record::AccessRecord;
@@ -295,17 +295,28 @@ async fn matching<B: Backend>(
     let candidates = match timeout(to.limits.request, all).await {
         Ok(Ok(candidates)) => candidates,
         Ok(Err(cause)) if cause.kind() == io::ErrorKind::InvalidData => {
-            return Err(error(ErrorCode::Request, "that is no secret to compare", "see docs/json.md"));
+            return Err(error(
+                ErrorCode::Request,
+                "that is no secret to compare",
+                "see docs/json.md",
+            ));
         }
         Ok(Err(_)) => return Err(Over::Gone),
         Err(_) => {
-            return Err(error(ErrorCode::Busy, "the secrets did not come in time", "send them at once"));
+            return Err(error(
+                ErrorCode::Busy,
+                "the secrets did not come in time",
+                "send them at once",
+            ));
         }
     };
     let live = backend.matches(candidates).await.map_err(|_| {
         error(
             ErrorCode::Busy,
-            format!("more than {} secrets were compared within the hour", matching::MOST_PER_HOUR),
+            format!(
+                "more than {} secrets were compared within the hour",
+                matching::MOST_PER_HOUR
+            ),
             "try again in an hour, or as a user who may read the fingerprint key",
         )
     })?;

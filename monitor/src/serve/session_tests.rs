@@ -114,7 +114,9 @@ impl Backend for Fake {
             return Err(TooMany);
         }
         let live = |candidate: &Candidate| candidate.parts().2 == b"live-one";
-        let found = (0..).zip(&candidates).filter(|(_, candidate)| live(candidate));
+        let found = (0..)
+            .zip(&candidates)
+            .filter(|(_, candidate)| live(candidate));
         Ok(found
             .map(|(index, _)| {
                 let live = LiveUse {
@@ -436,4 +438,47 @@ async fn those_that_follow_are_told_of_the_end() {
         .unwrap()
         .unwrap();
     assert!(!server.path.exists());
+}
+
+#[tokio::test]
+async fn secrets_are_matched_and_never_said() {
+    let server = server(Limits::default(), 8);
+    let secret = |text: &str| {
+        Candidate::from_parts(
+            Form::Token,
+            0,
+            zeroize::Zeroizing::new(text.as_bytes().to_vec()),
+        )
+        .unwrap()
+    };
+    let mut client = Client::ask(&server, json!({"v": 1, "command": "match", "count": 2})).await;
+    assert_eq!(client.line().await.unwrap()["type"], "ready");
+    for text in ["planted-but-idle", "live-one"] {
+        matching::send(&mut client.to, &secret(text)).await.unwrap();
+    }
+    let found = client.line().await.unwrap();
+    assert_eq!(
+        (&found["type"], &found["index"]),
+        (&json!("match"), &json!(1))
+    );
+    assert_eq!(found["identity"], "pay-writer");
+    assert!(!found.to_string().contains("live-one"));
+    assert_eq!(client.line().await.unwrap()["type"], "end");
+
+    // Too many in an hour, too many at once, and what is none.
+    let mut client = Client::ask(&server, json!({"v": 1, "command": "match", "count": 7})).await;
+    assert_eq!(client.line().await.unwrap()["type"], "ready");
+    for _ in 0..7 {
+        matching::send(&mut client.to, &secret("planted-but-idle"))
+            .await
+            .unwrap();
+    }
+    assert_eq!(client.line().await.unwrap()["code"], "busy");
+    let mut client = Client::ask(&server, json!({"v": 1, "command": "match", "count": 1001})).await;
+    assert_eq!(client.line().await.unwrap()["code"], "request");
+    let mut client = Client::ask(&server, json!({"v": 1, "command": "match", "count": 1})).await;
+    assert_eq!(client.line().await.unwrap()["type"], "ready");
+    client.to.write_all(&[9, 0, 0, 0, 1, b'x']).await.unwrap();
+    let refused = client.line().await.unwrap();
+    assert_eq!(refused["code"], "request");
 }

@@ -12,7 +12,7 @@ use super::error::Fault;
 use super::outbox::Message;
 
 /// A kind of finding, and whether policy names the identity.
-pub(super) const CLASSES: usize = 26;
+pub(super) const CLASSES: usize = 28;
 
 /// Alert id → [`AlertRow`].
 pub(super) const ALERTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("alerts");
