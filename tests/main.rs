@@ -17,6 +17,7 @@ mod privileges;
 mod remote;
 mod secrets;
 mod split;
+mod stored;
 mod systemd;
 mod tls;
 mod tunnel;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         lifecycle::trials(),
         policy::trials(),
         secrets::trials(),
+        stored::trials(),
         bad_input::trials(),
         privileges::trials(),
         flood::trials(),

@@ -7,7 +7,9 @@ use bailiwick::census::IdentityRecord;
 use bailiwick::cli::Probe;
 use bailiwick::config::Diagnostic;
 use bailiwick::coverage::CoverageRecord;
+use bailiwick::scan::{Finding, ScanRecord};
 use bailiwick::serve::filter::{Field, Filter};
+use bailiwick::serve::matching::MatchRecord;
 use bailiwick::serve::protocol::{Command, ErrorCode, Note, parse_request};
 use bailiwick::serve::records::{DeadLetter, DeliveryResult, ProbedRecord, StatusRecord};
 use serde::Serialize;
@@ -110,6 +112,9 @@ fn examples_of_records_parse() {
             "alert" => check::<Alert>(section, &block),
             "identity" => check::<IdentityRecord>(section, &block),
             "status" => check::<StatusRecord>(section, &block),
+            "stored-credential" => check::<Finding>(section, &block),
+            "scan" => check::<ScanRecord>(section, &block),
+            "match" => check::<MatchRecord>(section, &block),
             "delivery" => check::<DeliveryResult>(section, &block),
             "dead-letter" => check::<DeadLetter>(section, &block),
             "coverage" => check::<CoverageRecord>(section, &block),
@@ -141,9 +146,12 @@ fn examples_of_records_parse() {
         "delivery",
         "diagnostic",
         "identity",
+        "match",
         "probe",
         "probed",
+        "scan",
         "status",
+        "stored-credential",
     ];
     // A type may have more than one example.
     seen.dedup();
@@ -186,6 +194,7 @@ fn examples_of_notes_parse() {
         [
             Note::Live { v: 1 },
             Note::Lost { v: 1, count: 120 },
+            Note::Ready { v: 1 },
             Note::End { v: 1 },
             Note::Error { v: 1, .. }
         ]

@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde::Serialize;
-
 use super::args::{Cli, Form, ScanArgs};
 use super::exit::{Exit, Failure};
 use super::out::{Ink, Out, note, say};
@@ -21,7 +19,7 @@ use crate::scan::allow::{self, AllowFile};
 use crate::scan::finding::{Candidate, Finding};
 use crate::scan::gitleaks::{self, ForeignRules};
 use crate::scan::live::LiveIndex;
-use crate::scan::{self, Progress, Scanner, Settings, Summary, Target};
+use crate::scan::{self, Progress, ScanRecord, Scanner, Settings, Summary, Target};
 use crate::serve::matching;
 use crate::serve::protocol::Command as Ask;
 
@@ -31,24 +29,6 @@ const ALLOW_FILE: &str = ".bailiwick-allow";
 const MOST_RULES: u64 = 16 * 1024 * 1024;
 /// Files that were not read and are named to people.
 const MOST_NAMED: usize = 20;
-
-/// The last line of JSON.
-#[derive(Serialize)]
-struct Totals<'a> {
-    r#type: &'static str,
-    v: u32,
-    files: u64,
-    bytes: u64,
-    found: u64,
-    live: u64,
-    allowed: u64,
-    /// Findings beyond the bounds, not listed.
-    more: u64,
-    unread: &'a [scan::Unread],
-    more_unread: u64,
-    /// Why found credentials were not compared with live ones; null when they were.
-    unjoined: Option<&'a str>,
-}
 
 /// Runs `scan`.
 pub(super) fn run(
@@ -283,8 +263,8 @@ fn show(
             for (finding, _) in &summary.findings {
                 out.json(finding)?;
             }
-            out.json(&Totals {
-                r#type: "scan",
+            out.json(&ScanRecord {
+                r#type: "scan".to_owned(),
                 v: 1,
                 files: summary.files,
                 bytes: summary.scanned.bytes,
@@ -292,9 +272,9 @@ fn show(
                 live,
                 allowed: summary.allowed,
                 more,
-                unread: &summary.unread,
+                unread: summary.unread.clone(),
                 more_unread: summary.more_unread,
-                unjoined,
+                unjoined: unjoined.map(str::to_owned),
             })?;
         }
         Form::Sarif => out.line(&sarif(scanner, summary, unjoined))?,

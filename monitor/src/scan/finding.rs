@@ -30,10 +30,10 @@ pub struct LiveUse {
 }
 
 /// `{"type":"stored-credential","v":1,…}`, documented in docs/json.md.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// Always `stored-credential`.
-    pub r#type: &'static str,
+    pub r#type: String,
     /// Version of this form: 1.
     pub v: u32,
     /// Id of the rule.
@@ -51,11 +51,11 @@ pub struct Finding {
     /// In bytes, from 0.
     pub offset: u64,
     /// Public prefix, or null.
-    pub hint: Option<&'static str>,
+    pub hint: Option<String>,
     /// Bytes of the secret.
     pub length: u64,
     /// The fingerprint that it has on this host's wire; null when the host's key could not be had.
-    #[serde(serialize_with = "printed")]
+    #[serde(serialize_with = "printed", deserialize_with = "read")]
     pub fingerprint: Option<Fingerprint>,
     /// Who uses it, when that is known.
     pub live: Option<LiveUse>,
@@ -68,6 +68,48 @@ fn printed<S: serde::Serializer>(
     fingerprint
         .map(|fingerprint| fingerprint.to_string())
         .serialize(to)
+}
+
+fn read<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Fingerprint>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    text.map(|text| text.parse().map_err(serde::de::Error::custom))
+        .transpose()
+}
+
+/// `{"type":"scan","v":1,…}`: what a scan came to, the last line of its JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScanRecord {
+    /// Always `scan`.
+    pub r#type: String,
+    /// Version of this form: 1.
+    pub v: u32,
+    /// Files, members of archives and blobs.
+    pub files: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Findings.
+    pub found: u64,
+    /// Of these, in use.
+    pub live: u64,
+    /// Findings that a comment or the allow file lets stay.
+    pub allowed: u64,
+    /// Findings beyond the bounds, not listed.
+    pub more: u64,
+    /// What was not read, and why.
+    pub unread: Vec<Unread>,
+    /// How much more was not read.
+    pub more_unread: u64,
+    /// Why found credentials were not compared with those in use; null when they were.
+    pub unjoined: Option<String>,
+}
+
+/// A file that was not read, and why.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Unread {
+    /// Which.
+    pub path: String,
+    /// Why.
+    pub why: String,
 }
 
 impl Finding {
@@ -83,7 +125,7 @@ impl Finding {
     /// What can be said of the secret: its public prefix and its length.
     #[must_use]
     pub fn mask(&self) -> String {
-        match self.hint {
+        match &self.hint {
             Some(hint) if !hint.is_empty() => format!("{hint}… ({} bytes)", self.length),
             _ => format!("{} bytes", self.length),
         }

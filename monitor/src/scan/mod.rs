@@ -38,6 +38,6 @@ mod walk;
 pub mod workload;
 
 pub use engine::{Buffer, Hit, RuleNumber, Scanned, Scanner};
-pub use finding::{Finding, LiveUse};
+pub use finding::{Finding, LiveUse, ScanRecord, Unread};
 pub use rules::Form;
-pub use walk::{Progress, Settings, Summary, Target, Unread, run};
+pub use walk::{Progress, Settings, Summary, Target, run};

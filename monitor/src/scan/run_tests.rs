@@ -129,7 +129,7 @@ fn archives_are_opened_one_in_the_other_and_broken_ones_are_named() {
     fs::create_dir_all(at("oci/blobs/sha256")).unwrap();
     fs::write(at("oci/oci-layout"), "{\"imageLayoutVersion\":\"1.0.0\"}").unwrap();
     fs::write(at("oci/blobs/sha256/00ff"), gzip(&layer)).unwrap();
-    fs::write(at("cut.tar"), &image[..image.len() - 2000]).unwrap();
+    fs::write(at("cut.tar"), &image[..512 + 100]).unwrap();
     fs::write(at("z.zst"), b"\x28\xB5\x2F\xFDxxxx").unwrap();
     let (found, summary) = places(&[Target::Path(dir.path().to_owned())], &settings());
     let mut expected = Vec::new();

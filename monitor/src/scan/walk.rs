@@ -11,7 +11,7 @@ use ignore::{WalkBuilder, WalkState};
 
 use super::allow::AllowFile;
 use super::engine::{Buffer, Scanned, Scanner};
-use super::finding::{Candidate, Finding};
+use super::finding::{Candidate, Finding, Unread};
 use super::git::{self, GitError};
 use super::{Hit, archive};
 
@@ -51,15 +51,6 @@ pub struct Progress {
     pub bytes: AtomicU64,
     /// Findings.
     pub found: AtomicU64,
-}
-
-/// A file that was not read, and why.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-pub struct Unread {
-    /// Which.
-    pub path: String,
-    /// Why.
-    pub why: String,
 }
 
 /// What it came to.
@@ -254,7 +245,7 @@ impl Run<'_> {
         }
         self.progress.found.fetch_add(1, Ordering::Relaxed);
         let finding = Finding {
-            r#type: "stored-credential",
+            r#type: "stored-credential".to_owned(),
             v: 1,
             rule: rule.to_owned(),
             text: self.scanner.text(hit.rule).to_owned(),
@@ -263,7 +254,7 @@ impl Run<'_> {
             line: hit.line,
             column: hit.column,
             offset: hit.offset,
-            hint: (!hit.prefix.is_empty()).then_some(hit.prefix),
+            hint: (!hit.prefix.is_empty()).then(|| hit.prefix.to_owned()),
             length: hit.secret.len() as u64,
             fingerprint: None,
             live: None,
