@@ -249,7 +249,7 @@ fn help_and_pages() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     pages.sort();
-    assert_eq!(pages.len(), 14, "{pages:?}");
+    assert_eq!(pages.len(), 15, "{pages:?}");
     assert!(
         pages.contains(&"bailiwick.1".to_owned())
             && pages.contains(&"bailiwick-alerts-show.1".to_owned())

@@ -39,6 +39,9 @@ pub use check::Validator;
 pub use doctor::Probe;
 pub use exit::{Exit, Failure};
 
+/// Makes the table of credentials that a configuration asks for.
+pub type TableOf = dyn Fn(&Config) -> Result<CredentialTable, String>;
+
 /// What the other parts of the program do for the command line.
 pub struct Hooks {
     /// Runs the daemon until it is stopped. Called with the log started.
@@ -46,7 +49,7 @@ pub struct Hooks {
     /// Finds what is wrong with the policy.
     pub validate: Box<Validator>,
     /// The table of credentials, for `scan`.
-    pub credentials: Box<dyn Fn(&Config) -> Result<CredentialTable, String>>,
+    pub credentials: Box<TableOf>,
     /// Further probes of `doctor`.
     pub probes: Box<dyn Fn() -> Vec<Probe>>,
 }

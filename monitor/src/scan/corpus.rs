@@ -449,6 +449,7 @@ fn found(scanner: &Scanner, file: &str, text: &[u8]) -> Vec<(String, String)> {
 }
 
 #[test]
+#[allow(clippy::print_stdout, reason = "a table for people: --nocapture")]
 fn precision_and_recall_are_whole_for_every_rule() {
     #[derive(Default)]
     struct Score {
