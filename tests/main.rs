@@ -3,6 +3,7 @@
 mod bad_input;
 mod bulk;
 mod clients;
+mod contain;
 mod coverage;
 mod expect;
 mod fallback;
@@ -15,6 +16,7 @@ mod netns;
 mod policy;
 mod privileges;
 mod remote;
+mod report;
 mod secrets;
 mod split;
 mod stored;
@@ -48,11 +50,13 @@ fn main() -> ExitCode {
         split::trials(),
         lifecycle::trials(),
         policy::trials(),
+        report::trials(),
         secrets::trials(),
         stored::trials(),
         bad_input::trials(),
         privileges::trials(),
         flood::trials(),
+        contain::trials(),
     ];
     run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

@@ -18,6 +18,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         root("policy::duty_and_workload", duty_and_workload),
         root("policy::canary", canary),
         root("policy::key_in_a_url", key_in_url),
+        root("policy::second_factor", second_factor),
+        root("policy::a_reader_writes", reader_writes),
+        root("policy::outside_its_hours", outside_hours),
+        root("policy::prod_key_of_a_dev_workload", workload_environment),
         root("policy::a_better_policy_is_taken_over", good_reload),
         root("policy::a_bad_policy_is_refused", bad_reload),
         root("policy::many_accesses_fold_into_one_alert", folding),
@@ -242,6 +246,179 @@ fn key_in_url() -> Result<()> {
         "path of {:#?}",
         accesses[0]
     );
+    Ok(())
+}
+
+/// A request by curl with any method.
+fn request_as(server: &Answerer, method: &str, host: &str, path: &str, token: &str) -> Result<()> {
+    client(
+        Command::new("/usr/bin/curl")
+            .args(["--silent", "--show-error", "--max-time", "10", "-X", method])
+            .args(["-H", &format!("Host: {host}")])
+            .args(["-H", &format!("Authorization: Bearer {token}")])
+            .arg(format!("http://{}{path}", server.address())),
+    )?;
+    Ok(())
+}
+
+/// Findings of the accesses to one host, in order.
+fn findings_of(watch: &mut e2e::Watch<'_>, count: usize, host: &str) -> Result<Vec<Vec<String>>> {
+    let accesses = watch.exactly(count, host)?;
+    Ok(accesses.iter().map(|one| one.findings.clone()).collect())
+}
+
+/// An unsigned JSON Web Token with this payload: nobody here verifies it.
+fn token_of(payload: &Value) -> String {
+    use base64::Engine as _;
+    let part = |text: String| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+    format!(
+        "{}.{}.c2lnbmF0dXJl",
+        part(r#"{"alg":"none"}"#.to_owned()),
+        part(payload.to_string())
+    )
+}
+
+fn second_factor() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let receiver = Receiver::start()?;
+    let daemon = Setup::default()
+        .policy(
+            "[duties]\nlook = [\"GET factor.example/**\"]\n[duties.refund]\n\
+             operations = [\"POST factor.example/refunds/{id}\"]\nprivileged = true\nsecond-factor = true\n\
+             [identities.teller]\nowner = \"team-pay\"\n\
+             credentials = [\"jwt:iss=https://idp.example,sub=teller\"]\nduties = [\"look\", \"refund\"]\n",
+        )
+        .config(&receiver.config(dir.path())?)
+        .start()?;
+    let server = Answerer::inet()?;
+    let mut watch = daemon.watch()?;
+    let token = |methods: &[&str], id: u8| {
+        token_of(&serde_json::json!({
+            "iss": "https://idp.example", "sub": "teller", "amr": methods, "jti": id.to_string(),
+        }))
+    };
+    let (strong, weak) = (token(&["pwd", "otp"], 1), token(&["pwd"], 2));
+    request_as(&server, "POST", "factor.example", "/refunds/1", &strong)?;
+    request_as(&server, "GET", "factor.example", "/refunds/1", &weak)?;
+    request_as(&server, "POST", "factor.example", "/refunds/2", &weak)?;
+    let found = findings_of(&mut watch, 3, "factor.example")?;
+    ensure!(
+        found == [vec![], vec![], vec!["second-factor".to_owned()]],
+        "{found:?}"
+    );
+    let delivery = receiver.wait("the webhook", |delivery| {
+        delivery.body["kind"] == "second-factor"
+    })?;
+    let title = delivery.body["title"].as_str().unwrap_or_default();
+    ensure!(
+        title.contains("refund") && title.contains("pwd"),
+        "{:#}",
+        delivery.body
+    );
+    Ok(())
+}
+
+fn reader_writes() -> Result<()> {
+    let (dir, file) = token_file("reader-key-0123456789")?;
+    let receiver = Receiver::start()?;
+    let daemon = Setup::default()
+        .policy(&format!(
+            "[duties]\nread = [\"GET,HEAD reader.example/**\"]\n\
+             [identities.reader]\nowner = \"team-bi\"\ncredentials = [\"{file}\"]\nduties = [\"read\"]\n"
+        ))
+        .config(&receiver.config(dir.path())?)
+        .start()?;
+    let server = Answerer::inet()?;
+    let mut watch = daemon.watch()?;
+    for method in ["GET", "DELETE"] {
+        request_as(
+            &server,
+            method,
+            "reader.example",
+            "/items/7",
+            "reader-key-0123456789",
+        )?;
+    }
+    let found = findings_of(&mut watch, 2, "reader.example")?;
+    ensure!(
+        found == [vec![], vec!["read-writes".to_owned()]],
+        "{found:?}"
+    );
+    let delivery = receiver.wait("the webhook", |delivery| {
+        delivery.body["kind"] == "read-writes"
+    })?;
+    ensure!(delivery.body["identity"] == "reader", "{:#}", delivery.body);
+    Ok(())
+}
+
+/// One identity whose hours are always, and one whose hours are over: an hour that begins two hours
+/// before now, in a zone far from UTC. (The clock is the real one: they ended an hour ago.)
+fn outside_hours() -> Result<()> {
+    let (_dir, always) = token_file("always-key-0123456789")?;
+    let (_other, never) = token_file("never-key-0123456789")?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let hour = (now.as_secs() / 3600 + 9) % 24;
+    let (from, to) = ((hour + 22) % 24, (hour + 23) % 24);
+    let daemon = Setup::default()
+        .policy(&format!(
+            "[duties]\nread = [\"GET hours.example/**\"]\n\
+             [identities.always]\nowner = \"o\"\ncredentials = [\"{always}\"]\nduties = [\"read\"]\n\
+             hours = [\"{from:02}-{to:02} Asia/Tokyo\", \"Mon-Sun 00-24 Europe/Berlin\"]\n\
+             [identities.never]\nowner = \"o\"\ncredentials = [\"{never}\"]\nduties = [\"read\"]\n\
+             hours = \"{from:02}-{to:02} Asia/Tokyo\"\n"
+        ))
+        .start()?;
+    let server = Answerer::inet()?;
+    let mut watch = daemon.watch()?;
+    get_as(&server, "hours.example", "/a", "always-key-0123456789")?;
+    get_as(&server, "hours.example", "/b", "never-key-0123456789")?;
+    let found = findings_of(&mut watch, 2, "hours.example")?;
+    ensure!(found == [vec![], vec!["hours".to_owned()]], "{found:?}");
+    let alert = wait_for("the alert", || {
+        let alerts = daemon.json(&["alerts", "--kind", "hours"])?;
+        Ok(alerts.into_iter().next())
+    })?;
+    let title = alert["title"].as_str().unwrap_or_default();
+    ensure!(title.contains("Asia/Tokyo"), "{alert:#}");
+    Ok(())
+}
+
+fn workload_environment() -> Result<()> {
+    let (dir, file) = token_file("prod-key-0123456789")?;
+    let receiver = Receiver::start()?;
+    let policy = |environment: &str| {
+        format!(
+            "[environments]\nprod = [\"held.example\"]\ndev = []\n\
+             [workload-environments]\n{environment} = [\"exe:/usr/bin/curl\"]\n\
+             [duties]\nread = [\"GET held.example/**\"]\n\
+             [identities.payer]\nowner = \"team-pay\"\ncredentials = [\"{file}\"]\nduties = [\"read\"]\n\
+             environments = [\"prod\"]\n"
+        )
+    };
+    let mut daemon = Setup::default()
+        .policy(&policy("prod"))
+        .config(&receiver.config(dir.path())?)
+        .start()?;
+    let server = Answerer::inet()?;
+    let key = "prod-key-0123456789";
+    let mut watch = daemon.watch()?;
+    get_as(&server, "held.example", "/v1/x", key)?;
+    let found = findings_of(&mut watch, 1, "held.example")?;
+    ensure!(found == [Vec::<String>::new()], "{found:?}");
+    drop(watch);
+    // The same program on a developer's machine.
+    daemon.reload(&policy("dev"))?;
+    let mut watch = daemon.watch()?;
+    get_as(&server, "held.example", "/v1/x", key)?;
+    let found = findings_of(&mut watch, 1, "held.example")?;
+    ensure!(
+        found == [vec!["workload-environment".to_owned()]],
+        "{found:?}"
+    );
+    let delivery = receiver.wait("the webhook", |delivery| {
+        delivery.body["kind"] == "workload-environment"
+    })?;
+    ensure!(delivery.body["identity"] == "payer", "{:#}", delivery.body);
     Ok(())
 }
 

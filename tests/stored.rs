@@ -208,15 +208,15 @@ fn scan_joins() -> Result<()> {
     };
     let expected = [(1, Some("pay-writer".to_owned())), (2, None)];
     for (way, config) in [("with the key", true), ("over the socket", false)] {
-        let mut command = daemon.command(&["-o", "json", "scan", at])?;
-        if !config {
-            // Without the configuration there is no key to be read; the socket is named.
-            let binary = command.get_program().to_owned();
-            command = Command::new(binary);
+        // Without the configuration there is no key to be read; the socket is named either way.
+        let mut command = Command::new(e2e::daemon::binary()?);
+        command
+            .args(["-o", "json", "scan", at, "--socket"])
+            .arg(daemon.socket());
+        if config {
             command
-                .args(["-o", "json", "--socket"])
-                .arg(daemon.socket())
-                .args(["scan", at]);
+                .arg("--config")
+                .arg(daemon.dir().join("bailiwick.toml"));
         }
         let done = command.output()?;
         ensure!(done.status.code() == Some(1), "{way}: {done:?}");

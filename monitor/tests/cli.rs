@@ -99,6 +99,55 @@ fn commands_that_ask_the_daemon() {
         daemon,
         "dead-letters --replay letter-9"
     );
+    snapshot!("report", daemon, "report");
+    snapshot!("report_html_elsewhere", daemon, "status -o html");
+    snapshot!("report_since_nonsense", daemon, "report --since yesterday");
+    snapshot!("explain", daemon, "explain 01JDD9");
+    snapshot!("explain_missing", daemon, "explain 01X");
+}
+
+#[test]
+fn a_report_is_written_where_it_is_asked_for() {
+    let daemon = Daemon::start();
+    let page = ask(&daemon, "report -o html --since 2026-01-01");
+    assert_plain(&page);
+    let text = String::from_utf8(page.stdout).unwrap();
+    assert!(text.contains("since 2026-01-01T00:00Z"), "{text}");
+    assert!(text.contains("sub=&lt;script&gt; b"), "{text}");
+    let path = daemon.dir.path().join("report.html");
+    let written = ask(
+        &daemon,
+        &format!("report -o html --since 2026-01-01 --out {}", path.display()),
+    );
+    assert_eq!((code(&written), written.stdout.len()), (Some(0), 0));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    let nowhere = ask(&daemon, "report --out /nowhere/report.html");
+    assert_eq!(code(&nowhere), Some(69));
+}
+
+#[test]
+fn without_daemon_and_store_there_is_no_report() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("bailiwick.toml");
+    let text = format!(
+        "state_dir = {0:?}\nruntime_dir = {0:?}\n",
+        dir.path().join("none")
+    );
+    std::fs::write(&config, text).unwrap();
+    for line in ["report", "explain 01JDD9"] {
+        let output = bailiwick(line)
+            .arg("--config")
+            .arg(&config)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr.clone()).unwrap();
+        assert_eq!(code(&output), Some(69), "{said}");
+        assert!(
+            said.contains("there is no store") && said.contains("hint: "),
+            "{said}"
+        );
+    }
+    assert!(!dir.path().join("none").exists(), "nothing was made");
 }
 
 #[test]
@@ -113,6 +162,8 @@ fn json_output_parses_and_keeps_its_values() {
         "status",
         "send-test",
         "dead-letters",
+        "report",
+        "explain 01JDD9",
     ] {
         let output = ask(&daemon, &format!("{line} -o json"));
         assert_plain(&output);
@@ -249,7 +300,7 @@ fn help_and_pages() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     pages.sort();
-    assert_eq!(pages.len(), 15, "{pages:?}");
+    assert_eq!(pages.len(), 17, "{pages:?}");
     assert!(
         pages.contains(&"bailiwick.1".to_owned())
             && pages.contains(&"bailiwick-alerts-show.1".to_owned())
@@ -431,4 +482,97 @@ fn alerts_are_followed() {
     assert_eq!(lines.len(), 1, "{lines:?}");
     signal(&child, rustix::process::Signal::INT);
     assert_eq!(exit_of(&mut child), Some(0));
+}
+
+const UNSOUND: &str = r#"version = 1
+
+[duties]
+deploy  = ["POST ci.example/deployments/{id}/**"]
+approve = ["POST ci.example/deployments/{id}/approve"]
+left    = ["GET ci.example/left"]
+
+[identities.bot]
+owner = "no such user"
+credentials = ["basic:user=bot"]
+duties = ["deploy"]
+
+[identities.boss]
+owner = "no such user"
+credentials = ["basic:user=boss"]
+duties = ["approve"]
+
+[[separate]]
+duties = ["deploy", "approve"]
+
+[[accept]]
+code = "SOD011"
+subject = "left"
+reason = "comes with the next release"
+until = "9999-12-31"
+
+[[accept]]
+code = "SOD004"
+subject = "deploy, approve"
+reason = "holidays"
+until = "2026-01-06"
+"#;
+
+#[test]
+fn check_lints_the_policy() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bailiwick.toml");
+    let own = dir.path().display();
+    std::fs::write(
+        &file,
+        format!(
+            "policy = [\"policy.toml\"]\nstate_dir = \"{own}/state\"\nruntime_dir = \"{own}\"\n"
+        ),
+    )
+    .unwrap();
+    std::fs::write(dir.path().join("policy.toml"), UNSOUND).unwrap();
+    let with = |line: &str| bailiwick(line).arg("--config").arg(&file).output().unwrap();
+    for (name, line) in [
+        ("lint", "check"),
+        ("lint_json", "check -o json"),
+        ("lint_sarif", "check -o sarif"),
+    ] {
+        let output = with(line);
+        assert_plain(&output);
+        insta::assert_snapshot!(name, shown(&output, Some(dir.path())));
+    }
+    let lenient = with("check --warnings-ok");
+    assert_eq!(code(&lenient), Some(0), "findings stop no reload");
+    // A policy with errors is not linted.
+    std::fs::write(
+        dir.path().join("policy.toml"),
+        UNSOUND.replace("owner", "ovner"),
+    )
+    .unwrap();
+    let broken = with("check --warnings-ok");
+    assert_eq!(code(&broken), Some(78));
+    assert!(!String::from_utf8(broken.stdout).unwrap().contains("SOD"));
+    // Only `check` has findings to write.
+    assert_eq!(code(&run("identities -o sarif")), Some(64));
+}
+
+#[test]
+fn check_asks_the_daemon_what_it_has_seen() {
+    let daemon = Daemon::start();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bailiwick.toml");
+    std::fs::write(&file, "policy = [\"policy.toml\"]\n").unwrap();
+    let policy = "version = 1\n[duties]\nx = [\"GET x.example/\"]\n[identities.nobody-uses-this]\n\
+                  owner = \"no such user\"\ncredentials = [\"basic:user=x\"]\nduties = [\"x\"]\n";
+    std::fs::write(dir.path().join("policy.toml"), policy).unwrap();
+    let output = bailiwick("check")
+        .arg("--config")
+        .arg(&file)
+        .arg("--socket")
+        .arg(&daemon.socket)
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("SOD012 low"), "{text}");
+    assert!(text.contains("nobody-uses-this was not used"), "{text}");
 }

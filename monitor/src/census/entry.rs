@@ -7,6 +7,7 @@ use hashbrown::DefaultHashBuilder;
 
 use super::record::{IdentityRecord, Listed, OperationCount};
 use super::seen::{Item, Operation, Seen, Top, User};
+use super::usage::Usage;
 use crate::access::{Access, CredentialKind, Fingerprint};
 use crate::judge::FindingKind;
 
@@ -17,6 +18,8 @@ const MAX_WORKLOADS: usize = 8;
 const MAX_ENVIRONMENTS: usize = 8;
 const MAX_HOSTS: usize = 8;
 const MAX_OPERATIONS: usize = 5;
+/// Of an identity that the policy names: what it may do is compared with what it does.
+const MAX_OPERATIONS_NAMED: usize = 16;
 
 /// Marks the end of a list.
 pub(super) const NONE: u32 = u32::MAX;
@@ -39,6 +42,9 @@ const KINDS: [CredentialKind; 8] = [
     CredentialKind::Cookie,
 ];
 
+/// How often each kind of finding was met.
+pub(super) type Counts = [u32; FindingKind::ALL.len()];
+
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) name: Arc<str>,
@@ -53,7 +59,8 @@ pub(super) struct Entry {
     pub(super) refused_us: i64,
     pub(super) accesses: u64,
     pub(super) refused: u64,
-    pub(super) findings: [u32; FindingKind::ALL.len()],
+    /// Numbers by kind, from the first finding on: most identities have none.
+    pub(super) findings: Option<Box<Counts>>,
     pub(super) kinds: u16,
     pub(super) fingerprints: Seen<Fingerprint>,
     pub(super) hints: Seen<Arc<str>>,
@@ -61,6 +68,8 @@ pub(super) struct Entry {
     pub(super) environments: Seen<Arc<str>>,
     pub(super) hosts: Seen<Arc<str>>,
     pub(super) operations: Top,
+    /// Of an identity that the policy names.
+    pub(super) usage: Option<Box<Usage>>,
 }
 
 impl Entry {
@@ -78,7 +87,7 @@ impl Entry {
             refused_us: 0,
             accesses: 0,
             refused: 0,
-            findings: [0; FindingKind::ALL.len()],
+            findings: None,
             kinds: 0,
             fingerprints: Seen::default(),
             hints: Seen::default(),
@@ -86,6 +95,7 @@ impl Entry {
             environments: Seen::default(),
             hosts: Seen::default(),
             operations: Top::default(),
+            usage: None,
         }
     }
 
@@ -96,9 +106,14 @@ impl Entry {
         }
         self.accesses = self.accesses.saturating_add(1);
         self.last_us = self.last_us.max(access.time_us);
+        let mut grown = 0_usize;
         if !access.findings.is_empty() {
+            if self.findings.is_none() {
+                grown += size_of::<Counts>();
+            }
+            let counts = self.findings.get_or_insert_default();
             for kind in access.findings.iter() {
-                if let Some(count) = self.findings.get_mut(kind as usize) {
+                if let Some(count) = counts.get_mut(kind as usize) {
                     *count = count.saturating_add(1);
                 }
             }
@@ -111,7 +126,6 @@ impl Entry {
         if !same_owner {
             self.owner.clone_from(&access.owner);
         }
-        let mut grown = 0_usize;
         if let Some(credential) = &access.credential {
             self.kinds |= 1 << credential.kind as u16;
             grown += self
@@ -144,7 +158,15 @@ impl Entry {
                 host: access.host.clone(),
                 route: access.route.clone(),
             };
-            grown += self.operations.note(&operation, MAX_OPERATIONS, hasher);
+            let most = most_operations(self.owner.is_some());
+            grown += self.operations.note(&operation, most, hasher);
+        }
+        if access.owner.is_some() {
+            let usage = self.usage.get_or_insert_with(|| {
+                grown += size_of::<Usage>().cast_signed();
+                Box::default()
+            });
+            grown += usage.learn(access);
         }
         grown
     }
@@ -153,13 +175,15 @@ impl Entry {
     pub(super) fn weigh(&self) -> usize {
         // The slot, the box, and the table's index with its control byte at the usual load.
         let own = size_of::<Self>() + size_of::<usize>() + 8;
-        own + self.name.heap()
+        own + self.findings.as_ref().map_or(0, |_| size_of::<Counts>())
+            + self.name.heap()
             + self.fingerprints.heap()
             + self.hints.heap()
             + self.workloads.heap()
             + self.environments.heap()
             + self.hosts.heap()
             + self.operations.heap()
+            + self.usage.as_ref().map_or(0, |usage| usage.heap())
     }
 
     pub(super) fn record(&self) -> IdentityRecord {
@@ -172,6 +196,7 @@ impl Entry {
             .filter_map(|kind| {
                 let count = self
                     .findings
+                    .as_ref()?
                     .get(kind as usize)
                     .copied()
                     .filter(|count| *count > 0)?;
@@ -225,6 +250,7 @@ impl Entry {
                 items: operations,
                 more: self.operations.more(),
             },
+            usage: self.usage.as_ref().map(|usage| usage.record()),
         }
     }
 
@@ -250,10 +276,12 @@ impl Entry {
         entry.accesses = record.accesses;
         entry.refused = record.refused;
         for kind in FindingKind::ALL {
-            if let (Some(slot), Some(count)) = (
-                entry.findings.get_mut(kind as usize),
-                record.findings.get(kind.name()),
-            ) {
+            if let Some(count) = record.findings.get(kind.name())
+                && let Some(slot) = entry
+                    .findings
+                    .get_or_insert_default()
+                    .get_mut(kind as usize)
+            {
                 *slot = u32::try_from(*count).unwrap_or(u32::MAX);
             }
         }
@@ -284,8 +312,19 @@ impl Entry {
             };
             (operation, item.count)
         });
-        entry.operations = Top::restore(operations, MAX_OPERATIONS, record.operations.more);
+        let most = most_operations(record.owner.is_some());
+        entry.operations = Top::restore(operations, most, record.operations.more);
+        let usage = record.usage.as_ref().and_then(Usage::restore);
+        entry.usage = usage.map(Box::new);
         entry
+    }
+}
+
+fn most_operations(named: bool) -> usize {
+    if named {
+        MAX_OPERATIONS_NAMED
+    } else {
+        MAX_OPERATIONS
     }
 }
 

@@ -28,7 +28,8 @@ pub struct Cli {
     /// When to use colour; never when NO_COLOR is set, unless asked for here
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
-    /// Form of the output: lines for people, one JSON object a line, or SARIF (of `check` and `scan`)
+    /// Form of the output: lines for people, one JSON object a line, SARIF (of `check` and `scan`), or a page
+    /// of HTML (of `report`)
     #[arg(
         short,
         long,
@@ -62,6 +63,8 @@ pub enum Form {
     Json,
     /// SARIF 2.1.0, one document; not of every command.
     Sarif,
+    /// One page of HTML that needs nothing else; of `report`.
+    Html,
 }
 
 /// Commands.
@@ -81,7 +84,7 @@ pub enum Command {
     Coverage,
     /// Show what the daemon does, sees and loses
     Status,
-    /// Check configuration and policy: exit 0 good, 1 warnings, 78 errors
+    /// Check configuration and policy, and lint it: exit 0 good, 1 warnings or findings, 78 errors
     Check(CheckArgs),
     /// Show what this kernel and these privileges allow, and what to do
     Doctor,
@@ -91,8 +94,36 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print a manual page
     Man(ManArgs),
+    /// Show what containment did, or undo it (root only)
+    Contain(ContainArgs),
+    /// Report what is granted and what is used of it, how that is separated, and a score
+    Report(ReportArgs),
+    /// Tell one alert as a story: what happened, who it was, what it means, what to do
+    Explain(ExplainArgs),
     /// Find hard-coded credentials, and say which are in use: exit 0 none, 1 found
     Scan(ScanArgs),
+}
+
+/// `report`
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
+    /// How many days to look back [default: 30]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3660),
+          conflicts_with = "since")]
+    pub days: Option<u32>,
+    /// Since when to look back: a date (2026-11-01, UTC) or a time (2026-11-01T08:00:00Z)
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Write it into this file
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// `explain`
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArgs {
+    /// The alert's id, or the beginning of it
+    pub id: String,
 }
 
 /// `run`
@@ -250,7 +281,7 @@ pub struct DeadLettersArgs {
 /// `check`
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
-    /// Exit 0 when there are warnings but no errors (for ExecStartPre= and ExecReload=)
+    /// Exit 0 when there are warnings or findings but no errors (for ExecStartPre= and ExecReload=)
     #[arg(long)]
     pub warnings_ok: bool,
 }
@@ -260,6 +291,26 @@ pub struct CheckArgs {
 pub struct SendTestArgs {
     /// Name of the webhook; all when left away
     pub webhook: Option<String>,
+}
+
+/// `contain`
+#[derive(Clone, Debug, Args)]
+pub struct ContainArgs {
+    /// What.
+    #[command(subcommand)]
+    pub action: ContainAction,
+}
+
+/// `contain list`, `contain undo`
+#[derive(Clone, Debug, Subcommand)]
+pub enum ContainAction {
+    /// What was done, would have been done, or failed since the daemon started, oldest first
+    List,
+    /// Let connections through again, or a stopped process go on
+    Undo {
+        /// Its id
+        id: String,
+    },
 }
 
 /// `completions`

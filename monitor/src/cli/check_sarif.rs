@@ -1,6 +1,7 @@
 //! What `check` found, as SARIF.
 
 use crate::config::{Diagnostic, Level as Bad};
+use crate::lint::{LintFinding, record};
 use crate::sarif::{Level, Report, Rule, SarifResult};
 
 /// Rule of what keeps configuration or policy from being used.
@@ -8,8 +9,16 @@ const ERROR: &str = "CONFIG-ERROR";
 /// Rule of what is probably not meant.
 const WARNING: &str = "CONFIG-WARNING";
 
+/// Everything that was found.
+pub(super) fn report(diagnostics: &[Diagnostic], findings: &[LintFinding]) -> Report {
+    let mut report = Report::new(rules().into_iter().chain(record::rules()).collect());
+    push(&mut report, diagnostics);
+    record::push(&mut report, findings);
+    report
+}
+
 /// The rules of configuration and policy files.
-pub(super) fn rules() -> Vec<Rule> {
+fn rules() -> Vec<Rule> {
     let rule = |id: &str, name: &str, text: &str| {
         Rule {
         id: id.to_owned(),
@@ -35,7 +44,7 @@ pub(super) fn rules() -> Vec<Rule> {
 }
 
 /// Adds what is wrong with the files.
-pub(super) fn push(report: &mut Report, diagnostics: &[Diagnostic]) {
+fn push(report: &mut Report, diagnostics: &[Diagnostic]) {
     for diagnostic in diagnostics {
         let (rule, level) = match diagnostic.level {
             Bad::Error => (ERROR, Level::Error),

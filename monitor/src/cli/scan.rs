@@ -278,7 +278,8 @@ fn show(
             })?;
         }
         Form::Sarif => out.line(&sarif(scanner, summary, unjoined))?,
-        Form::Compact => {
+        // The page is refused before.
+        Form::Compact | Form::Html => {
             for (finding, _) in &summary.findings {
                 people(finding, out)?;
             }

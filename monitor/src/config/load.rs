@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::diagnostic::{Diagnostic, Place, position};
 use super::reader::{Refused, Section, Source};
 use super::{
-    Capture, CheckSetting, Checks, Config, DEFAULT_FILE, Dpop, Log, RawTable, SOCKET_NAME,
-    ScanConfig, SecretSource, Tls, WebhookConfig,
+    Capture, CheckSetting, Checks, Config, ContainRule, DEFAULT_FILE, Dpop, Log, RawTable,
+    SOCKET_NAME, ScanConfig, SecretSource, Tls, WebhookConfig, contain,
 };
 use crate::judge::{FindingKind, Severity};
 use crate::source::key_logs;
@@ -86,8 +86,8 @@ impl fmt::Display for LoadError {
 impl std::error::Error for LoadError {}
 
 /// Reads the configuration: `file` and the `*.toml` files of a `conf.d` directory beside it, in lexical
-/// order of their names. A later file's keys replace an earlier one's; `[[webhook]]` and
-/// `[[credential]]` add to the list.
+/// order of their names. A later file's keys replace an earlier one's; `[[webhook]]`, `[[credential]]` and
+/// `[[contain]]` add to the list.
 ///
 /// Without `file`, [`DEFAULT_FILE`] is read when it is there, and else the built-in defaults are
 /// returned with an empty [`Config::files`].
@@ -258,6 +258,12 @@ fn apply(config: &mut Config, source: Source<'_>, out: &mut Vec<Diagnostic>) {
         };
         config.credentials.push(RawTable { table, place });
     }
+    if let Some(section) = top.section("containment", out) {
+        contain::apply(&mut config.containment, section, out);
+    }
+    for (rule, span) in top.tables::<ContainRule>("contain", out) {
+        contain::add(&mut config.containment, rule, source, span, out);
+    }
     top.finish(out);
     if let Some(own) = out.get_mut(first..) {
         own.sort_by_key(|diagnostic| diagnostic.position);
@@ -400,6 +406,10 @@ fn globs(patterns: Vec<String>) -> Result<Vec<globset::GlobMatcher>, Refused> {
 fn apply_checks(checks: &mut Checks, mut section: Section<'_>, out: &mut Vec<Diagnostic>) {
     for kind in FindingKind::ALL {
         let setting = |text: String| match text.as_str() {
+            "off" if kind == FindingKind::Contained => Err((
+                "an act of containment is always told".to_owned(),
+                "mode = \"off\" in [containment] has none".to_owned(),
+            )),
             "off" => Ok(CheckSetting::Off),
             "low" => Ok(CheckSetting::Severity(Severity::Low)),
             "medium" => Ok(CheckSetting::Severity(Severity::Medium)),
@@ -422,7 +432,11 @@ fn apply_checks(checks: &mut Checks, mut section: Section<'_>, out: &mut Vec<Dia
     section.finish(out);
 }
 
-fn within(low: u32, high: u32, unit: &'static str) -> impl FnOnce(i64) -> Result<u32, Refused> {
+pub(super) fn within(
+    low: u32,
+    high: u32,
+    unit: &'static str,
+) -> impl FnOnce(i64) -> Result<u32, Refused> {
     move |value| {
         u32::try_from(value)
             .ok()

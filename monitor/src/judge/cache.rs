@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::access::{Credential, CredentialKind, Fingerprint};
+use crate::access::{Credential, CredentialKind, Fingerprint, Workload};
+use crate::policy::hours::{Hours, Stretch};
 use crate::policy::{EnvironmentId, IdentityId};
 
 /// Sets of two entries: with 10,000 credentials in use 2 in 100 sets overflow.
@@ -12,6 +13,9 @@ const SETS: usize = 1 << 14;
 
 /// Hosts remembered.
 const HOSTS: usize = 1 << 9;
+
+/// Workloads remembered.
+const WORKLOADS: usize = 1 << 9;
 
 /// Combinations of duties remembered.
 const DUTIES: usize = 1 << 12;
@@ -108,6 +112,77 @@ impl Hosts {
     }
 }
 
+/// From a shared workload to the environment it belongs to; as [`Hosts`].
+#[derive(Debug)]
+pub(super) struct Workloads(Box<[Option<KnownWorkload>]>);
+
+type KnownWorkload = (Arc<Workload>, Option<EnvironmentId>);
+
+impl Workloads {
+    pub(super) fn new() -> Self {
+        Self((0..WORKLOADS).map(|_| None).collect())
+    }
+
+    pub(super) fn get(
+        &mut self,
+        workload: &Arc<Workload>,
+        find: impl FnOnce(&Workload) -> Option<EnvironmentId>,
+    ) -> Option<EnvironmentId> {
+        let address = Arc::as_ptr(workload).addr() >> 4;
+        let Some(slot) = self.0.get_mut((address ^ (address >> 9)) % WORKLOADS) else {
+            return find(workload);
+        };
+        if let Some((known, environment)) = slot
+            && Arc::ptr_eq(known, workload)
+        {
+            return *environment;
+        }
+        let environment = find(workload);
+        *slot = Some((Arc::clone(workload), environment));
+        environment
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.fill(None);
+    }
+}
+
+/// Of each identity with hours, the stretch of time that was asked for last, with its answer. Times that
+/// come out of order are right all the same: they cost an answer of their own at its ends.
+#[derive(Debug, Default)]
+pub(super) struct Clocks(Vec<Option<Stretch>>);
+
+impl Clocks {
+    /// Whether a time, in microseconds since 1970, is within the hours; `None` when it is no date.
+    pub(super) fn within(&mut self, id: IdentityId, hours: &Hours, time_us: i64) -> Option<bool> {
+        let time_s = second(time_us);
+        let at = usize::try_from(id.0).ok()?;
+        if let Some(Some(stretch)) = self.0.get(at)
+            && stretch.contains(time_s)
+        {
+            return Some(stretch.within);
+        }
+        let stretch = hours.at(time_s)?;
+        if self.0.len() <= at {
+            // Ids are numbers of the policy's identities: this ends.
+            self.0.resize(at.saturating_add(1), None);
+        }
+        if let Some(slot) = self.0.get_mut(at) {
+            *slot = Some(stretch);
+        }
+        Some(stretch.within)
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Seconds of microseconds since 1970.
+pub(super) fn second(time_us: i64) -> i64 {
+    time_us.div_euclid(1_000_000)
+}
+
 /// Lists of duties that were granted together.
 #[derive(Debug, Default)]
 pub(super) struct DutyLists(HashMap<(IdentityId, u128), Arc<[Arc<str>]>>);
@@ -201,6 +276,18 @@ mod tests {
         );
         cache.clear();
         assert_eq!(cache.get(&host, |_| None), None);
+    }
+
+    #[test]
+    fn workloads_are_known_by_their_address() {
+        let mut cache = Workloads::new();
+        let workload = Arc::new(Workload::default());
+        let id = Some(EnvironmentId(1));
+        assert_eq!(cache.get(&workload, |_| id), id);
+        assert_eq!(cache.get(&workload, |_| None), id);
+        assert_eq!(cache.get(&Arc::new(Workload::default()), |_| None), None);
+        cache.clear();
+        assert_eq!(cache.get(&workload, |_| None), None);
     }
 
     #[test]

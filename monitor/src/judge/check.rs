@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::proofs::History;
-use super::{FindingKind, Severity, Words};
+use super::{FindingKind, FindingSet, Severity, Words};
 use crate::access::Access;
 use crate::policy::path::Ambiguity;
-use crate::policy::{EnvironmentId, Identity, Policy};
+use crate::policy::{DutyId, EnvironmentId, Identity, Policy};
 
 /// One check. It holds nothing and remembers nothing: everything it needs is handed to it.
 pub trait Check: Sync {
@@ -44,10 +44,18 @@ pub struct Context<'a> {
     pub granted: bool,
     /// Why the path could not be matched, if so.
     pub ambiguity: Option<Ambiguity>,
+    /// The duty that was exercised and wants a second factor.
+    pub wants_second_factor: Option<DutyId>,
+    /// Whether it was within the identity's hours; `None` when it has none, or the time is no date.
+    pub within_hours: Option<bool>,
+    /// Which environment the client's workload belongs to, where the policy says.
+    pub workload_environment: Option<EnvironmentId>,
     /// What is remembered of proofs, keys and tokens.
     pub history: &'a History,
     /// Seconds that a proof may be old, or ahead.
     pub proof_window_s: u32,
+    /// Checks that are off.
+    pub(super) disabled: FindingSet,
     /// Severity by kind, in order of the discriminants.
     pub(super) severities: &'a [Severity; FindingKind::ALL.len()],
 }

@@ -1,4 +1,4 @@
-//! Duty: the operation is in no duty of the identity.
+//! Duty: the operation is in no duty of the identity. What `read-writes` tells is not told twice.
 
 use std::fmt::Write as _;
 
@@ -19,7 +19,9 @@ impl Check for Duty {
 
     fn breaks(&self, context: &Context<'_>, access: &Access) -> Option<Severity> {
         context.dutiful()?;
-        (!context.granted).then(|| context.severity_if_refused(self.kind(), access))
+        let told = !context.disabled.contains(FindingKind::ReadWrites)
+            && super::read_writes::applies(context, access);
+        (!context.granted && !told).then(|| context.severity_if_refused(self.kind(), access))
     }
 
     fn words(&self, context: &Context<'_>, access: &Access) -> Option<Words> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::bound_token_as_bearer::BoundTokenAsBearer;
-use super::cache::{DutyLists, Hosts, Identities};
+use super::cache::{Clocks, DutyLists, Hosts, Identities, Workloads};
 use super::canary::Canary;
 use super::check::{Check, Context, Destination};
 use super::cleartext::Cleartext;
@@ -12,22 +12,26 @@ use super::credential_in_url::CredentialInUrl;
 use super::duty::Duty;
 use super::environment::Environment;
 use super::expired_token::ExpiredToken;
+use super::hours::Hours;
 use super::key_shared::KeyShared;
 use super::proof_mismatch::ProofMismatch;
 use super::proof_missing::ProofMissing;
 use super::proof_replayed::ProofReplayed;
 use super::proofs::{History, ProofMemory, Proofs, Sighted};
+use super::read_writes::ReadWrites;
+use super::second_factor::SecondFactor;
 use super::workload::WorkloadBinding;
+use super::workload_environment::WorkloadEnvironment;
 use super::{Finding, FindingKind, FindingSet, Severity, Words};
 use crate::access::dpop::Proof;
 use crate::access::share::{share, share_some};
 use crate::access::{Access, Role, Workload};
 use crate::coverage::Turned;
 use crate::policy::path::{Ambiguity, Reading};
-use crate::policy::{Found, Identity, IdentityId, Policy, Request};
+use crate::policy::{DutyId, EnvironmentId, Found, Identity, IdentityId, Policy, Request};
 
 /// All checks, in the order of their findings.
-const CHECKS: [&dyn Check; 12] = [
+const CHECKS: [&dyn Check; 16] = [
     &Duty,
     &Environment,
     &WorkloadBinding,
@@ -40,6 +44,10 @@ const CHECKS: [&dyn Check; 12] = [
     &ProofMismatch,
     &ProofReplayed,
     &KeyShared,
+    &SecondFactor,
+    &ReadWrites,
+    &Hours,
+    &WorkloadEnvironment,
 ];
 
 /// What the configuration says about judging.
@@ -82,8 +90,10 @@ impl FindingKind {
             Self::BoundTokenAsBearer
             | Self::ProofMismatch
             | Self::ProofReplayed
-            | Self::KeyShared
-            | Self::StoredCredential => Severity::High,
+            | Self::KeyShared => Severity::High,
+            Self::SecondFactor | Self::ReadWrites | Self::WorkloadEnvironment => Severity::High,
+            Self::Hours => Severity::Medium,
+            Self::Contained | Self::StoredCredential => Severity::High,
         }
     }
 }
@@ -100,6 +110,8 @@ pub struct Judge {
     identities: Identities,
     hosts: Hosts,
     duty_lists: DutyLists,
+    workloads: Workloads,
+    clocks: Clocks,
     proofs: Proofs,
     path: Reading,
     mcp: Reading,
@@ -115,6 +127,9 @@ struct Last {
     granted: bool,
     ambiguity: Option<Ambiguity>,
     history: History,
+    wants_second_factor: Option<DutyId>,
+    within_hours: Option<bool>,
+    workload_environment: Option<EnvironmentId>,
 }
 
 impl Last {
@@ -134,8 +149,12 @@ impl Last {
             destination,
             granted: self.granted,
             ambiguity: self.ambiguity,
+            wants_second_factor: self.wants_second_factor,
+            within_hours: self.within_hours,
+            workload_environment: self.workload_environment,
             history: &self.history,
             proof_window_s: settings.proof_window_s,
+            disabled: settings.disabled,
             severities,
         }
     }
@@ -160,6 +179,8 @@ impl Judge {
             identities: Identities::new(),
             hosts: Hosts::new(),
             duty_lists: DutyLists::default(),
+            workloads: Workloads::new(),
+            clocks: Clocks::default(),
             path: Reading::new(),
             mcp: Reading::new(),
             none: Arc::from([]),
@@ -173,6 +194,8 @@ impl Judge {
         self.identities.clear();
         self.hosts.clear();
         self.duty_lists.clear();
+        self.workloads.clear();
+        self.clocks.clear();
     }
 
     /// Takes over what another judge remembers, which this one stands in for.
@@ -222,6 +245,8 @@ impl Judge {
             identities,
             hosts,
             duty_lists,
+            workloads,
+            clocks,
             proofs,
             path,
             mcp,
@@ -279,6 +304,19 @@ impl Judge {
             granted: granted != 0,
             ambiguity,
             history,
+            wants_second_factor: identity
+                .and_then(|identity| wants_second_factor(policy, identity, granted)),
+            within_hours: match (id, identity.and_then(|identity| identity.hours.as_ref())) {
+                (Some(id), Some(hours)) => clocks.within(id, hours, access.time_us),
+                _ => None,
+            },
+            workload_environment: match (&access.client, policy.workload_environments()) {
+                (Some(client), all) if !all.is_empty() => workloads
+                    .get(&client.workload, |workload| {
+                        policy.workload_environment(workload)
+                    }),
+                _ => None,
+            },
         };
         let context = last.context(policy, settings, severities, destination);
         for check in CHECKS {
@@ -382,6 +420,22 @@ fn grants(
         }
     }
     bits
+}
+
+/// The first of the granting duties that wants a second factor. That another one grants the operation without
+/// does not help: else an overlap would be a way around.
+fn wants_second_factor(policy: &Policy, identity: &Identity, granted: u128) -> Option<DutyId> {
+    let mut left = granted;
+    while left != 0 {
+        let id = identity
+            .duties
+            .get(usize::try_from(left.trailing_zeros()).ok()?)?;
+        if policy.duty(*id).is_some_and(|duty| duty.second_factor) {
+            return Some(*id);
+        }
+        left &= left - 1;
+    }
+    None
 }
 
 /// The names of the granting duties, shared between accesses.

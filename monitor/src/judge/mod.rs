@@ -30,16 +30,20 @@ mod duty;
 mod engine;
 mod environment;
 mod expired_token;
+mod hours;
 mod key_shared;
 mod proof_mismatch;
 mod proof_missing;
 mod proof_replayed;
 mod proofs;
+mod read_writes;
+mod second_factor;
 pub mod stored_credential;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod words;
 mod workload;
+mod workload_environment;
 
 use serde::{Deserialize, Serialize};
 
@@ -78,13 +82,23 @@ pub enum FindingKind {
     KeyShared,
     /// A workload that could be read cannot be any more.
     CoverageLost,
+    /// A duty that wants a second factor was exercised without one.
+    SecondFactor,
+    /// An identity that only reads sent a request that changes something.
+    ReadWrites,
+    /// The credential was used outside its identity's hours.
+    Hours,
+    /// A credential of one environment was used by a workload of another.
+    WorkloadEnvironment,
+    /// Something was done about a violation, or would have been.
+    Contained,
     /// A credential in use is stored beside a workload's code, or is in its environment.
     StoredCredential,
 }
 
 impl FindingKind {
-    /// All kinds, in order of their discriminants.
-    pub const ALL: [Self; 14] = [
+    /// All kinds, in order of their discriminants. The store keeps these: a new kind goes to the end.
+    pub const ALL: [Self; 19] = [
         Self::Duty,
         Self::Environment,
         Self::Workload,
@@ -98,6 +112,11 @@ impl FindingKind {
         Self::ProofReplayed,
         Self::KeyShared,
         Self::CoverageLost,
+        Self::SecondFactor,
+        Self::ReadWrites,
+        Self::Hours,
+        Self::WorkloadEnvironment,
+        Self::Contained,
         Self::StoredCredential,
     ];
 
@@ -118,6 +137,11 @@ impl FindingKind {
             Self::ProofReplayed => "proof-replayed",
             Self::KeyShared => "key-shared",
             Self::CoverageLost => "coverage-lost",
+            Self::SecondFactor => "second-factor",
+            Self::ReadWrites => "read-writes",
+            Self::Hours => "hours",
+            Self::WorkloadEnvironment => "workload-environment",
+            Self::Contained => "contained",
             Self::StoredCredential => "stored-credential",
         }
     }
@@ -152,6 +176,8 @@ impl Severity {
 /// A set of finding kinds, one bit each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct FindingSet(u32);
+
+const _: () = assert!(FindingKind::ALL.len() <= u32::BITS as usize);
 
 impl FindingSet {
     /// Adds one.
@@ -206,3 +232,7 @@ pub struct Words {
 #[cfg(test)]
 #[path = "checks_tests.rs"]
 mod checks;
+
+#[cfg(test)]
+#[path = "rules_tests.rs"]
+mod rules;

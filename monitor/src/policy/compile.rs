@@ -9,9 +9,10 @@ use zeroize::Zeroizing;
 
 use super::environment::{Destination, EnvironmentId, Environments};
 use super::error::{Diagnostics, Fault, Place, WarningKind};
+use super::hours::Hours;
 use super::identity::{ClausePlaces, DutyId, Identity, IdentityId, MOST_DUTIES};
 use super::load::Files;
-use super::model::{Document, Entry, IdentityForm, Texts};
+use super::model::{Document, DutyForm, Entry, IdentityForm, Texts};
 use super::pattern::Operation;
 use super::reader::{Written, dotted};
 use super::selector::Selector;
@@ -33,7 +34,7 @@ pub(super) struct Compiler<'a> {
     key: &'a FingerprintKey,
     pub(super) out: &'a mut Diagnostics,
     pub(super) duties: HashMap<Arc<str>, DutyId>,
-    environments: HashMap<Arc<str>, EnvironmentId>,
+    pub(super) environments: HashMap<Arc<str>, EnvironmentId>,
     pub(super) policy: Policy,
 }
 
@@ -55,6 +56,8 @@ pub(super) fn compile(
         policy: Policy::empty(),
     };
     compiler.environments(&document.environments);
+    compiler.high_value(&document.high_value);
+    compiler.workload_environments(&document.workload_environments);
     compiler.duties(&document.duties);
     compiler.identities(&document.identities);
     for form in &document.separate {
@@ -62,6 +65,9 @@ pub(super) fn compile(
     }
     for form in &document.approve {
         compiler.approval(&form.value, &form.place);
+    }
+    for form in &document.accept {
+        compiler.accept(&form.value, &form.place);
     }
     compiler.policy
 }
@@ -95,20 +101,21 @@ impl Compiler<'_> {
         self.policy.environments = all;
     }
 
-    fn duties(&mut self, entries: &[Entry<Texts>]) {
+    fn duties(&mut self, entries: &[Entry<DutyForm>]) {
         for entry in entries {
             let key = format!("duties.{}", dotted(&entry.name));
             self.name(&entry.name, &entry.place, &key);
             let id = DutyId(u32::try_from(self.policy.duties.len()).unwrap_or(u32::MAX));
             self.duties.insert(Arc::clone(&entry.name), id);
-            if entry.value.is_empty() {
+            let form = &entry.value;
+            if form.operations.is_empty() {
                 let hint =
                     "list operations, or remove it: a duty without operations grants nothing";
                 self.out
                     .error(&entry.place, &key, "an empty duty", Some(hint.to_owned()));
             }
-            let mut operations = Vec::with_capacity(entry.value.len());
-            for text in &entry.value {
+            let mut operations = Vec::with_capacity(form.operations.len());
+            for text in &form.operations {
                 match Operation::parse(&text.value) {
                     Ok(operation) => {
                         for (odd, meant) in operation.odd_methods() {
@@ -131,7 +138,10 @@ impl Compiler<'_> {
             self.policy.duties.push(Duty {
                 name: Arc::clone(&entry.name),
                 operations: operations.into(),
+                privileged: form.privileged,
+                second_factor: form.second_factor.as_ref().is_some_and(|w| w.value),
                 place: entry.place.clone(),
+                second_factor_place: form.second_factor.as_ref().map(|w| w.place.clone()),
                 alone,
             });
         }
@@ -164,14 +174,17 @@ impl Compiler<'_> {
                 self.parse_all(list, &key, WorkloadSelector::parse)
                     .into_boxed_slice()
             });
+            let hours = self.hours(form);
             let credentials = self.credentials(form, entry, id);
             if let Some(owner) = &form.owner {
                 self.name(&owner.value, &owner.place, &format!("{}.owner", form.key));
             }
-            if duties.is_empty() && (environments.is_some() || workloads.is_some()) {
+            if duties.is_empty()
+                && (environments.is_some() || workloads.is_some() || hours.is_some())
+            {
                 let problem = "no duties: it is a canary, every use of it is an alert";
-                let hint = "add duties = […] (`* */**` is any operation), or remove environments and \
-                            workloads if that is meant";
+                let hint = "add duties = […] (`* */**` is any operation), or remove environments, \
+                            workloads and hours if that is meant";
                 self.out.warn(
                     WarningKind::Suspicious,
                     &entry.place,
@@ -189,18 +202,39 @@ impl Compiler<'_> {
                     .as_ref()
                     .map_or("", |owner| owner.value.as_str())
                     .into(),
+                only_reads: self.only_reads(&duties),
                 duties,
                 environments,
                 workloads,
+                hours,
                 credentials: credentials.into(),
                 place: entry.place.clone(),
                 places: ClausePlaces {
                     duties: place(&form.duties),
                     environments: place(&form.environments),
                     workloads: place(&form.workloads),
+                    hours: place(&form.hours),
                 },
             }));
         }
+    }
+
+    fn only_reads(&self, duties: &[DutyId]) -> bool {
+        let all = || duties.iter().filter_map(|id| self.policy.duty(*id));
+        let mut operations = all().flat_map(|duty| duty.operations.iter()).peekable();
+        operations.peek().is_some() && operations.all(Operation::is_safe)
+    }
+
+    fn hours(&mut self, form: &IdentityForm) -> Option<Hours> {
+        let list = form.hours.as_ref()?;
+        let key = format!("{}.hours", form.key);
+        if list.value.is_empty() {
+            let hint = "remove the key to allow every hour".to_owned();
+            self.out
+                .error(&list.place, &key, "an empty list", Some(hint));
+        }
+        let parsed = self.parse_all(list, &key, super::hours::Entry::parse);
+        Some(Hours::new(parsed))
     }
 
     fn identity_duties(&mut self, form: &IdentityForm) -> Box<[DutyId]> {
@@ -331,7 +365,7 @@ impl Compiler<'_> {
     }
 
     /// Names must be fit to be printed anywhere.
-    fn name(&mut self, name: &str, place: &Place, key: &str) {
+    pub(super) fn name(&mut self, name: &str, place: &Place, key: &str) {
         let odd = |c: char| c.is_control() || crate::judge::words::is_deceptive(c);
         let problem = if name.is_empty() || name.trim() != name {
             "a name is empty or has white space at its ends"

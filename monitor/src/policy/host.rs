@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::error::Fault;
 
 /// The port that clear-text HTTP leaves out (RFC 9110 §4.2.1).
-const DEFAULT_PORT: u16 = 80;
+pub(super) const DEFAULT_PORT: u16 = 80;
 
 /// Longest host that is looked at; a DNS name has at most 253 bytes. A longer one matches only `*`.
 pub(crate) const LONGEST: usize = 255;

@@ -7,6 +7,7 @@ use hashbrown::hash_map::Entry;
 
 use super::environment::EnvironmentId;
 use super::error::Place;
+use super::hours::Hours;
 use super::selector::{JwtSelector, Selector};
 use super::workload::WorkloadSelector;
 use crate::access::{Claims, Credential, CredentialKind, Fingerprint};
@@ -31,15 +32,19 @@ pub struct Identity {
     pub owner: Arc<str>,
     /// Its duties; without any it is a canary.
     pub duties: Box<[DutyId]>,
+    /// Whether all that its duties grant is safe (RFC 9110 §9.2.1), and it has some.
+    pub only_reads: bool,
     /// Where it may be used; `None` where the policy does not say.
     pub environments: Option<Box<[EnvironmentId]>>,
     /// Workloads that may use it; `None` where the policy does not say.
     pub workloads: Option<Box<[WorkloadSelector]>>,
+    /// When it may be used; `None` where the policy does not say.
+    pub hours: Option<Hours>,
     /// Its credentials as the policy names them.
     pub credentials: Box<[Selector]>,
     /// Where it is defined.
     pub place: Place,
-    /// Where `duties`, `environments` and `workloads` stand, when they do.
+    /// Where `duties`, `environments`, `workloads` and `hours` stand, when they do.
     pub places: ClausePlaces,
 }
 
@@ -52,6 +57,8 @@ pub struct ClausePlaces {
     pub environments: Option<Place>,
     /// Of `workloads`.
     pub workloads: Option<Place>,
+    /// Of `hours`.
+    pub hours: Option<Place>,
 }
 
 impl Identity {

@@ -2,10 +2,10 @@
 //!
 //! Files are read in the order given, a directory's `*.toml` files in the order of their names' bytes.
 //! How they merge:
-//! - `[environments]`, `[duties]` and `[identities]` merge by name. A name that a later file defines again
+//! - `[environments]`, `[duties]`, `[identities]` and `[workload-environments]` merge by name. A name that a later file defines again
 //!   replaces the earlier definition as a whole, and a warning names both places: every definition stands
 //!   in exactly one place, and no drop-in widens another one unseen.
-//! - `[[separate]]` and `[[approve]]` append.
+//! - `[[separate]]`, `[[approve]]`, `[[accept]]` and `high-value` append.
 //! - Names may be used before, after and across files.
 
 use std::io;
@@ -237,6 +237,14 @@ fn merge(all: &mut Document, next: Document, out: &mut Diagnostics) {
     merge_entries("identities", &mut all.identities, next.identities, out);
     all.separate.extend(next.separate);
     all.approve.extend(next.approve);
+    all.high_value.extend(next.high_value);
+    all.accept.extend(next.accept);
+    merge_entries(
+        "workload-environments",
+        &mut all.workload_environments,
+        next.workload_environments,
+        out,
+    );
 }
 
 fn merge_entries<T>(

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::super::rules::Distinct;
 use super::*;
-use crate::access::{Claims, Credential, CredentialKind};
+use crate::access::{Claims, Credential, CredentialKind, Workload};
 
 /// Files in memory.
 #[derive(Default)]
@@ -160,6 +160,81 @@ fn every_form_parses() {
     );
 }
 
+#[test]
+fn what_checks_look_at_is_compiled() {
+    let text = "version = 1\nhigh-value = [\"api.example\", \"10.0.0.0/8\"]\n[environments]\ndev = []\n\
+                [workload-environments]\ndev = [\"user:dev\"]\n[duties]\nx = [\"GET a.example/x\"]\n\
+                [duties.y]\noperations = [\"POST a.example/y\"]\nprivileged = true\nsecond-factor = true\n\
+                [identities.i]\nowner = \"o\"\ncredentials = [\"basic:user=i\"]\nduties = [\"x\"]\n\
+                hours = [\"Mon-Fri 07-19 Europe/Berlin\", \"22-06\"]\n";
+    let more = "high-value = [\"unix:/run/docker.sock\"]\n";
+    let files = [("/etc/bw/a.toml", text), ("/etc/bw/b.toml", more)];
+    let policy = load_from(&files, &["a.toml", "b.toml"]).unwrap().policy;
+    let duties: Vec<_> = policy
+        .duties()
+        .map(|d| (&*d.name, d.operations.len(), d.privileged, d.second_factor))
+        .collect();
+    assert_eq!(duties, [("x", 1, false, false), ("y", 1, true, true)]);
+    let places: Vec<_> = policy
+        .duties()
+        .map(|d| d.second_factor_place.as_ref().map(|p| p.line))
+        .collect();
+    assert_eq!(places, [None, Some(12)]);
+    let worth: Vec<_> = policy.high_value().iter().map(|v| &*v.text).collect();
+    assert_eq!(
+        worth,
+        ["api.example", "10.0.0.0/8", "unix:/run/docker.sock"]
+    );
+    let identity = policy.identities().next().unwrap();
+    let hours: Vec<_> = identity.hours.as_ref().unwrap().texts().collect();
+    assert_eq!(hours, ["Mon-Fri 07-19 Europe/Berlin", "22-06"]);
+    assert_eq!(identity.places.hours.as_ref().map(|p| p.line), Some(17));
+}
+
+fn workload(exe: &str, unit: Option<&str>, user: &str) -> Workload {
+    Workload {
+        exe: exe.into(),
+        unit: unit.map(Into::into),
+        container: None,
+        user: user.into(),
+        lineage: Arc::from([]),
+    }
+}
+
+#[test]
+fn the_most_precise_entry_decides() {
+    let policy = load_text(
+        "version = 1\n[environments]\nprod = []\ndev = []\nlab = []\n[workload-environments]\n\
+         prod = [\"unit:pay.service\", \"user:*\", \"exe:/opt/*\"]\n\
+         dev = [\"unit:*.service\", \"user:dev\", \"exe:/opt/ci/*\"]\nlab = [\"exe:/opt/ci/lab\"]\n",
+    )
+    .unwrap()
+    .policy;
+    let of = |exe: &str, unit: Option<&str>, user: &str| {
+        policy
+            .workload_environment(&workload(exe, unit, user))
+            .and_then(|id| policy.environments().name(id))
+            .map(ToString::to_string)
+    };
+    for (exe, unit, user, want) in [
+        ("/bin/a", Some("pay.service"), "dev", Some("prod")),
+        ("/bin/a", Some("other.service"), "root", Some("dev")),
+        ("/opt/ci/lab", None, "dev", Some("lab")),
+        ("/opt/ci/x", None, "root", Some("dev")),
+        ("/opt/x", None, "dev", Some("prod")),
+        ("/bin/a", None, "dev", Some("dev")),
+        ("/bin/a", None, "root", Some("prod")),
+        // Nothing is known of it: nothing is said.
+        ("/bin/a", None, "", None),
+    ] {
+        assert_eq!(
+            of(exe, unit, user).as_deref(),
+            want,
+            "{exe} {unit:?} {user}"
+        );
+    }
+}
+
 macro_rules! golden {
     ($name:ident, $file:literal) => {
         #[test]
@@ -186,6 +261,7 @@ golden!(bad_values, "bad-values.toml");
 golden!(syntax, "syntax.toml");
 golden!(version, "version.toml");
 golden!(no_version, "no-version.toml");
+golden!(bad_rules, "bad-rules.toml");
 
 #[test]
 fn files_that_are_not_there() {
@@ -372,6 +448,46 @@ fn the_example_policy_loads_without_any_other_file() {
     assert_eq!(words(&Ok(loaded)), "");
 }
 
+/// The first policy of docs/policy.md, as it stands there.
+#[test]
+fn a_whole_policy_is_short() {
+    let page = include_str!("../../../docs/policy.md");
+    let (_, section) = page.split_once("## A whole one\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let lines: Vec<&str> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .collect();
+    assert!((20..30).contains(&lines.len()), "{}", lines.len());
+    let text = lines.join("\n");
+    let files = [
+        ("/etc/bw/p.toml", text.as_str()),
+        ("/etc/ci/token", "one"),
+        ("/etc/bi/token", "two"),
+    ];
+    let loaded = load_from(&files, &["p.toml"]).unwrap_or_else(|errors| {
+        panic!("{}", words(&Err(errors)));
+    });
+    let policy = &loaded.policy;
+    let names: Vec<_> = policy
+        .identities()
+        .map(|i| (&*i.name, i.only_reads))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            ("ci-bot", false),
+            ("reports", true),
+            ("alice", false),
+            ("bob", false),
+            ("trap", false)
+        ]
+    );
+    assert_eq!(policy.high_value().len(), 1);
+    assert!(policy.duties().any(|duty| duty.second_factor));
+    assert_eq!(words(&Ok(loaded)), "");
+}
+
 /// Text that is nearly a policy: known keys and values in wrong places.
 fn nearly() -> impl Strategy<Value = String> {
     let name = prop::sample::select(vec![
@@ -391,6 +507,10 @@ fn nearly() -> impl Strategy<Value = String> {
         "x",
         "\"\"",
         "workloads",
+        "hours",
+        "high-value",
+        "workload-environments",
+        "second-factor",
     ]);
     let value = prop::sample::select(vec![
         "1",
@@ -406,6 +526,8 @@ fn nearly() -> impl Strategy<Value = String> {
         "1979-05-27",
         "nan",
         "true",
+        "\"Mon-Fri 07-19 Europe/Berlin\"",
+        "{ x = { operations = [\"GET a/x\"], privileged = true, second-factor = true } }",
         "[\"jwt:iss=a,sub=b\", \"file:x\"]",
         "[{ duties = [\"x\", \"y\"], on = \"z\" }]",
         "{ x = { owner = \"o\", credentials = [\"basic:user=a\"], duties = [\"x\"] } }",

@@ -20,31 +20,41 @@
     )
 )]
 
+pub mod accept;
 mod compile;
 pub mod environment;
 pub mod error;
+pub mod high_value;
 mod host;
+pub mod hours;
 pub mod identity;
 pub mod load;
 mod model;
+pub mod overlap;
 pub mod path;
 pub mod pattern;
 mod reader;
 pub mod rules;
 pub mod selector;
 pub mod workload;
+pub mod workload_environment;
+mod workload_overlap;
 
 use std::sync::Arc;
 
+pub use accept::Accept;
 pub use environment::{EnvironmentId, Environments, Found};
 pub use error::{Place, PolicyError, PolicyWarning, WarningKind};
+pub use high_value::HighValue;
+pub use hours::Hours;
 pub use identity::{DutyId, Identity, IdentityId};
 pub use load::{Files, Loaded, load};
+pub use overlap::Witness;
 pub use pattern::{Operation, Request};
 pub(crate) use reader::dotted;
 pub use rules::{Approval, Distinct, Separation};
 
-use crate::access::{Access, Credential, Role};
+use crate::access::{Access, Credential, Role, Workload};
 
 /// A named set of operations.
 #[derive(Clone, Debug)]
@@ -53,8 +63,14 @@ pub struct Duty {
     pub name: Arc<str>,
     /// What it grants.
     pub operations: Box<[Operation]>,
+    /// Whether a mistake or a theft would be dear: `bailiwick check` looks closer at it.
+    pub privileged: bool,
+    /// Whether it wants a token that shows a second factor.
+    pub second_factor: bool,
     /// Where it is defined.
     pub place: Place,
+    /// Where `second-factor` stands, when it does.
+    pub second_factor_place: Option<Place>,
     /// The name as a list of one, shared by every access that this duty alone grants.
     pub(crate) alone: Arc<[Arc<str>]>,
 }
@@ -70,6 +86,9 @@ pub struct Policy {
     index: identity::Index,
     separations: Vec<Separation>,
     approvals: Vec<Approval>,
+    high_value: Vec<HighValue>,
+    workload_environments: workload_environment::WorkloadEnvironments,
+    accepts: Vec<Accept>,
 }
 
 impl Policy {
@@ -130,6 +149,32 @@ impl Policy {
     #[must_use]
     pub fn approvals(&self) -> &[Approval] {
         &self.approvals
+    }
+
+    /// Destinations that are worth most.
+    #[must_use]
+    pub fn high_value(&self) -> &[HighValue] {
+        &self.high_value
+    }
+
+    /// Which environment a workload belongs to, where the policy says.
+    #[must_use]
+    pub fn workload_environment(&self, workload: &Workload) -> Option<EnvironmentId> {
+        self.workload_environments
+            .find(workload)
+            .map(|entry| entry.environment)
+    }
+
+    /// The entry of `[workload-environments]` that says so.
+    #[must_use]
+    pub fn workload_environments(&self) -> &workload_environment::WorkloadEnvironments {
+        &self.workload_environments
+    }
+
+    /// Findings of `bailiwick check` that are accepted.
+    #[must_use]
+    pub fn accepts(&self) -> &[Accept] {
+        &self.accepts
     }
 
     /// Where an access went: by its claimed host, and by the server's address or socket (which the client

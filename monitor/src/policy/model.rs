@@ -29,12 +29,23 @@ pub(crate) type Texts = Vec<Written<String>>;
 pub(crate) struct Document {
     pub(crate) version: Option<Written<i64>>,
     pub(crate) environments: Vec<Entry<Texts>>,
-    pub(crate) duties: Vec<Entry<Texts>>,
+    pub(crate) duties: Vec<Entry<DutyForm>>,
     pub(crate) identities: Vec<Entry<IdentityForm>>,
     pub(crate) separate: Vec<Written<SeparateForm>>,
     pub(crate) approve: Vec<Written<ApproveForm>>,
+    pub(crate) high_value: Texts,
+    pub(crate) workload_environments: Vec<Entry<Texts>>,
+    pub(crate) accept: Vec<Written<AcceptForm>>,
     /// Where the first definition stands; `None` for a file that defines nothing.
     pub(crate) first: Option<Place>,
+}
+
+/// A duty: the list of its operations, or `[duties.NAME]`.
+#[derive(Debug)]
+pub(crate) struct DutyForm {
+    pub(crate) operations: Texts,
+    pub(crate) privileged: bool,
+    pub(crate) second_factor: Option<Written<bool>>,
 }
 
 /// `[identities.NAME]`.
@@ -47,6 +58,7 @@ pub(crate) struct IdentityForm {
     pub(crate) workloads: Option<Written<Texts>>,
     pub(crate) duties: Option<Written<Texts>>,
     pub(crate) environments: Option<Written<Texts>>,
+    pub(crate) hours: Option<Written<Texts>>,
 }
 
 /// `[[separate]]`.
@@ -66,6 +78,16 @@ pub(crate) struct ApproveForm {
     pub(crate) by: Option<Written<String>>,
     pub(crate) distinct: Option<Written<String>>,
     pub(crate) within: Option<Written<String>>,
+}
+
+/// `[[accept]]`.
+#[derive(Debug)]
+pub(crate) struct AcceptForm {
+    pub(crate) key: String,
+    pub(crate) code: Option<Written<String>>,
+    pub(crate) subject: Option<Written<String>>,
+    pub(crate) reason: Option<Written<String>>,
+    pub(crate) until: Option<Written<String>>,
 }
 
 /// Reads one file. `None` when it is no TOML; everything else that is wrong is reported and left out.
@@ -99,10 +121,15 @@ pub(crate) fn parse(file: &str, text: &str, out: &mut Diagnostics) -> Option<Doc
     let document = Document {
         version: root.integer("version", out),
         environments: entries(root.named("environments", out, list)),
-        duties: entries(root.named("duties", out, list)),
+        duties: entries(root.named("duties", out, duty)),
         identities: entries(root.named("identities", out, identity)),
         separate: root.tables("separate", out, separate),
         approve: root.tables("approve", out, approve),
+        high_value: root
+            .strings("high-value", out)
+            .map_or_else(Vec::new, |list| list.value),
+        workload_environments: entries(root.named("workload-environments", out, list)),
+        accept: root.tables("accept", out, super::accept::read),
         first,
     };
     root.finish(out);
@@ -133,6 +160,41 @@ fn list(
     strings(source, value, place, key, out)
 }
 
+fn duty<'t, 's>(
+    source: &'s Source<'s>,
+    value: &'t DeValue<'t>,
+    place: &Place,
+    key: &str,
+    out: &mut Diagnostics,
+) -> Option<DutyForm> {
+    let DeValue::Table(table) = value else {
+        return Some(DutyForm {
+            operations: strings(source, value, place, key, out)?,
+            privileged: false,
+            second_factor: None,
+        });
+    };
+    let mut table = TableReader::new(source, table, key.to_owned(), place.clone());
+    let operations = table.strings("operations", out);
+    if operations.is_none() && !table.has("operations") {
+        let hint = "add operations = [\"…\"]: what the duty grants";
+        let problem = "operations is missing";
+        out.error(table.place(), key, problem, Some(hint.to_owned()));
+    }
+    let form = DutyForm {
+        operations: Vec::new(),
+        privileged: table
+            .boolean("privileged", out)
+            .is_some_and(|written| written.value),
+        second_factor: table.boolean("second-factor", out),
+    };
+    table.finish(out);
+    operations.map(|list| DutyForm {
+        operations: list.value,
+        ..form
+    })
+}
+
 fn identity<'t, 's>(
     source: &'s Source<'s>,
     value: &'t DeValue<'t>,
@@ -152,6 +214,7 @@ fn identity<'t, 's>(
         workloads: table.strings("workloads", out),
         duties: table.strings("duties", out),
         environments: table.strings("environments", out),
+        hours: table.string_or_strings("hours", out),
     };
     if form.owner.is_none() && !table.has("owner") {
         let hint = "add owner = \"…\", the person or team behind it: two keys of one human are one \

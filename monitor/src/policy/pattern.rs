@@ -10,20 +10,31 @@ use crate::access::Peer;
 use crate::suggest::nearest;
 
 /// Methods of RFC 9110 §9 and RFC 5789, what a mistyped one is compared with.
-const KNOWN: [&str; 9] = [
+pub(super) const KNOWN: [&str; 9] = [
     "GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "CONNECT", "TRACE",
 ];
+
+/// Methods that the registry of HTTP methods calls safe: who sends one asks for nothing to be changed.
+const SAFE: [&str; 9] = [
+    "GET", "HEAD", "OPTIONS", "TRACE", "PRI", "PROPFIND", "QUERY", "REPORT", "SEARCH",
+];
+
+/// Whether a method is safe (RFC 9110 §9.2.1). One that is not registered is not.
+#[must_use]
+pub fn is_safe(method: &str) -> bool {
+    SAFE.contains(&method)
+}
 
 /// What an operation of MCP has in the place of a method.
 const MCP: &str = "MCP";
 
 /// A set of methods; method names are case-sensitive (RFC 9110 §9.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Methods {
-    any: bool,
-    mcp: bool,
-    known: u16,
-    other: Box<[Box<str>]>,
+pub(super) struct Methods {
+    pub(super) any: bool,
+    pub(super) mcp: bool,
+    pub(super) known: u16,
+    pub(super) other: Box<[Box<str>]>,
 }
 
 /// A method of a request, looked up once.
@@ -62,7 +73,7 @@ impl Methods {
 
 /// Where an operation happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Target {
+pub(super) enum Target {
     Host(HostPattern),
     /// A unix socket, by path (abstract names begin with `@`).
     Unix(Box<str>),
@@ -70,7 +81,7 @@ enum Target {
 
 /// One segment of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     /// Percent-decoded.
     Literal(Box<[u8]>),
     /// `{name}`, or `{+name}` which may hold an encoded `/`, `\`, `?` or `#`.
@@ -80,11 +91,11 @@ enum Part {
 /// A compiled operation pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
-    methods: Methods,
-    target: Target,
-    parts: Box<[Part]>,
+    pub(super) methods: Methods,
+    pub(super) target: Target,
+    pub(super) parts: Box<[Part]>,
     /// Ends in `**`.
-    rest: bool,
+    pub(super) rest: bool,
     text: Arc<str>,
 }
 
@@ -183,6 +194,19 @@ impl Operation {
     #[must_use]
     pub fn text(&self) -> &Arc<str> {
         &self.text
+    }
+
+    /// Whether all its methods only read (RFC 9110 §9.2.1). Not so `*`, and an operation of MCP may do anything.
+    #[must_use]
+    pub fn is_safe(&self) -> bool {
+        let Methods {
+            any,
+            mcp,
+            known,
+            other,
+        } = &self.methods;
+        let read = |(at, name): (usize, &&str)| known & (1 << at) == 0 || is_safe(name);
+        !any && !mcp && KNOWN.iter().enumerate().all(read) && other.iter().all(|name| is_safe(name))
     }
 
     /// Methods that look like a typing error of a common one, with that one.

@@ -424,3 +424,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_only_reads() {
+    for (text, want) in [
+        ("GET a/x", true),
+        ("GET,HEAD,OPTIONS,TRACE */**", true),
+        ("PROPFIND,REPORT,SEARCH,QUERY a/x", true),
+        ("GET unix:/run/x.sock:/y", true),
+        ("GET,POST a/x", false),
+        ("GET,MERGE a/x", false),
+        ("CONNECT a/x", false),
+        ("* a/x", false),
+        ("MCP a/tools/list", false),
+        ("GET,MCP a/tools/list", false),
+    ] {
+        assert_eq!(Operation::parse(text).unwrap().is_safe(), want, "{text}");
+    }
+    for method in ["get", "POST", "", "?", "GETX"] {
+        assert!(!is_safe(method), "{method}");
+    }
+}

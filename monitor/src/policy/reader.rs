@@ -155,6 +155,41 @@ impl<'t, 's> TableReader<'t, 's> {
         Some(Written { value, place })
     }
 
+    /// `true` or `false`.
+    pub(crate) fn boolean(
+        &mut self,
+        name: &'static str,
+        out: &mut Diagnostics,
+    ) -> Option<Written<bool>> {
+        let (value, place, key) = self.field(name)?;
+        let DeValue::Boolean(value) = *value.get_ref() else {
+            wrong_type(out, &place, key, "true or false", value.get_ref());
+            return None;
+        };
+        Some(Written { value, place })
+    }
+
+    /// A string, which is a list of one, or a list of strings.
+    pub(crate) fn string_or_strings(
+        &mut self,
+        name: &'static str,
+        out: &mut Diagnostics,
+    ) -> Option<Written<Vec<Written<String>>>> {
+        let (value, place, key) = self.field(name)?;
+        let list = match value.get_ref() {
+            DeValue::String(text) => vec![Written {
+                value: text.to_string(),
+                place: self.source.at(&value.span()),
+            }],
+            DeValue::Array(_) => strings(self.source, value.get_ref(), &place, &key, out)?,
+            other => {
+                wrong_type(out, &place, key, "a string or a list of strings", other);
+                return None;
+            }
+        };
+        Some(Written { value: list, place })
+    }
+
     /// A list of strings; what is no string in it is reported and left out.
     pub(crate) fn strings(
         &mut self,

@@ -9,7 +9,7 @@ use crate::suggest::did_you_mean;
 const KINDS: [&str; 4] = ["unit", "exe", "container", "user"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Unit,
     Exe,
     Container,
@@ -20,8 +20,8 @@ enum Kind {
 /// any characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkloadSelector {
-    kind: Kind,
-    pattern: Box<str>,
+    pub(super) kind: Kind,
+    pub(super) pattern: Box<str>,
 }
 
 impl WorkloadSelector {
@@ -74,6 +74,19 @@ impl WorkloadSelector {
         })
     }
 
+    /// How precise it is: a container more than a unit, that more than an executable, that more than a
+    /// user; then text without `*` more than with, then the longer text.
+    #[must_use]
+    pub(crate) fn precision(&self) -> (u8, bool, usize) {
+        let kind = match self.kind {
+            Kind::Container => 3,
+            Kind::Unit => 2,
+            Kind::Exe => 1,
+            Kind::User => 0,
+        };
+        (kind, !self.pattern.contains('*'), self.pattern.len())
+    }
+
     /// Whether the workload is meant. A property that is not known matches nothing.
     #[must_use]
     pub fn matches(&self, workload: &Workload) -> bool {
@@ -104,7 +117,7 @@ impl fmt::Display for WorkloadSelector {
 }
 
 /// `*` stands for any characters, everything else for itself. Time: product of the lengths at most.
-fn glob(pattern: &str, text: &str) -> bool {
+pub(super) fn glob(pattern: &str, text: &str) -> bool {
     let (mut pattern, mut text) = (pattern.as_bytes(), text.as_bytes());
     // Where to go on when what follows the last `*` does not fit.
     let mut retry: Option<(&[u8], &[u8])> = None;

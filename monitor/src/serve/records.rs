@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
+use crate::contain::ContainmentStatus;
 use crate::coverage::Count;
 use crate::judge::{FindingKind, Severity};
 
@@ -62,6 +63,9 @@ pub struct StatusRecord {
     /// Resident memory of the daemon, in bytes.
     #[serde(default)]
     pub memory_bytes: Option<u64>,
+    /// What is done about violations.
+    #[serde(default)]
+    pub containment: ContainmentStatus,
     /// What was looked through beside the code of workloads.
     #[serde(default)]
     pub scan: ScanStatus,

@@ -6,13 +6,18 @@ use redb::{Database, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
+use crate::judge::FindingKind;
 
 use super::StoreStatus;
 use super::error::Fault;
 use super::outbox::Message;
 
-/// A kind of finding, and whether policy names the identity.
-pub(super) const CLASSES: usize = 28;
+/// A kind of finding, and whether policy names the identity. A store written when there were fewer kinds has
+/// no rows of the others.
+pub(super) const CLASSES: usize = FindingKind::ALL.len() * 2;
+
+/// A class is a byte.
+const _: () = assert!(CLASSES <= u8::MAX as usize);
 
 /// Alert id → [`AlertRow`].
 pub(super) const ALERTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("alerts");
@@ -79,13 +84,25 @@ pub(super) struct DeadRow {
 }
 
 /// What is counted, in step with the tables.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Totals {
     pub(super) classes: [(u64, u64); CLASSES],
     pub(super) endpoints: BTreeMap<String, EndpointTotals>,
     pub(super) next_seq: u64,
     pub(super) evicted: u64,
     pub(super) dropped: u64,
+}
+
+impl Default for Totals {
+    fn default() -> Self {
+        Self {
+            classes: [(0, 0); CLASSES],
+            endpoints: BTreeMap::new(),
+            next_seq: 0,
+            evicted: 0,
+            dropped: 0,
+        }
+    }
 }
 
 /// Of one endpoint.

@@ -22,12 +22,26 @@ use super::{HEADER, MAX_RECORD, Secret, outer};
 const TAG: usize = 16;
 /// Bytes of an AES block, of a CBC record's IV.
 const BLOCK: usize = 16;
+/// Least memory that plaintext gets, in bytes: most records need no more.
+const LEAST_ROOM: usize = 1024;
 /// Counter blocks encrypted at a time.
 const BATCH: usize = 8;
 
-/// Room for the plaintext of one record, zeroed in the end. It does not grow, and so leaves no copies.
+/// A place for plaintext, zeroed in the end. It takes memory when there is some: see [`append`].
 pub(super) fn plaintext() -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(Vec::with_capacity(usize::from(MAX_RECORD)))
+    Zeroizing::new(Vec::new())
+}
+
+/// Appends plaintext to be, and leaves no copy behind where the vector has to move.
+fn append(out: &mut Vec<u8>, text: &[u8]) {
+    let need = out.len() + text.len();
+    if need > out.capacity() {
+        let mut room = Vec::with_capacity(need.max(LEAST_ROOM));
+        room.extend_from_slice(out);
+        out.zeroize();
+        *out = room;
+    }
+    out.extend_from_slice(text);
 }
 
 /// How records are laid out.
@@ -165,7 +179,7 @@ impl Keys {
             self.cbc(body, from, text.len(), out)?;
             return Some(());
         }
-        out.extend_from_slice(text.get(from..)?);
+        append(out, text.get(from..)?);
         let nonce = self.nonce(seq, body)?;
         self.stream(&nonce, from, out.get_mut(begin..)?)
     }
@@ -215,7 +229,7 @@ impl Keys {
         if self.tag(&nonce, aad, text)?.as_slice() != tag {
             return None;
         }
-        out.extend_from_slice(text);
+        append(out, text);
         self.stream(&nonce, 0, out.get_mut(begin..)?)
     }
 
@@ -369,7 +383,10 @@ fn cbc<A: BlockCipherDecrypt + KeyInit + BlockSizeUser<BlockSize = U16>>(
         // Without what lies before `from` and behind `to`.
         let at = (first + n) * BLOCK;
         let end = to.saturating_sub(at).min(BLOCK);
-        out.extend_from_slice(block.get(from.saturating_sub(at)..end).unwrap_or_default());
+        append(
+            out,
+            block.get(from.saturating_sub(at)..end).unwrap_or_default(),
+        );
         block.as_mut_slice().zeroize();
         previous = text;
     }

@@ -13,35 +13,50 @@ const MAX_BLOCK: usize = 2 * (32 + 48 + 16);
 /// Length of a TLS 1.2 master secret.
 pub(super) const MASTER: usize = 48;
 
-/// HMAC of the concatenation of `parts`; as many bytes as `out` has room for. `None`: longer than a hash.
-fn mac(hash: Hash, key: &[u8], parts: &[&[u8]], out: &mut [u8]) -> Option<()> {
-    fn run<M: Mac + KeyInit>(key: &[u8], parts: &[&[u8]], out: &mut [u8]) -> Option<()> {
-        let mut mac = <M as KeyInit>::new_from_slice(key).ok()?;
-        for part in parts {
-            mac.update(part);
-        }
-        let mut tag = mac.finalize().into_bytes();
-        let len = out.len();
-        out.copy_from_slice(tag.get(..len)?);
-        zeroize::Zeroize::zeroize(tag.as_mut_slice());
-        Some(())
+/// HMAC under one key: keying it takes two of the four compressions of a short message.
+enum Keyed {
+    Sha256(Hmac<Sha256>),
+    Sha384(Hmac<Sha384>),
+}
+
+impl Keyed {
+    fn new(hash: Hash, key: &[u8]) -> Option<Self> {
+        Some(match hash {
+            Hash::Sha256 => Self::Sha256(KeyInit::new_from_slice(key).ok()?),
+            Hash::Sha384 => Self::Sha384(KeyInit::new_from_slice(key).ok()?),
+        })
     }
-    match hash {
-        Hash::Sha256 => run::<Hmac<Sha256>>(key, parts, out),
-        Hash::Sha384 => run::<Hmac<Sha384>>(key, parts, out),
+
+    /// HMAC of the concatenation of `parts`; as many bytes as `out` has room for. `None`: longer than a
+    /// hash.
+    fn mac(&self, parts: &[&[u8]], out: &mut [u8]) -> Option<()> {
+        fn run<M: Mac>(mut mac: M, parts: &[&[u8]], out: &mut [u8]) -> Option<()> {
+            for part in parts {
+                mac.update(part);
+            }
+            let mut tag = mac.finalize().into_bytes();
+            let len = out.len();
+            out.copy_from_slice(tag.get(..len)?);
+            zeroize::Zeroize::zeroize(tag.as_mut_slice());
+            Some(())
+        }
+        match self {
+            Self::Sha256(mac) => run(mac.clone(), parts, out),
+            Self::Sha384(mac) => run(mac.clone(), parts, out),
+        }
+    }
+
+    /// HKDF-Expand-Label with an empty context, of at most one hash's length (RFC 8446 §7.1).
+    fn expand_label(&self, label: &[u8], out: &mut [u8]) -> Option<()> {
+        let length = u16::try_from(out.len()).ok()?.to_be_bytes();
+        let label_length = [u8::try_from(6 + label.len()).ok()?];
+        self.mac(&[&length, &label_length, b"tls13 ", label, &[0], &[1]], out)
     }
 }
 
-/// HKDF-Expand-Label with an empty context, of at most one hash's length (RFC 8446 §7.1).
+/// [`Keyed::expand_label`] for one label.
 pub(super) fn expand_label(hash: Hash, secret: &[u8], label: &[u8], out: &mut [u8]) -> Option<()> {
-    let length = u16::try_from(out.len()).ok()?.to_be_bytes();
-    let label_length = [u8::try_from(6 + label.len()).ok()?];
-    mac(
-        hash,
-        secret,
-        &[&length, &label_length, b"tls13 ", label, &[0], &[1]],
-        out,
-    )
+    Keyed::new(hash, secret)?.expand_label(label, out)
 }
 
 /// Keys of a TLS 1.3 secret, of whichever epoch. `None`: it does not fit the suite.
@@ -53,8 +68,9 @@ pub(super) fn keys(suite: Suite, secret: &Secret) -> Option<Keys> {
     let mut key = Zeroizing::new([0; 32]);
     let mut iv = Zeroizing::new([0; 12]);
     let key = key.get_mut(..suite.cipher.key_len())?;
-    expand_label(suite.hash, secret, b"key", key)?;
-    expand_label(suite.hash, secret, b"iv", &mut *iv)?;
+    let keyed = Keyed::new(suite.hash, secret)?;
+    keyed.expand_label(b"key", key)?;
+    keyed.expand_label(b"iv", &mut *iv)?;
     Keys::new(suite.cipher, Form::V13, key, &*iv)
 }
 
@@ -77,12 +93,13 @@ pub(super) fn prf(
     let [first, second] = seeds;
     let mut a = Zeroizing::new([0; 48]);
     let a = a.get_mut(..hash.size())?;
-    mac(hash, secret, &[label, first, second], a)?;
+    let keyed = Keyed::new(hash, secret)?;
+    keyed.mac(&[label, first, second], a)?;
     for chunk in out.chunks_mut(hash.size()) {
-        mac(hash, secret, &[&*a, label, first, second], chunk)?;
+        keyed.mac(&[&*a, label, first, second], chunk)?;
         let mut following = Zeroizing::new([0; 48]);
         let following = following.get_mut(..hash.size())?;
-        mac(hash, secret, &[&*a], following)?;
+        keyed.mac(&[&*a], following)?;
         a.copy_from_slice(following);
     }
     Some(())

@@ -5,6 +5,8 @@
 //! its messages are walked through up to Finished, over the bytes that were not captured. Else the
 //! first record that the traffic secret opens as its number 0 is the first one.
 
+use std::ops::RangeInclusive;
+
 use super::backlog::{Backlog, Held};
 use super::cipher::{Keys, plaintext};
 use super::hello::kind;
@@ -108,22 +110,24 @@ struct Ground<'a> {
 }
 
 impl Ground<'_> {
+    /// The numbers that a record may have under the key; `None`: it is not among its records, or nothing
+    /// can be told by it.
+    fn testable(&self, held: &Held) -> Option<RangeInclusive<u32>> {
+        let head = self.epoch == Epoch::Traffic && held.length > SHORT && held.data.len() >= LEAST;
+        if held.outer != outer::DATA || !(held.whole() || head) {
+            return None;
+        }
+        match self.base.map(|base| held.number.wrapping_sub(base)) {
+            Some(number) if number > u32::MAX / 2 => None,
+            Some(number) => Some(number..=number),
+            None => Some(0..=self.loose(held)),
+        }
+    }
+
     /// The record that is number 0 under `keys`, if `held` is among its records.
     fn test(&mut self, keys: &Keys, held: &Held, plain: &mut Vec<u8>) -> Option<u32> {
         let whole = held.whole();
-        let head = self.epoch == Epoch::Traffic && held.length > SHORT && held.data.len() >= LEAST;
-        if held.outer != outer::DATA || !(whole || head) {
-            return None;
-        }
-        let (first, last) = match self.base {
-            Some(base) if held.number.wrapping_sub(base) > u32::MAX / 2 => return None,
-            Some(base) => (
-                held.number.wrapping_sub(base),
-                held.number.wrapping_sub(base),
-            ),
-            None => (0, self.loose(held)),
-        };
-        for seq in first..=last {
+        for seq in self.testable(held)? {
             if self.trials >= MAX_TRIALS {
                 return None;
             }
@@ -174,7 +178,7 @@ impl Session {
             return;
         };
         for dir in [Dir::ToClient, Dir::ToServer] {
-            for epoch in [Epoch::Traffic, Epoch::Handshake, Epoch::Early] {
+            for epoch in [Epoch::Handshake, Epoch::Early] {
                 if self.needs(dir, epoch) {
                     self.find(dir, epoch, suite, ring);
                 }
@@ -183,6 +187,12 @@ impl Session {
         self.walk(Dir::ToClient, suite);
         self.walk_early();
         self.walk(Dir::ToServer, suite);
+        // Last: the walk tells which records need not be tried.
+        for dir in [Dir::ToClient, Dir::ToServer] {
+            if self.needs(dir, Epoch::Traffic) {
+                self.find(dir, Epoch::Traffic, suite, ring);
+            }
+        }
         for dir in [Dir::ToServer, Dir::ToClient] {
             self.locate(dir);
         }
@@ -200,7 +210,7 @@ impl Session {
             Dir::ToClient => &self.down,
         };
         match epoch {
-            Epoch::Traffic => half.keys.is_none(),
+            Epoch::Traffic => half.keys.is_none() && !half.walk.under_way(),
             Epoch::Handshake => {
                 half.walk.keys.is_none() && !half.walk.messages.broken && half.base.is_none()
             }
@@ -240,14 +250,18 @@ impl Session {
         let mut plain = plaintext();
         let (ends, random) = (&self.ends, random.as_ref());
         let secret = ring.search(ends, random, label, after, |id, secret| {
+            let before = ground.trials;
+            let backlog = ground.backlog;
+            let new = |held: &&Held| held.dir == dir && tried(held) < id;
+            // Deriving keys costs more than a trial.
+            let mut all = backlog.iter().filter(new);
+            if !all.any(|held| ground.testable(held).is_some()) {
+                return (0, false);
+            }
             let Some(keys) = schedule::keys(suite, secret) else {
                 return (0, false);
             };
-            let before = ground.trials;
-            let backlog = ground.backlog;
-            let mut held = backlog
-                .iter()
-                .filter(|held| held.dir == dir && tried(held) < id);
+            let mut held = backlog.iter().filter(new);
             let base = held.find_map(|held| ground.test(&keys, held, &mut plain));
             let fits = base.is_some();
             found = base.map(|base| (keys, base));

@@ -38,6 +38,12 @@ pub(super) struct Messages {
 }
 
 impl Walk {
+    /// It goes on with the next records, and will tell where the handshake ends.
+    pub(super) fn under_way(&self) -> bool {
+        let begun = self.keys.is_some() && self.base.is_some();
+        begun && self.boundary.is_none() && !self.messages.broken
+    }
+
     pub(super) fn memory(&self) -> usize {
         self.messages.gathered.as_ref().map_or(0, Vec::capacity)
     }
