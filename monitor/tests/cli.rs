@@ -555,6 +555,26 @@ fn check_lints_the_policy() {
     assert_eq!(code(&run("identities -o sarif")), Some(64));
 }
 
+/// A configuration named by a relative path, whose policy is named relative to it, was looked for in
+/// `config/config/`.
+#[test]
+fn relative_configuration_and_policy() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("config");
+    std::fs::create_dir(&config).unwrap();
+    std::fs::write(
+        config.join("bailiwick.toml"),
+        "policy = [\"policy.toml\"]\nstate_dir = \"state\"\nruntime_dir = \"run\"\n",
+    )
+    .unwrap();
+    std::fs::write(config.join("policy.toml"), "version = 1\n").unwrap();
+    let output = bailiwick("check --config config/bailiwick.toml")
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), Some(0), "{}", shown(&output, None));
+}
+
 #[test]
 fn check_asks_the_daemon_what_it_has_seen() {
     let daemon = Daemon::start();

@@ -188,7 +188,12 @@ fn apply(config: &mut Config, source: Source<'_>, out: &mut Vec<Diagnostic>) {
         config.environment = Some(name);
     }
     if let Some(paths) = top.take::<Vec<PathBuf>>("policy", out) {
-        config.policy = paths.into_iter().map(|path| base.join(path)).collect();
+        // Absolute: who loads them joins them with the directory of the main file.
+        let place = |path: PathBuf| {
+            let path = base.join(path);
+            std::path::absolute(&path).unwrap_or(path)
+        };
+        config.policy = paths.into_iter().map(place).collect();
     }
     if let Some(path) = top.take_if("state_dir", out, some_path) {
         config.state_dir = base.join(path);
