@@ -146,7 +146,7 @@ fn has_form(cli: &Cli) -> Result<(), Failure> {
         Form::Compact | Form::Json => return Ok(()),
         Form::Sarif => (
             "SARIF",
-            "check` and `scan",
+            "check` or `scan",
             matches!(cli.command, Command::Check(_) | Command::Scan(_)),
         ),
         Form::Html => ("HTML", "report", matches!(cli.command, Command::Report(_))),
@@ -156,7 +156,7 @@ fn has_form(cli: &Cli) -> Result<(), Failure> {
     }
     Err(
         Failure::new(Exit::Usage, format!("this command has no {name} output")).hint(format!(
-            "only `{of}`; for programs, `-o json` is of every command"
+            "`{of}` has; for programs, `-o json` is of every command"
         )),
     )
 }
