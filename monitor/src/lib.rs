@@ -13,6 +13,7 @@ pub mod contain;
 pub mod coverage;
 pub mod daemon;
 pub mod explain;
+pub mod gateway;
 pub mod host;
 pub mod judge;
 pub mod lint;

@@ -100,6 +100,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Tell one alert as a story: what happened, who it was, what it means, what to do
     Explain(ExplainArgs),
+    /// Write the duties as a role lock for a gateway
+    Export(ExportArgs),
     /// Find hard-coded credentials, and say which are in use: exit 0 none, 1 found
     Scan(ScanArgs),
 }
@@ -284,6 +286,89 @@ pub struct CheckArgs {
     /// Exit 0 when there are warnings or findings but no errors (for ExecStartPre= and ExecReload=)
     #[arg(long)]
     pub warnings_ok: bool,
+    /// Compare the duties with a gateway's configuration instead, and exit 1 when they differ; may be
+    /// repeated
+    #[arg(long, value_name = "FILE", conflicts_with = "warnings_ok")]
+    pub gateway: Vec<PathBuf>,
+    /// Format of the gateway's files [default: found out]
+    #[arg(long, value_name = "FORMAT", requires = "gateway")]
+    pub gateway_format: Option<GatewayFormat>,
+    /// Roles of the gateway.
+    #[command(flatten)]
+    pub roles: RoleArgs,
+}
+
+/// Formats of gateways that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GatewayFormat {
+    /// Envoy's RBAC filter, alone or in a bootstrap (YAML or JSON).
+    EnvoyRbac,
+    /// Istio's AuthorizationPolicy (YAML).
+    Istio,
+    /// nginx.
+    Nginx,
+}
+
+/// Roles at a gateway.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Roles at the gateway")]
+pub struct RoleArgs {
+    /// What a role is
+    #[arg(long, value_name = "WHAT", default_value = "identity")]
+    pub role: RoleKind,
+    /// Where the gateway has the verified role from: claim:NAME[.NAME…], spiffe:DOMAIN/PREFIX/,
+    /// header:NAME or variable:NAME [default: claim:role; of nginx variable:bailiwick_role]
+    #[arg(long, value_name = "SOURCE")]
+    pub role_from: Option<String>,
+}
+
+/// What a role is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RoleKind {
+    /// An identity, with all its duties.
+    Identity,
+    /// A duty.
+    Duty,
+}
+
+/// `export`
+#[derive(Clone, Debug, Args)]
+pub struct ExportArgs {
+    /// For which gateway
+    #[arg(long, value_name = "GATEWAY")]
+    pub to: ExportTarget,
+    /// Print the tests of what is exported instead (opa)
+    #[arg(long)]
+    pub tests: bool,
+    /// Roles of the gateway.
+    #[command(flatten)]
+    pub roles: RoleArgs,
+}
+
+/// Gateways that can be written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportTarget {
+    /// Envoy's RBAC filter.
+    EnvoyRbac,
+    /// Istio's AuthorizationPolicy.
+    Istio,
+    /// Rego for Open Policy Agent.
+    Opa,
+    /// nginx.
+    Nginx,
+}
+
+impl ExportTarget {
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EnvoyRbac => "envoy-rbac",
+            Self::Istio => "istio",
+            Self::Opa => "opa",
+            Self::Nginx => "nginx",
+        }
+    }
 }
 
 /// `send-test`

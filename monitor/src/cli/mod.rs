@@ -12,6 +12,7 @@ mod contain;
 mod coverage;
 pub mod doctor;
 pub mod exit;
+mod gateway;
 pub mod log;
 mod out;
 mod pages;
@@ -44,6 +45,7 @@ pub use check::Validator;
 pub use check_lint::Linter;
 pub use doctor::Probe;
 pub use exit::{Exit, Failure};
+pub use gateway::PolicyLoader;
 
 /// Makes a report of the time since then (microseconds since 1970), or of 30 days.
 pub type StoredReport = dyn Fn(&Config, Option<i64>) -> Result<Report, Failure>;
@@ -68,6 +70,8 @@ pub struct Hooks {
     pub stored_report: Box<StoredReport>,
     /// An alert's story from the store, while no daemon is running.
     pub stored_story: Box<StoredStory>,
+    /// Loads the policy.
+    pub policy: Box<PolicyLoader>,
 }
 
 impl std::fmt::Debug for Hooks {
@@ -165,6 +169,12 @@ fn command(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
     has_form(cli)?;
     match &cli.command {
         Command::Run(args) => return run(cli, args, &*hooks.run),
+        Command::Check(args) if !args.gateway.is_empty() => {
+            return gateway::check(cli.config.as_deref(), args, &*hooks.policy, out);
+        }
+        Command::Export(args) => {
+            return gateway::export(cli.config.as_deref(), args, &*hooks.policy, out);
+        }
         Command::Check(args) => {
             return check::check(cli, args.warnings_ok, hooks, out);
         }
@@ -350,8 +360,9 @@ async fn ask(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
         | Command::Check(_)
         | Command::Doctor
         | Command::Completions(_)
-        | Command::Scan(_)
-        | Command::Man(_) => {}
+        | Command::Man(_)
+        | Command::Export(_)
+        | Command::Scan(_) => {}
     }
     Ok(Exit::Success)
 }

@@ -1,6 +1,7 @@
 //! What the daemon's parts contribute to the command line.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::setup::{self, PolicyFiles};
 use super::{DaemonError, lint_input, reporting, run};
@@ -10,7 +11,7 @@ use crate::alert::secret::SecretEnv;
 use crate::cli::{Exit, Failure, Hooks, Probe};
 use crate::config::{self, Config, Diagnostic};
 use crate::contain;
-use crate::policy::{self, PolicyError};
+use crate::policy::{self, Policy, PolicyError};
 use crate::source::kernel::{Kernel, KernelSettings, ProbeError, Probes, Refusing};
 
 /// The real daemon behind the real command line.
@@ -29,6 +30,7 @@ pub fn hooks() -> Hooks {
         lint: Box::new(lint_input::check),
         stored_report: Box::new(reporting::stored_report),
         stored_story: Box::new(reporting::stored_story),
+        policy: Box::new(load_policy),
     }
 }
 
@@ -115,6 +117,27 @@ fn validate(config: &Config) -> Vec<Diagnostic> {
         });
     }
     found
+}
+
+/// The policy alone; what its credentials hash to does not matter.
+fn load_policy(config: &Config) -> Result<Arc<Policy>, Vec<Diagnostic>> {
+    let base = config
+        .file()
+        .and_then(Path::parent)
+        .unwrap_or(Path::new("."));
+    policy::load(
+        &config.policy,
+        base,
+        &PolicyFiles,
+        &FingerprintKey::new([0; 32]),
+    )
+    .map(|loaded| Arc::new(loaded.policy))
+    .map_err(|errors| {
+        errors
+            .iter()
+            .map(|error| diagnostic(Diagnostic::error(words(error)), error))
+            .collect()
+    })
 }
 
 fn words(error: &PolicyError) -> String {
