@@ -23,6 +23,7 @@ mod report;
 mod secrets;
 mod separation;
 mod split;
+mod stored;
 mod systemd;
 mod tls;
 mod tunnel;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         report::trials(),
         separation::trials(),
         secrets::trials(),
+        stored::trials(),
         bad_input::trials(),
         privileges::trials(),
         flood::trials(),

@@ -24,6 +24,7 @@ pub mod pipeline;
 pub mod policy;
 pub mod report;
 pub mod sarif;
+pub mod scan;
 pub mod secret;
 pub mod serve;
 pub mod source;

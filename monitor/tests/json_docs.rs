@@ -13,7 +13,9 @@ use bailiwick::explain::Story;
 use bailiwick::lint::{CODES, Level, LintFinding};
 use bailiwick::policy::Place;
 use bailiwick::report::Report;
+use bailiwick::scan::{Finding, ScanRecord};
 use bailiwick::serve::filter::{Field, Filter};
+use bailiwick::serve::matching::MatchRecord;
 use bailiwick::serve::protocol::{Command, ErrorCode, Note, parse_request};
 use bailiwick::serve::records::{DeadLetter, DeliveryResult, ProbedRecord, StatusRecord};
 use serde::Serialize;
@@ -152,6 +154,9 @@ fn examples_of_records_parse() {
             "alert" => check::<Alert>(section, &block),
             "identity" => check::<IdentityRecord>(section, &block),
             "status" => check::<StatusRecord>(section, &block),
+            "stored-credential" => check::<Finding>(section, &block),
+            "scan" => check::<ScanRecord>(section, &block),
+            "match" => check::<MatchRecord>(section, &block),
             "delivery" => check::<DeliveryResult>(section, &block),
             "dead-letter" => check::<DeadLetter>(section, &block),
             "coverage" => check::<CoverageRecord>(section, &block),
@@ -225,10 +230,13 @@ fn examples_of_records_parse() {
         "gateway-unread",
         "identity",
         "lint",
+        "match",
         "probe",
         "probed",
         "report",
+        "scan",
         "status",
+        "stored-credential",
         "story",
         "technique",
     ];
@@ -273,6 +281,7 @@ fn examples_of_notes_parse() {
         [
             Note::Live { v: 1 },
             Note::Lost { v: 1, count: 120 },
+            Note::Ready { v: 1 },
             Note::End { v: 1 },
             Note::Error { v: 1, .. }
         ]

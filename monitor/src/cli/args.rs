@@ -33,8 +33,8 @@ pub struct Cli {
     /// When to use colour; never when NO_COLOR is set, unless asked for here
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
-    /// Form of the output: lines for people, one JSON object a line, SARIF (of `check`), or a page of HTML
-    /// (of `report`)
+    /// Form of the output: lines for people, one JSON object a line, SARIF (of `check` and `scan`), or a page
+    /// of HTML (of `report`)
     #[arg(
         short,
         long,
@@ -115,6 +115,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Propose a policy that grants what was seen, or compare what was seen with a policy
     Learn(LearnArgs),
+    /// Find hard-coded credentials, and say which are in use: exit 0 none, 1 found
+    Scan(ScanArgs),
 }
 
 /// `learn`
@@ -474,6 +476,33 @@ pub struct DrillPeerArgs {
     /// Its part
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub part: Vec<String>,
+}
+
+/// `scan`
+#[derive(Clone, Debug, Args)]
+pub struct ScanArgs {
+    /// Files, directories and archives (tar, gzip); - for standard input
+    #[arg(value_name = "PATH", default_value = ".")]
+    pub paths: Vec<PathBuf>,
+    /// The history of these repositories instead: every blob that a branch or tag reaches, each once
+    #[arg(long)]
+    pub git: bool,
+    /// More rules: a rule file of gitleaks
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+    /// What may stay: lines of a rule's id (or *) and a path with * and **
+    /// [default: .bailiwick-allow if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub allow: Option<PathBuf>,
+    /// Also what .gitignore leaves out
+    #[arg(long)]
+    pub no_ignore: bool,
+    /// Do not compare what is found with the credentials in use
+    #[arg(long)]
+    pub no_join: bool,
+    /// Threads [default: one for each processor]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<std::num::NonZeroU8>,
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod pages;
 pub mod quote;
 mod render;
 mod report;
+mod scan;
 mod tail;
 
 use std::any::Any;
@@ -31,6 +32,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
+use crate::access::credential::CredentialTable;
 use crate::census::IdentityRecord;
 use crate::config::{self, Config};
 use crate::explain::Story;
@@ -54,6 +56,8 @@ pub type StoredReport = dyn Fn(&Config, Option<i64>) -> Result<Report, Failure>;
 pub type StoredStory = dyn Fn(&Config, &str) -> Result<Story, Failure>;
 /// Loads the policy of this file or directory.
 pub type PolicyFile = dyn Fn(&Path) -> Result<Policy, Failure>;
+/// Makes the table of credentials that a configuration asks for.
+pub type TableOf = dyn Fn(&Config) -> Result<CredentialTable, String>;
 
 /// What the other parts of the program do for the command line.
 pub struct Hooks {
@@ -61,6 +65,8 @@ pub struct Hooks {
     pub run: Box<dyn Fn(Config) -> Result<(), Failure>>,
     /// Finds what is wrong with the policy.
     pub validate: Box<Validator>,
+    /// The table of credentials, for `scan`.
+    pub credentials: Box<TableOf>,
     /// Further probes of `doctor`; with true also one for each kernel program.
     pub probes: Box<dyn Fn(bool) -> Vec<Probe>>,
     /// Finds what is wrong with a policy that can be used.
@@ -149,7 +155,11 @@ fn dispatch(arguments: Vec<OsString>, hooks: &Hooks) -> Result<Exit, Failure> {
 fn has_form(cli: &Cli) -> Result<(), Failure> {
     let (name, of, written) = match cli.output {
         Form::Compact | Form::Json => return Ok(()),
-        Form::Sarif => ("SARIF", "check", matches!(cli.command, Command::Check(_))),
+        Form::Sarif => (
+            "SARIF",
+            "check` or `scan",
+            matches!(cli.command, Command::Check(_) | Command::Scan(_)),
+        ),
         Form::Html => ("HTML", "report", matches!(cli.command, Command::Report(_))),
     };
     if written {
@@ -180,6 +190,7 @@ fn command(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
             probes.extend((hooks.probes)(args.programs));
             return doctor::report(&probes, out);
         }
+        Command::Scan(args) => return scan::run(cli, args, hooks, out),
         Command::Completions(args) => pages::completions(args.shell, out)?,
         Command::Man(args) => pages::man(args.command.as_deref(), args.dir.as_deref(), out)?,
         Command::Drill(args) => return drill::drill(args, out),
@@ -362,7 +373,8 @@ async fn ask(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
         | Command::Man(_)
         | Command::Export(_)
         | Command::Drill(_)
-        | Command::DrillPeer(_) => {}
+        | Command::DrillPeer(_)
+        | Command::Scan(_) => {}
     }
     Ok(Exit::Success)
 }

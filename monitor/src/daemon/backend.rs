@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use tokio::sync::{broadcast, oneshot};
 
+use super::compare::Comparer;
 use super::hub::Hub;
+use super::stored;
 use crate::access::record::AccessRecord;
 use crate::alert::{Alert, AlertService};
 use crate::census::IdentityRecord;
@@ -17,7 +19,11 @@ use crate::metrics;
 use crate::pipeline::thread::{Command, Snapshot};
 use crate::policy::Policy;
 use crate::report::Report;
+use crate::scan::LiveUse;
+use crate::scan::finding::Candidate;
+use crate::scan::live::LiveIndex;
 use crate::serve::Backend;
+use crate::serve::matching::TooMany;
 use crate::serve::records::{
     AccessStatus, AlertQuery, AlertStatus, AttachedProbe, ConnectionStatus, CoverageStatus,
     DeadLetter, DeliveryResult, HistoryStatus, HookStatus, IdentityStatus, Loss, MissingProbe,
@@ -42,6 +48,12 @@ pub(super) struct Current {
 pub(super) struct Daemon {
     pub(super) hub: Hub,
     pub(super) commands: std::sync::mpsc::SyncSender<Command>,
+    /// What secrets at rest are compared with.
+    pub(super) comparer: Arc<Comparer>,
+    /// What the looks beside code came to.
+    pub(super) looked: Arc<stored::Counters>,
+    /// What they go by.
+    pub(super) terms: Arc<RwLock<stored::Terms>>,
     pub(super) alerts: AlertService,
     pub(super) store: store::Store,
     pub(super) hooks: Vec<String>,
@@ -428,6 +440,7 @@ impl Backend for Daemon {
             webhooks: self.webhooks(),
             memory_bytes: resident(),
             containment: self.contain.status(),
+            scan: self.looked.status(),
         }
     }
 
@@ -456,6 +469,16 @@ impl Backend for Daemon {
 
     async fn undo_containment(&self, id: String) -> Option<Result<ContainmentRecord, NotUndone>> {
         self.contain.undo(id).await
+    }
+
+    async fn matches(&self, candidates: Vec<Candidate>) -> Result<Vec<(u32, LiveUse)>, TooMany> {
+        let fingerprints = self.comparer.of_client(&candidates)?;
+        drop(candidates);
+        let live = LiveIndex::new(&self.identities().await);
+        Ok((0..)
+            .zip(fingerprints)
+            .filter_map(|(index, fingerprint)| Some((index, live.get(fingerprint?)?.clone())))
+            .collect())
     }
 
     fn dead_letters(&self) -> Vec<DeadLetter> {

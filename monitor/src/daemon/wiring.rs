@@ -23,6 +23,9 @@ pub fn hooks() -> Hooks {
             run(config, move || read_again(file.as_ref())).map_err(|error| failure(&error))
         }),
         validate: Box::new(validate),
+        credentials: Box::new(|config| {
+            setup::credential_table(config).map_err(|error| error.to_string())
+        }),
         probes: Box::new(load_trial),
         lint: Box::new(lint_input::check),
         stored_report: Box::new(reporting::stored_report),

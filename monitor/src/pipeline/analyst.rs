@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 
 use super::ends::Ends;
+use super::uses::Uses;
 use crate::access::credential::{Found, Recognised, Recogniser};
 use crate::access::dpop::Proof;
 use crate::access::share::{share, share_end, share_some};
@@ -82,6 +83,7 @@ pub(super) struct Analyst {
     pub(super) judge: Judge,
     pub(super) census: Census,
     pub(super) folder: Folder,
+    pub(super) uses: Uses,
     pub(super) counters: Counters,
     /// Newest last. A new one is written over the oldest.
     pub(super) recent: VecDeque<Numbered>,
@@ -117,6 +119,7 @@ impl Analyst {
             judge,
             census,
             folder,
+            uses: Uses::default(),
             counters: Counters::default(),
             recent: VecDeque::with_capacity(RECENT),
             live: Vec::new(),
@@ -243,6 +246,7 @@ impl Analyst {
             self.folder.observe_beside(*finding, access, beside, words);
         }
         self.census.observe(access);
+        self.uses.note(access);
         if self.watched {
             if self.live.len() < MOST_LIVE {
                 self.live.push((*number, access.clone()));
