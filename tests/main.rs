@@ -5,13 +5,16 @@ mod bulk;
 mod clients;
 mod contain;
 mod coverage;
+mod drill;
 mod expect;
 mod fallback;
 mod flood;
 mod http2;
 mod key_log;
 mod keys;
+mod learn;
 mod lifecycle;
+mod metrics;
 mod netns;
 mod policy;
 mod privileges;
@@ -20,6 +23,7 @@ mod report;
 mod secrets;
 mod separation;
 mod split;
+mod stored;
 mod systemd;
 mod tls;
 mod tunnel;
@@ -53,10 +57,14 @@ fn main() -> ExitCode {
         report::trials(),
         separation::trials(),
         secrets::trials(),
+        stored::trials(),
         bad_input::trials(),
         privileges::trials(),
         flood::trials(),
+        drill::trials(),
         contain::trials(),
+        learn::trials(),
+        metrics::trials(),
     ];
     run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

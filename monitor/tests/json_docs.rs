@@ -8,11 +8,14 @@ use bailiwick::cli::Probe;
 use bailiwick::config::Diagnostic;
 use bailiwick::contain::ContainmentRecord;
 use bailiwick::coverage::CoverageRecord;
+use bailiwick::drill::{Listed, SummaryRecord, TechniqueRecord};
 use bailiwick::explain::Story;
 use bailiwick::lint::{CODES, Level, LintFinding};
 use bailiwick::policy::Place;
 use bailiwick::report::Report;
+use bailiwick::scan::{Finding, ScanRecord};
 use bailiwick::serve::filter::{Field, Filter};
+use bailiwick::serve::matching::MatchRecord;
 use bailiwick::serve::protocol::{Command, ErrorCode, Note, parse_request};
 use bailiwick::serve::records::{DeadLetter, DeliveryResult, ProbedRecord, StatusRecord};
 use serde::Serialize;
@@ -151,10 +154,16 @@ fn examples_of_records_parse() {
             "alert" => check::<Alert>(section, &block),
             "identity" => check::<IdentityRecord>(section, &block),
             "status" => check::<StatusRecord>(section, &block),
+            "stored-credential" => check::<Finding>(section, &block),
+            "scan" => check::<ScanRecord>(section, &block),
+            "match" => check::<MatchRecord>(section, &block),
             "delivery" => check::<DeliveryResult>(section, &block),
             "dead-letter" => check::<DeadLetter>(section, &block),
             "coverage" => check::<CoverageRecord>(section, &block),
             "probed" => check::<ProbedRecord>(section, &block),
+            "technique" => check::<Listed>(section, &block),
+            "drill" => check::<TechniqueRecord>(section, &block),
+            "drill-summary" => check::<SummaryRecord>(section, &block),
             "containment" => check::<ContainmentRecord>(section, &block),
             "report" => check::<Report>(section, &block),
             "story" => check::<Story>(section, &block),
@@ -214,16 +223,22 @@ fn examples_of_records_parse() {
         "dead-letter",
         "delivery",
         "diagnostic",
+        "drill",
+        "drill-summary",
         "gateway-compared",
         "gateway-finding",
         "gateway-unread",
         "identity",
         "lint",
+        "match",
         "probe",
         "probed",
         "report",
+        "scan",
         "status",
+        "stored-credential",
         "story",
+        "technique",
     ];
     // A type may have more than one example.
     seen.dedup();
@@ -266,6 +281,7 @@ fn examples_of_notes_parse() {
         [
             Note::Live { v: 1 },
             Note::Lost { v: 1, count: 120 },
+            Note::Ready { v: 1 },
             Note::End { v: 1 },
             Note::Error { v: 1, .. }
         ]

@@ -8,6 +8,7 @@
 
 mod authorization;
 mod binding;
+mod canon;
 mod fields;
 mod memo;
 mod operation;
@@ -28,6 +29,7 @@ use arrayvec::ArrayVec;
 use hashbrown::DefaultHashBuilder;
 
 use self::binding::{Bound, TokenSent};
+pub use self::canon::Canon;
 use self::fields::Fields;
 use self::operation::{grpc_route, mcp_route};
 use self::path::{By, PathScanner};

@@ -18,7 +18,7 @@ pub mod intern;
 pub mod jwt;
 pub mod record;
 pub mod route;
-mod shape;
+pub(crate) mod shape;
 pub(crate) mod share;
 pub mod workload;
 

@@ -12,6 +12,8 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::exit::{Exit, Failure};
 use super::quote;
+use crate::scan::finding::Candidate;
+use crate::serve::matching::{self, MatchRecord};
 use crate::serve::protocol::{Command, Note, Request};
 
 /// Longest answer line, in bytes.
@@ -26,6 +28,8 @@ pub(super) enum Answer {
     Live,
     /// So many were lost.
     Lost(u64),
+    /// What was announced may be sent.
+    Ready,
     /// All was said.
     End,
     /// The connection ended, or the daemon said that it stops.
@@ -62,7 +66,7 @@ pub(super) struct Connection {
     from: BufReader<OwnedReadHalf>,
     line: Vec<u8>,
     /// Kept open: closing it would look like leaving.
-    _to: OwnedWriteHalf,
+    to: OwnedWriteHalf,
 }
 
 /// Whether it is worth waiting for the daemon to come back.
@@ -108,7 +112,7 @@ impl Connection {
         Ok(Self {
             from: BufReader::with_capacity(64 * 1024, from),
             line: Vec::new(),
-            _to: to,
+            to,
         })
     }
 
@@ -140,6 +144,7 @@ impl Connection {
         match serde_json::from_str::<Note>(&line) {
             Ok(Note::Live { .. }) => Ok(Answer::Live),
             Ok(Note::Lost { count, .. }) => Ok(Answer::Lost(count)),
+            Ok(Note::Ready { .. }) => Ok(Answer::Ready),
             Ok(Note::End { .. }) => Ok(Answer::End),
             Ok(Note::Error {
                 code: crate::serve::protocol::ErrorCode::Stopping,
@@ -174,6 +179,60 @@ pub(super) fn hung_up() -> Failure {
     .hint("it was probably stopped; its log says why")
 }
 
+/// Which of some secrets are live, each with its place among them. Only sent to a daemon that runs as root, as this
+/// very user, or as the service's own.
+pub(super) async fn matches(
+    socket: &Path,
+    candidates: &[&Candidate],
+) -> Result<Vec<MatchRecord>, Failure> {
+    let command = Command::Match {
+        count: u32::try_from(candidates.len()).unwrap_or(u32::MAX),
+    };
+    let mut connection = Connection::open(socket, &command)
+        .await
+        .map_err(|error| unreachable(socket, &error))?;
+    let peer = connection
+        .to
+        .as_ref()
+        .peer_cred()
+        .map_err(|error| unreachable(socket, &error))?;
+    let own = rustix::process::geteuid().as_raw();
+    if peer.uid() != 0 && peer.uid() != own && Some(peer.uid()) != service_user() {
+        return Err(Failure::new(
+            Exit::NoPermission,
+            format!(
+                "{}: what listens there runs as user {}, so no secret is sent to it",
+                socket.display(),
+                peer.uid()
+            ),
+        )
+        .hint("the daemon runs as root or as bailiwick; is this its socket?"));
+    }
+    let mut records = Vec::new();
+    loop {
+        match connection.next().await? {
+            Answer::Ready => {
+                for candidate in candidates {
+                    matching::send(&mut connection.to, candidate)
+                        .await
+                        .map_err(|_| hung_up())?;
+                }
+            }
+            Answer::Record(record) => records.push(record.parse()?),
+            Answer::End => return Ok(records),
+            Answer::Gone => return Err(hung_up()),
+            Answer::Live | Answer::Lost(_) => {}
+        }
+    }
+}
+
+/// The service's user, by /etc/passwd.
+fn service_user() -> Option<u32> {
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let line = users.lines().find(|line| line.starts_with("bailiwick:"))?;
+    line.split(':').nth(2)?.parse().ok()
+}
+
 /// All records of a request that ends.
 pub(super) async fn ask(socket: &Path, command: &Command) -> Result<Vec<Record>, Failure> {
     let connection = Connection::open(socket, command)
@@ -201,7 +260,7 @@ async fn to_the_end(mut connection: Connection) -> Result<Vec<Record>, Failure> 
             Answer::Record(record) => records.push(record),
             Answer::End => return Ok(records),
             Answer::Gone => return Err(hung_up()),
-            Answer::Live | Answer::Lost(_) => {}
+            Answer::Live | Answer::Lost(_) | Answer::Ready => {}
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::access::record::{AccessRecord, EndpointRecord};
 use crate::alert::Alert;
 use crate::census::{IdentityRecord, Listed};
 use crate::judge::Severity;
-use crate::serve::records::{DeadLetter, DeliveryResult, Loss, StatusRecord};
+use crate::serve::records::{DeadLetter, DeliveryResult, Loss, ScanStatus, StatusRecord};
 
 pub(super) const NOTHING: &str = "-";
 
@@ -364,9 +364,32 @@ pub(super) fn status(status: &StatusRecord, style: Style) -> Vec<String> {
             connections.forgotten
         ),
     );
+    let scan = &status.scan;
+    if *scan != ScanStatus::default() {
+        row(
+            "beside code",
+            (scan.found > 0).then_some(Ink::Bad),
+            format!(
+                "{} credentials in use found; {} workloads, {} files ({} MiB) looked through, {} cut short, {} not read, {} gone, {} skipped, {} dropped",
+                scan.found,
+                scan.workloads,
+                scan.files,
+                scan.bytes >> 20,
+                scan.cut,
+                scan.unread,
+                scan.gone,
+                scan.skipped,
+                scan.dropped
+            ),
+        );
+    }
     let (ink, line) = super::coverage::summary(&status.coverage);
     row("coverage", ink, line);
     row("probes", None, super::coverage::probes(&status.coverage));
+    if let Some(not_seen) = &status.coverage.not_seen {
+        let line = format!("▲ for want of tracepoints (Linux 6.3): {}", text(not_seen));
+        row("", Some(Ink::Doubtful), line);
+    }
     row(
         "identities",
         None,

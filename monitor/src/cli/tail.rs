@@ -105,6 +105,7 @@ fn show(answer: Answer, shown: &mut Shown, out: &mut Out) -> Result<Option<Ended
     match answer {
         Answer::Record(record) => one(&record, shown, out)?,
         Answer::Live => shown.skipping = false,
+        Answer::Ready => {}
         Answer::Lost(count) => match out.form {
             Form::Json | Form::Sarif | Form::Html => out.json(&Note::Lost { v: VERSION, count })?,
             Form::Compact => {

@@ -94,6 +94,25 @@ pub fn fingerprint_key(config: &Config) -> Result<(FingerprintKey, KeyOrigin), K
     }
 }
 
+/// Reads the fingerprint key, and never makes one. `None`: there is none yet.
+///
+/// # Errors
+/// When it cannot be read, or is none.
+pub fn existing_key(config: &Config) -> Result<Option<FingerprintKey>, KeyError> {
+    let path = config.state_dir.join(FILE);
+    if config.fingerprint_key.is_none() && matches!(path.try_exists(), Ok(false)) {
+        return Ok(None);
+    }
+    if config.fingerprint_key.is_none() {
+        let file = File::open(&path).map_err(|error| KeyError::File {
+            path: path.clone(),
+            error,
+        })?;
+        return read(&path, file).map(|(key, _)| Some(key));
+    }
+    fingerprint_key(config).map(|(key, _)| Some(key))
+}
+
 fn read(path: &Path, file: File) -> Result<(FingerprintKey, KeyOrigin), KeyError> {
     let failed = |error| KeyError::File {
         path: path.to_owned(),
@@ -198,6 +217,17 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         let (_, origin) = fingerprint_key(&config).unwrap();
         assert!(matches!(origin, KeyOrigin::Read { loose: 0o044, .. }));
+    }
+
+    #[test]
+    fn a_look_makes_no_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path());
+        assert!(existing_key(&config).unwrap().is_none());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        let (made, _) = fingerprint_key(&config).unwrap();
+        let read = existing_key(&config).unwrap().unwrap();
+        assert_eq!(made.fingerprint(b"x"), read.fingerprint(b"x"));
     }
 
     #[test]

@@ -10,9 +10,10 @@ use super::diagnostic::{Diagnostic, Place, position};
 use super::reader::{Refused, Section, Source};
 use super::{
     Capture, CheckSetting, Checks, Config, ContainRule, DEFAULT_FILE, Dpop, History, Log, RawTable,
-    SOCKET_NAME, SecretSource, Tls, WebhookConfig, contain,
+    SOCKET_NAME, ScanConfig, SecretSource, Tls, WebhookConfig, contain,
 };
 use crate::judge::{FindingKind, Severity};
+use crate::metrics::{Listen, Metrics};
 use crate::source::key_logs;
 
 /// Longest configuration file read.
@@ -239,8 +240,13 @@ fn apply(config: &mut Config, source: Source<'_>, out: &mut Vec<Diagnostic>) {
     if let Some(tls) = top.section("tls", out) {
         apply_tls(&mut config.tls, tls, base, out);
     }
+    if let Some(scan) = top.section("scan", out) {
+        apply_scan(&mut config.scan, scan, out);
+    }
     for (webhook, span) in top.tables::<WebhookConfig>("webhook", out) {
-        if config
+        if let Err((what, hint)) = webhook.check() {
+            out.push(source.error(what, span).hint(hint));
+        } else if config
             .webhooks
             .iter()
             .any(|other| other.name == webhook.name)
@@ -268,6 +274,9 @@ fn apply(config: &mut Config, source: Source<'_>, out: &mut Vec<Diagnostic>) {
     }
     for (rule, span) in top.tables::<ContainRule>("contain", out) {
         contain::add(&mut config.containment, rule, source, span, out);
+    }
+    if let Some(section) = top.section("metrics", out) {
+        apply_metrics(&mut config.metrics, section, out);
     }
     top.finish(out);
     if let Some(own) = out.get_mut(first..) {
@@ -365,6 +374,79 @@ fn apply_tls(tls: &mut Tls, mut section: Section<'_>, base: &Path, out: &mut Vec
         tls.key_logs = paths;
     }
     section.finish(out);
+}
+
+fn apply_metrics(metrics: &mut Metrics, mut section: Section<'_>, out: &mut Vec<Diagnostic>) {
+    if let Some(allow) = section.take("allow_remote", out) {
+        metrics.allow_remote = allow;
+    }
+    let allow_remote = metrics.allow_remote;
+    let address = |text: String| {
+        let listen = Some(Listen::parse(&text)?);
+        let metrics = Metrics {
+            listen,
+            allow_remote,
+        };
+        metrics.check()?;
+        Ok(metrics.listen)
+    };
+    if let Some(listen) = section.take_if("listen", out, address) {
+        metrics.listen = listen;
+    }
+}
+
+fn apply_scan(scan: &mut ScanConfig, mut section: Section<'_>, out: &mut Vec<Diagnostic>) {
+    if let Some(workloads) = section.take("workloads", out) {
+        scan.workloads = workloads;
+    }
+    if let Some(environment) = section.take("environment", out) {
+        scan.environment = environment;
+    }
+    if let Some(files) = section.take_if("max_files", out, within(1, 1_000_000, "files")) {
+        scan.bounds.files = files;
+    }
+    if let Some(mib) = section.take_if("max_mib", out, within(1, 4096, "MiB")) {
+        scan.bounds.bytes = u64::from(mib) << 20;
+    }
+    if let Some(depth) = section.take_if("max_depth", out, within(0, 64, "directories")) {
+        scan.bounds.depth = depth;
+    }
+    if let Some(ms) = section.take_if("max_ms", out, within(1, 60_000, "milliseconds")) {
+        scan.bounds.time = Duration::from_millis(ms.into());
+    }
+    if let Some(allow) = section.take_if("allow", out, globs) {
+        scan.allow = allow;
+    }
+    section.finish(out);
+}
+
+/// Patterns of absolute paths: `*` within a name, `**` over directories.
+fn globs(patterns: Vec<String>) -> Result<Vec<globset::GlobMatcher>, Refused> {
+    if patterns.len() > 1000 {
+        return Err((
+            format!("{} patterns are too many", patterns.len()),
+            "at most 1000: ** stands for any directories".to_owned(),
+        ));
+    }
+    let glob = |pattern: &String| {
+        if !pattern.starts_with('/') && !pattern.starts_with("**/") {
+            return Err((
+                format!("\"{pattern}\" is not absolute"),
+                "begin it with / or **/".to_owned(),
+            ));
+        }
+        globset::GlobBuilder::new(pattern)
+            .literal_separator(true)
+            .build()
+            .map(|glob| glob.compile_matcher())
+            .map_err(|error| {
+                (
+                    format!("\"{pattern}\" is no pattern: {}", error.kind()),
+                    "* within a name, ** over directories".to_owned(),
+                )
+            })
+    };
+    patterns.iter().map(glob).collect()
 }
 
 fn apply_checks(checks: &mut Checks, mut section: Section<'_>, out: &mut Vec<Diagnostic>) {

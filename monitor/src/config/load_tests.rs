@@ -172,7 +172,10 @@ fn every_key_is_read() {
             .severity(FindingKind::Workload, Severity::High),
         Some(Severity::High)
     );
-    assert_eq!(config.webhooks[0].secret.to_string(), "env:A");
+    assert_eq!(
+        config.webhooks[0].secret,
+        Some(SecretSource::Env("A".to_owned()))
+    );
     assert_eq!(
         config.credentials[0].table["header"].as_str(),
         Some("x-key")
@@ -369,4 +372,33 @@ fn no_text_makes_the_reader_panic() {
             Ok(())
         })
         .unwrap();
+}
+
+#[test]
+fn metrics_are_served_only_where_it_is_said() {
+    assert_eq!(one("").unwrap().metrics, Metrics::default());
+    let config = one("[metrics]\nlisten = \"0.0.0.0:1\"\nallow_remote = true\n").unwrap();
+    assert!(
+        config
+            .metrics
+            .listen
+            .is_some_and(|listen| !listen.is_local())
+    );
+    let error = errors("[metrics]\nlisten = \"0.0.0.0:1\"\n");
+    assert!(
+        error.contains("other hosts reach") && error.contains("allow_remote"),
+        "{error}"
+    );
+    assert!(errors("[metrics]\nlisten = \"here\"\n").contains("no address"));
+    assert!(errors("[metrics]\nport = 1\n").contains("port"));
+}
+
+#[test]
+fn a_format_without_its_key_is_refused_where_it_stands() {
+    let error =
+        errors("\n[[webhook]]\nname = \"p\"\nurl = \"https://x/\"\nformat = \"pagerduty\"\n");
+    assert!(
+        error.contains("bailiwick.toml:2:1") && error.contains("routing_key"),
+        "{error}"
+    );
 }

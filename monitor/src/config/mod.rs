@@ -16,12 +16,14 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::alert::WebhookConfig;
 pub use crate::contain::{ContainRule, Containment};
+pub use crate::metrics::Metrics;
 pub use crate::secret::SecretSource;
 pub use diagnostic::{Diagnostic, DiagnosticRecord, Level, Place};
 pub use key::{KeyError, KeyOrigin, fingerprint_key};
 pub use load::{LoadError, client_socket, load, parse};
 
 use crate::judge::{FindingKind, Severity};
+use crate::scan::workload::Bounds;
 
 /// Where the configuration is looked for when nothing else is said.
 pub const DEFAULT_FILE: &str = "/etc/bailiwick/bailiwick.toml";
@@ -61,6 +63,8 @@ pub struct Config {
     pub history: History,
     /// TLS.
     pub tls: Tls,
+    /// Credentials beside the code of workloads.
+    pub scan: ScanConfig,
     /// Where alerts go.
     pub webhooks: Vec<WebhookConfig>,
     /// Extra rules that recognise credentials, as written, each with its place.
@@ -69,6 +73,8 @@ pub struct Config {
     pub cookies: Vec<String>,
     /// What is done about violations.
     pub containment: Containment,
+    /// Counters for scrapers.
+    pub metrics: Metrics,
 }
 
 /// A table that another module reads.
@@ -136,6 +142,30 @@ pub struct Capture {
 pub struct Tls {
     /// Key logs (RFC 9850) that are followed, resolved against the file that names them.
     pub key_logs: Vec<PathBuf>,
+}
+
+/// What is looked through of workloads that use credentials.
+#[derive(Clone, Debug)]
+pub struct ScanConfig {
+    /// Whether their working directories and environments are looked through at all.
+    pub workloads: bool,
+    /// Whether their environments are.
+    pub environment: bool,
+    /// Bounds of one look.
+    pub bounds: Bounds,
+    /// Files in which credentials may lie.
+    pub allow: Vec<globset::GlobMatcher>,
+}
+
+impl Default for ScanConfig {
+    fn default() -> Self {
+        Self {
+            workloads: true,
+            environment: true,
+            bounds: Bounds::default(),
+            allow: Vec::new(),
+        }
+    }
 }
 
 /// What DPoP proofs are held to (RFC 9449).
@@ -266,10 +296,12 @@ impl Default for Config {
             dpop: Dpop::default(),
             history: History::default(),
             tls: Tls::default(),
+            scan: ScanConfig::default(),
             webhooks: Vec::new(),
             credentials: Vec::new(),
             cookies: Vec::new(),
             containment: Containment::default(),
+            metrics: Metrics::default(),
         }
     }
 }

@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use tokio::sync::{broadcast, oneshot};
 
+use super::compare::Comparer;
 use super::hub::Hub;
+use super::stored;
 use crate::access::record::AccessRecord;
 use crate::alert::{Alert, AlertService};
 use crate::census::IdentityRecord;
@@ -13,15 +15,21 @@ use crate::config::Config;
 use crate::contain::{self, ContainmentRecord, NotUndone};
 use crate::coverage::CoverageRecord;
 use crate::explain::{NoStory, Story};
+use crate::metrics;
 use crate::pipeline::thread::{Command, Snapshot};
 use crate::policy::Policy;
 use crate::report::Report;
+use crate::scan::LiveUse;
+use crate::scan::finding::Candidate;
+use crate::scan::live::LiveIndex;
 use crate::serve::Backend;
+use crate::serve::matching::TooMany;
 use crate::serve::records::{
     AccessStatus, AlertQuery, AlertStatus, AttachedProbe, ConnectionStatus, CoverageStatus,
     DeadLetter, DeliveryResult, HistoryStatus, HookStatus, IdentityStatus, Loss, MissingProbe,
     PolicyStatus, ProbedRecord, QueueStatus, StatusRecord, WebhookStatus,
 };
+use crate::source::kernel::hooks::Way;
 use crate::source::key_logs::{self, SharedKeyLogs};
 use crate::source::prober::{Book, SharedBook, read};
 use crate::store;
@@ -40,9 +48,17 @@ pub(super) struct Current {
 pub(super) struct Daemon {
     pub(super) hub: Hub,
     pub(super) commands: std::sync::mpsc::SyncSender<Command>,
+    /// What secrets at rest are compared with.
+    pub(super) comparer: Arc<Comparer>,
+    /// What the looks beside code came to.
+    pub(super) looked: Arc<stored::Counters>,
+    /// What they go by.
+    pub(super) terms: Arc<RwLock<stored::Terms>>,
     pub(super) alerts: AlertService,
     pub(super) store: store::Store,
     pub(super) hooks: Vec<String>,
+    /// How sends and receives are seen.
+    pub(super) way: Arc<OnceLock<Way>>,
     /// What is probed; empty until it is known, or when nothing can be.
     pub(super) probed: Arc<OnceLock<SharedBook>>,
     /// Key logs that are followed.
@@ -60,6 +76,7 @@ pub(super) struct Daemon {
     pub(super) boot: Arc<str>,
 }
 
+/// By cause, those that never happened included.
 fn losses(snapshot: &Snapshot) -> Vec<Loss> {
     let loss = |cause: &str, count: u64, unit: &str| Loss {
         cause: cause.to_owned(),
@@ -98,7 +115,6 @@ fn losses(snapshot: &Snapshot) -> Vec<Loss> {
         history.credentials_forgotten,
         "credentials",
     ));
-    all.retain(|loss| loss.count > 0);
     all
 }
 
@@ -130,7 +146,7 @@ fn uncovered(snapshot: &Snapshot) -> Vec<Loss> {
     all
 }
 
-fn coverage(snapshot: &Snapshot, book: &Book) -> CoverageStatus {
+fn coverage(snapshot: &Snapshot, book: &Book, way: Option<&Way>) -> CoverageStatus {
     let stats = &snapshot.coverage;
     let probes = || book.files.values().flat_map(|file| &file.attached);
     CoverageStatus {
@@ -152,6 +168,7 @@ fn coverage(snapshot: &Snapshot, book: &Book) -> CoverageStatus {
             .values()
             .map(|file| file.missing.len() as u64)
             .sum(),
+        not_seen: way.and_then(|way| way.shortcoming()).map(str::to_owned),
     }
 }
 
@@ -206,6 +223,19 @@ impl Daemon {
                 runs: Some(log.counts.secrets),
             })
             .collect()
+    }
+
+    /// What scrapers are told.
+    pub(super) fn metrics(&self) -> metrics::Inputs {
+        let status = self.status();
+        let snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics::Inputs {
+            status,
+            losses: losses(&snapshot.0),
+            anomalies: snapshot.0.anomalies.clone(),
+            findings: snapshot.0.by_kind,
+            latency: snapshot.0.latency,
+        }
     }
 
     fn webhooks(&self) -> Vec<WebhookStatus> {
@@ -326,6 +356,7 @@ impl Backend for Daemon {
                 "alert updates wait for the store"
             );
         }
+        losses.retain(|loss| loss.count > 0);
         losses.sort_by_key(|loss| std::cmp::Reverse(loss.count));
         StatusRecord {
             r#type: "status".to_owned(),
@@ -382,7 +413,7 @@ impl Backend for Daemon {
                 max_bytes: u64::from(current.config.capture.max_connection_memory_mib) << 20,
                 forgotten: snapshot.losses.evicted,
             },
-            coverage: coverage(&snapshot, &self.book()),
+            coverage: coverage(&snapshot, &self.book(), self.way.get()),
             queues: vec![QueueStatus {
                 name: "alert updates for the store".to_owned(),
                 length: alerts.buffered as u64,
@@ -409,6 +440,7 @@ impl Backend for Daemon {
             webhooks: self.webhooks(),
             memory_bytes: resident(),
             containment: self.contain.status(),
+            scan: self.looked.status(),
         }
     }
 
@@ -437,6 +469,16 @@ impl Backend for Daemon {
 
     async fn undo_containment(&self, id: String) -> Option<Result<ContainmentRecord, NotUndone>> {
         self.contain.undo(id).await
+    }
+
+    async fn matches(&self, candidates: Vec<Candidate>) -> Result<Vec<(u32, LiveUse)>, TooMany> {
+        let fingerprints = self.comparer.of_client(&candidates)?;
+        drop(candidates);
+        let live = LiveIndex::new(&self.identities().await);
+        Ok((0..)
+            .zip(fingerprints)
+            .filter_map(|(index, fingerprint)| Some((index, live.get(fingerprint?)?.clone())))
+            .collect())
     }
 
     fn dead_letters(&self) -> Vec<DeadLetter> {

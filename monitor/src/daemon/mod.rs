@@ -1,6 +1,7 @@
 //! The running daemon: puts the parts together, and looks after reloads, readiness and the end.
 
 mod backend;
+mod compare;
 mod error;
 mod hub;
 mod lint_input;
@@ -8,6 +9,7 @@ mod memory;
 mod notify;
 mod reporting;
 mod setup;
+mod stored;
 pub mod wiring;
 
 use std::sync::atomic::Ordering;
@@ -21,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 pub use error::DaemonError;
 
 use backend::{Current, Daemon};
+use compare::Comparer;
 use hub::Hub;
 
 use crate::access::FingerprintKey;
@@ -83,11 +86,16 @@ async fn async_run(
         .map_err(|error| DaemonError::Config(error.to_string()))?;
     // Before the hooks: two daemons on one socket end here.
     let socket = ControlSocket::bind(&config.socket(), &config.socket_group)?;
+    let metrics = setup::metrics(&config).await?;
 
     let mut judge = Judge::new(Arc::clone(&policy), setup::settings(&config));
     let boot = memory::boot();
     memory::restore(&store, &mut judge, &boot);
     let save_every = Duration::from_secs(config.history.save_s.into());
+    let comparer = Arc::new(Comparer::new(&table, key.clone()));
+    let terms = Arc::new(RwLock::new(stored::Terms::new(&config, &policy)));
+    let looked = Arc::new(stored::Counters::default());
+    let (tell_use, uses) = stored::queue(Arc::clone(&looked));
     let recogniser = Recogniser::new(table, key.clone())
         .with_proof_allowance(config.dpop.verify_ms_per_second * 1000);
     let mut census = Census::new(census::Limits::default());
@@ -109,8 +117,11 @@ async fn async_run(
     let trigger = contain.trigger();
     let probed = Arc::new(OnceLock::new());
     let book = Arc::clone(&probed);
+    let way = Arc::new(OnceLock::new());
+    let chosen = Arc::clone(&way);
     let (hot, outputs, hooks) = start(config.capture.drain_interval, move || {
         let mut source = Kernel::load(&kernel)?;
+        let _ = chosen.set(source.way());
         let probing = setup::probing(&mut source);
         setup::hand_over(&mut source, &refusing);
         // After the hooks: what begins in between is in the records.
@@ -124,6 +135,7 @@ async fn async_run(
             let _ = book.set(shared);
         }
         pipeline.contain_by(trigger);
+        pipeline.tell_of_uses(tell_use);
         if let Some(logs) = logs {
             pipeline.take_secrets(move || logs.next());
         }
@@ -145,9 +157,13 @@ async fn async_run(
     let daemon = Arc::new(Daemon {
         hub: Hub::new(commands.clone(), Arc::clone(&signals)),
         commands,
+        comparer,
+        looked,
+        terms,
         alerts,
         store,
         hooks,
+        way,
         probed,
         key_logs,
         current: RwLock::new(Current {
@@ -165,12 +181,17 @@ async fn async_run(
     });
 
     let (stop, stopped) = watch::channel(false);
+    let scraped = metrics.map(|metrics| {
+        let daemon = Arc::clone(&daemon);
+        tokio::spawn(metrics.run(Arc::new(move || daemon.metrics()), stopped.clone()))
+    });
     let server = tokio::spawn(serve(
         socket,
         Arc::clone(&daemon),
         crate::serve::Limits::default(),
         stopped,
     ));
+    let beside = stored::run(uses, &daemon);
     let relay = tokio::spawn(relay(Arc::clone(&daemon), outputs));
     let contained = tokio::spawn(tell_contained(Arc::clone(&daemon), contained));
     let watchdog = tokio::spawn(notify::watchdog(Arc::clone(&signals)));
@@ -196,8 +217,13 @@ async fn async_run(
     let _ = tokio::task::spawn_blocking(move || ending.contain.end()).await;
     // Its sender ends with the thread.
     let _ = tokio::time::timeout(Duration::from_secs(5), contained).await;
+    // A look that is under way ends within its bound.
+    let _ = tokio::time::timeout(Duration::from_secs(5), beside).await;
     let _ = stop.send(true);
     let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
+    if let Some(scraped) = scraped {
+        let _ = tokio::time::timeout(Duration::from_secs(2), scraped).await;
+    }
     if let Some(daemon) = Arc::into_inner(daemon) {
         daemon.alerts.shutdown().await;
     }
@@ -290,7 +316,9 @@ async fn take_over(daemon: &Daemon, key: &FingerprintKey, read: Result<Config, S
     };
     let made = read.map_err(DaemonError::Config).and_then(|config| {
         let policy = setup::policy(&config, key, generation)?;
-        let recogniser = Recogniser::new(setup::credential_table(&config)?, key.clone())
+        let table = setup::credential_table(&config)?;
+        daemon.comparer.replace(&table, key.clone());
+        let recogniser = Recogniser::new(table, key.clone())
             .with_proof_allowance(config.dpop.verify_ms_per_second * 1000);
         let judge = Judge::new(Arc::clone(&policy), setup::settings(&config));
         let endpoints = endpoints(&config)?;
@@ -313,6 +341,8 @@ async fn take_over(daemon: &Daemon, key: &FingerprintKey, read: Result<Config, S
         .unwrap_or_else(PoisonError::into_inner);
     match result {
         Ok((config, policy)) => {
+            *daemon.terms.write().unwrap_or_else(PoisonError::into_inner) =
+                stored::Terms::new(&config, &policy);
             tracing::info!(
                 generation,
                 identities = policy.identities().len(),
@@ -325,6 +355,9 @@ async fn take_over(daemon: &Daemon, key: &FingerprintKey, read: Result<Config, S
                 tracing::error!(
                     "containment is too busy to be told: it goes on by the rules before; reload again"
                 );
+            }
+            if current.config.metrics != config.metrics {
+                tracing::warn!("[metrics] changed: that takes effect with a restart");
             }
             current.config = config;
             current.policy = policy;

@@ -45,6 +45,8 @@ struct Image {
 #[derive(Debug)]
 struct Process {
     start: u64,
+    /// 0: not known.
+    parent: u32,
     uid: u32,
     cgroup: u64,
     place: Option<Place>,
@@ -117,7 +119,13 @@ impl Host {
             let lineage = self.lineage_of_child(record.ppid);
             self.insert(
                 record.tgid,
-                new_process(record.start, record.uid, record.cgroup, lineage),
+                new_process(
+                    record.start,
+                    record.ppid,
+                    record.uid,
+                    record.cgroup,
+                    lineage,
+                ),
             );
         }
         let Some(process) = self.processes.get_mut(&record.tgid) else {
@@ -141,7 +149,13 @@ impl Host {
             self.learn(record.ppid, 0);
         }
         let lineage = self.lineage_of_child(record.ppid);
-        let mut child = new_process(record.start, record.uid, record.cgroup, lineage);
+        let mut child = new_process(
+            record.start,
+            record.ppid,
+            record.uid,
+            record.cgroup,
+            lineage,
+        );
         if let Some(parent) = self.processes.get(&record.ppid) {
             if parent.cgroup == record.cgroup {
                 child.place = parent.place.clone();
@@ -207,6 +221,14 @@ impl Host {
                 self.processes.remove(&tgid);
             }
         }
+    }
+
+    /// The process that started it; 0 when that is not known.
+    #[must_use]
+    pub fn parent(&self, tgid: u32) -> u32 {
+        self.processes
+            .get(&tgid)
+            .map_or(0, |process| process.parent)
     }
 
     /// What process `tgid` is, in its image `exec_id`.
@@ -327,7 +349,7 @@ impl Host {
         }
         for (at, facts) in chain.into_iter().rev() {
             let lineage = self.lineage_of_child(facts.ppid);
-            let mut process = new_process(0, facts.uid, 0, lineage);
+            let mut process = new_process(0, facts.ppid, facts.uid, 0, lineage);
             process.place = Some(Place::from_proc(&facts.cgroup));
             let exe = self.names.intern(&facts.exe);
             process.images.push(Image {
@@ -388,9 +410,16 @@ impl Host {
     }
 }
 
-fn new_process(start: u64, uid: u32, cgroup: u64, lineage: Arc<[Arc<str>]>) -> Process {
+fn new_process(
+    start: u64,
+    parent: u32,
+    uid: u32,
+    cgroup: u64,
+    lineage: Arc<[Arc<str>]>,
+) -> Process {
     Process {
         start,
+        parent,
         uid,
         cgroup,
         place: None,

@@ -101,6 +101,7 @@ impl FindingKind {
             Self::Hours => Severity::Medium,
             Self::Contained => Severity::High,
             Self::Separation | Self::Approval | Self::CredentialShared => Severity::High,
+            Self::StoredCredential => Severity::High,
         }
     }
 }

@@ -24,6 +24,7 @@ mod cache;
 mod canary;
 mod check;
 mod cleartext;
+mod counts;
 mod coverage_lost;
 mod credential_in_url;
 mod duty;
@@ -41,6 +42,7 @@ mod proofs;
 mod read_writes;
 mod second_factor;
 mod separation;
+pub mod stored_credential;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod words;
@@ -50,6 +52,7 @@ mod workload_environment;
 use serde::{Deserialize, Serialize};
 
 pub use check::{Check, Context, Destination};
+pub use counts::FindingCounts;
 pub use engine::{Judge, Settings};
 pub use history::{HistoryLimits, HistoryMemory, Later, Remembered, Restored, Unreadable};
 pub use proofs::{ProofMemory, Sighted};
@@ -101,11 +104,13 @@ pub enum FindingKind {
     Approval,
     /// One credential is at work in two places at a time.
     CredentialShared,
+    /// A credential in use is stored beside a workload's code, or is in its environment.
+    StoredCredential,
 }
 
 impl FindingKind {
     /// All kinds, in order of their discriminants. The store keeps these: a new kind goes to the end.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Duty,
         Self::Environment,
         Self::Workload,
@@ -127,6 +132,7 @@ impl FindingKind {
         Self::Separation,
         Self::Approval,
         Self::CredentialShared,
+        Self::StoredCredential,
     ];
 
     /// Name in JSON, configuration and messages.
@@ -154,6 +160,7 @@ impl FindingKind {
             Self::Separation => "separation",
             Self::Approval => "approval",
             Self::CredentialShared => "credential-shared",
+            Self::StoredCredential => "stored-credential",
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 
 use super::ends::Ends;
+use super::uses::Uses;
 use crate::access::credential::{Found, Recognised, Recogniser};
 use crate::access::dpop::Proof;
 use crate::access::share::{share, share_end, share_some};
@@ -13,7 +14,7 @@ use crate::access::{Access, Peer, Role};
 use crate::alert::fold::Folder;
 use crate::census::Census;
 use crate::contain::Trigger;
-use crate::judge::{Finding, FindingSet, Judge, Sighted};
+use crate::judge::{Finding, FindingCounts, FindingSet, Judge, Sighted};
 use crate::wire::{Anomaly, Exchanges, RequestHead, ResponseHead, Unanswered};
 
 /// Accesses remembered for those who begin to look.
@@ -44,6 +45,8 @@ pub struct Counters {
     pub with_credential: u64,
     /// Findings.
     pub findings: u64,
+    /// The same by kind and severity.
+    pub by_kind: FindingCounts,
     /// Requests without a response, by why: closed, lost, overflow.
     pub unanswered: [u64; 3],
     /// Decoder's anomalies, by [`Anomaly`].
@@ -80,6 +83,7 @@ pub(super) struct Analyst {
     pub(super) judge: Judge,
     pub(super) census: Census,
     pub(super) folder: Folder,
+    pub(super) uses: Uses,
     pub(super) counters: Counters,
     /// Newest last. A new one is written over the oldest.
     pub(super) recent: VecDeque<Numbered>,
@@ -115,6 +119,7 @@ impl Analyst {
             judge,
             census,
             folder,
+            uses: Uses::default(),
             counters: Counters::default(),
             recent: VecDeque::with_capacity(RECENT),
             live: Vec::new(),
@@ -232,6 +237,7 @@ impl Analyst {
         }
         self.counters.findings += self.findings.len() as u64;
         for finding in &self.findings {
+            self.counters.by_kind.note(*finding);
             if let Some(trigger) = &self.contain {
                 trigger.see(*finding, access, &ends.sockets);
             }
@@ -240,6 +246,7 @@ impl Analyst {
             self.folder.observe_beside(*finding, access, beside, words);
         }
         self.census.observe(access);
+        self.uses.note(access);
         if self.watched {
             if self.live.len() < MOST_LIVE {
                 self.live.push((*number, access.clone()));

@@ -17,6 +17,7 @@ mod taps;
 
 pub mod thread;
 mod turns;
+mod uses;
 
 use hashbrown::HashMap;
 use monitor_ebpf::{Close, Data, Open, advice, close_flag, data_flag, dir};
@@ -28,6 +29,7 @@ use links::{Link, Links};
 use plain::Keyless;
 use secure::{Secrets, side_of_hello};
 use taps::{Place, Side, Tap, Turn, side_of};
+pub use uses::CredentialUse;
 
 use crate::access::Endpoint;
 use crate::access::credential::Recogniser;
@@ -126,6 +128,8 @@ struct State {
     memory: usize,
     /// Told of each process with a new image.
     hear: Box<dyn Fn(u32) + Send>,
+    /// Told of processes that use credentials.
+    used: Box<dyn Fn(CredentialUse) + Send>,
     /// Secrets from key logs.
     logged: Option<Box<dyn FnMut() -> Option<LoggedSecret> + Send>>,
 }
@@ -171,6 +175,7 @@ impl<S: Source> Pipeline<S> {
             advice: Vec::new(),
             memory: 0,
             hear: Box::new(|_| {}),
+            used: Box::new(|_| {}),
             logged: None,
         };
         Self { source, state }
@@ -179,6 +184,12 @@ impl<S: Source> Pipeline<S> {
     /// Tells `hear` of each process that replaced its image. It must not wait.
     pub fn tell_of_images(&mut self, hear: impl Fn(u32) + Send + 'static) {
         self.state.hear = Box::new(hear);
+    }
+
+    /// Tells `hear` of processes that use credentials. It must not wait.
+    pub fn tell_of_uses(&mut self, hear: impl Fn(CredentialUse) + Send + 'static) {
+        self.state.analyst.uses.on = true;
+        self.state.used = Box::new(hear);
     }
 
     /// Says to `ask` what is wanted of a process with connections without keys. It must not wait; when it
@@ -233,6 +244,14 @@ impl<S: Source> Pipeline<S> {
                 state.want_plain(sock);
             }
             self.source.advise(sock, advice);
+        }
+        for (pid, workload) in state.analyst.uses.take() {
+            let parent = state.host.parent(pid);
+            (state.used)(CredentialUse {
+                pid,
+                parent,
+                workload,
+            });
         }
         state.keep_within_bounds();
         state.keyless.settle(now);

@@ -12,7 +12,8 @@ use crate::access::credential::Recogniser;
 use crate::alert::AlertUpdate;
 use crate::census::{CensusStats, IdentityRecord};
 use crate::coverage::{CoverageRecord, CoverageStats};
-use crate::judge::{HistoryMemory, Judge, Remembered};
+use crate::judge::{FindingCounts, HistoryMemory, Judge, Remembered};
+use crate::metrics::Latency;
 use crate::source::{Source, SourceCounters};
 
 /// Longest pause while the host is quiet; a ring holds more than can come in that time.
@@ -86,6 +87,10 @@ pub struct Snapshot {
     /// DPoP proofs whose signature was not verified for want of time, and that were forgotten before their
     /// time.
     pub proofs: [u64; 2],
+    /// Findings since the start, by kind and severity.
+    pub by_kind: FindingCounts,
+    /// From a response's first byte to its verdict, in fixed buckets.
+    pub latency: Latency,
     /// From a response's first byte to its verdict: median, 99th percentile, longest, in µs.
     pub delay_us: [u64; 3],
 }
@@ -308,6 +313,13 @@ impl<S: Source> Pipeline<S> {
                 state.analyst.recogniser.stats().proofs.unverified,
                 state.analyst.judge.proof_memory().proofs_forgotten,
             ],
+            by_kind: counters.by_kind,
+            latency: state
+                .analyst
+                .delay
+                .as_ref()
+                .map(Latency::of)
+                .unwrap_or_default(),
             delay_us: delay,
         }
     }

@@ -4,6 +4,7 @@
 mod contain;
 pub mod filter;
 mod listen;
+pub mod matching;
 pub mod protocol;
 pub mod records;
 mod session;
@@ -24,7 +25,10 @@ use crate::contain::{ContainmentRecord, NotUndone};
 use crate::coverage::CoverageRecord;
 use crate::explain::{NoStory, Story};
 use crate::report::Report;
+use crate::scan::LiveUse;
+use crate::scan::finding::Candidate;
 use crate::store::StoreError;
+use matching::TooMany;
 use records::{AlertQuery, DeadLetter, DeliveryResult, ProbedRecord, StatusRecord};
 
 /// Most clients at once.
@@ -85,6 +89,11 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// There is no such alert, or several.
     fn explain(&self, id: String) -> impl Future<Output = Result<Story, NoStory>> + Send;
+    /// Which of some secrets are live, each with its place among them.
+    fn matches(
+        &self,
+        candidates: Vec<Candidate>,
+    ) -> impl Future<Output = Result<Vec<(u32, LiveUse)>, TooMany>> + Send;
 }
 
 /// Patience of the server.

@@ -97,6 +97,12 @@ pub enum Command {
         /// Its id, or the beginning of it.
         id: String,
     },
+    /// Which of some secrets are live: they follow once `ready` was said, not as lines (see
+    /// [`super::matching`]).
+    Match {
+        /// How many.
+        count: u32,
+    },
 }
 
 fn default_last() -> usize {
@@ -119,6 +125,11 @@ pub enum Note {
         v: u32,
         /// How many.
         count: u64,
+    },
+    /// What was announced may be sent now.
+    Ready {
+        /// 1.
+        v: u32,
     },
     /// Everything was said.
     End {

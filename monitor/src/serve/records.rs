@@ -69,6 +69,32 @@ pub struct StatusRecord {
     /// What is done about violations.
     #[serde(default)]
     pub containment: ContainmentStatus,
+    /// What was looked through beside the code of workloads.
+    #[serde(default)]
+    pub scan: ScanStatus,
+}
+
+/// Looks at working directories and environments of workloads that use credentials.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ScanStatus {
+    /// Workloads looked at.
+    pub workloads: u64,
+    /// Files.
+    pub files: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Credentials in use that were found.
+    pub found: u64,
+    /// Looks that a bound ended.
+    pub cut: u64,
+    /// Files and directories that could not be read or were too large.
+    pub unread: u64,
+    /// Processes that were gone, and their parents too, before they could be looked at.
+    pub gone: u64,
+    /// Working directories that hold no code of their own, or are on another machine.
+    pub skipped: u64,
+    /// Uses for which the queue had no room.
+    pub dropped: u64,
 }
 
 /// The policy in force.
@@ -159,6 +185,9 @@ pub struct CoverageStatus {
     pub stepped_probes: u64,
     /// Functions that should be probed and are not.
     pub missing_probes: u64,
+    /// What cannot be seen for want of tracepoints (before Linux 6.3); absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_seen: Option<String>,
 }
 
 /// `{"type":"probed","v":1,…}`: a library or program that is probed for keys, or should be.

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::contain;
 use super::filter::Filter;
+use super::matching::{self, MatchRecord};
 use super::protocol::{Command, ErrorCode, MAX_REQUEST, Note, VERSION, parse_request};
 use super::records::AlertQuery;
 use super::{Backend, Limits};
@@ -98,6 +99,10 @@ pub(super) async fn run<B: Backend>(
             "send it right after connecting",
         )),
         Ok(Err(over)) => Err(over),
+        Ok(Ok(Command::Match { count })) => tokio::select! {
+            result = matching(&mut from, &mut to, &backend, count) => result,
+            () = stopped(&mut stop) => return,
+        },
         Ok(Ok(command)) => {
             let mut stop_here = stop.clone();
             tokio::select! {
@@ -266,6 +271,8 @@ async fn answer<B: Backend>(
             }
             Ok(())
         }
+        // Served before, since it has more to read.
+        Command::Match { .. } => Ok(()),
         Command::Report { since } => report(to, &**backend, since).await,
         Command::Explain { id } => match backend.explain(id).await {
             Ok(story) => to.line(&story).await,
@@ -304,6 +311,63 @@ async fn report<B: Backend>(
             "`bailiwick status` tells how the store is",
         )),
     }
+}
+
+/// Takes the secrets that were announced, and tells which are live.
+async fn matching<B: Backend>(
+    from: &mut OwnedReadHalf,
+    to: &mut Writer,
+    backend: &Arc<B>,
+    count: u32,
+) -> Result<(), Over> {
+    if count > matching::MOST {
+        return Err(error(
+            ErrorCode::Request,
+            format!("{count} secrets are more than {} at once", matching::MOST),
+            "ask in parts",
+        ));
+    }
+    to.line(&Note::Ready { v: VERSION }).await?;
+    to.flush().await?;
+    let all = async {
+        let mut candidates = Vec::with_capacity(count as usize);
+        for _ in 0..count {
+            candidates.push(matching::receive(from).await?);
+        }
+        Ok::<_, io::Error>(candidates)
+    };
+    let candidates = match timeout(to.limits.request, all).await {
+        Ok(Ok(candidates)) => candidates,
+        Ok(Err(cause)) if cause.kind() == io::ErrorKind::InvalidData => {
+            return Err(error(
+                ErrorCode::Request,
+                "that is no secret to compare",
+                "see docs/json.md",
+            ));
+        }
+        Ok(Err(_)) => return Err(Over::Gone),
+        Err(_) => {
+            return Err(error(
+                ErrorCode::Busy,
+                "the secrets did not come in time",
+                "send them at once",
+            ));
+        }
+    };
+    let live = backend.matches(candidates).await.map_err(|_| {
+        error(
+            ErrorCode::Busy,
+            format!(
+                "more than {} secrets were compared within the hour",
+                matching::MOST_PER_HOUR
+            ),
+            "try again in an hour, or as a user who may read the fingerprint key",
+        )
+    })?;
+    for (index, live) in live {
+        to.line(&MatchRecord::new(index, live)).await?;
+    }
+    Ok(())
 }
 
 async fn blocking<B: Backend, T: Send + 'static>(

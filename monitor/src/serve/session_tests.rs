@@ -19,6 +19,9 @@ use crate::census::IdentityRecord;
 use crate::coverage::CoverageRecord;
 use crate::explain::Story;
 use crate::report::Report;
+use crate::scan::finding::Candidate;
+use crate::scan::{Form, LiveUse};
+use crate::serve::matching::TooMany;
 use crate::serve::records::{DeadLetter, DeliveryResult, ProbedRecord, StatusRecord};
 use crate::serve::{ControlSocket, serve};
 use crate::store::StoreError;
@@ -117,6 +120,27 @@ impl Backend for Fake {
             id,
             near: vec!["01A".to_owned()],
         })
+    }
+    async fn matches(&self, candidates: Vec<Candidate>) -> Result<Vec<(u32, LiveUse)>, TooMany> {
+        if candidates.len() == 7 {
+            return Err(TooMany);
+        }
+        let live = |candidate: &Candidate| candidate.parts().2 == b"live-one";
+        let found = (0..)
+            .zip(&candidates)
+            .filter(|(_, candidate)| live(candidate));
+        Ok(found
+            .map(|(index, _)| {
+                let live = LiveUse {
+                    identity: "pay-writer".to_owned(),
+                    owner: None,
+                    environments: vec!["prod".to_owned()],
+                    workloads: Vec::new(),
+                    last_seen: None,
+                };
+                (index, live)
+            })
+            .collect())
     }
 }
 
@@ -456,4 +480,47 @@ async fn a_report_and_a_story_that_cannot_be_had_say_why() {
             "{answer}"
         );
     }
+}
+
+#[tokio::test]
+async fn secrets_are_matched_and_never_said() {
+    let server = server(Limits::default(), 8);
+    let secret = |text: &str| {
+        Candidate::from_parts(
+            Form::Token,
+            0,
+            zeroize::Zeroizing::new(text.as_bytes().to_vec()),
+        )
+        .unwrap()
+    };
+    let mut client = Client::ask(&server, json!({"v": 1, "command": "match", "count": 2})).await;
+    assert_eq!(client.line().await.unwrap()["type"], "ready");
+    for text in ["planted-but-idle", "live-one"] {
+        matching::send(&mut client.to, &secret(text)).await.unwrap();
+    }
+    let found = client.line().await.unwrap();
+    assert_eq!(
+        (&found["type"], &found["index"]),
+        (&json!("match"), &json!(1))
+    );
+    assert_eq!(found["identity"], "pay-writer");
+    assert!(!found.to_string().contains("live-one"));
+    assert_eq!(client.line().await.unwrap()["type"], "end");
+
+    // Too many in an hour, too many at once, and what is none.
+    let mut client = Client::ask(&server, json!({"v": 1, "command": "match", "count": 7})).await;
+    assert_eq!(client.line().await.unwrap()["type"], "ready");
+    for _ in 0..7 {
+        matching::send(&mut client.to, &secret("planted-but-idle"))
+            .await
+            .unwrap();
+    }
+    assert_eq!(client.line().await.unwrap()["code"], "busy");
+    let mut client = Client::ask(&server, json!({"v": 1, "command": "match", "count": 1001})).await;
+    assert_eq!(client.line().await.unwrap()["code"], "request");
+    let mut client = Client::ask(&server, json!({"v": 1, "command": "match", "count": 1})).await;
+    assert_eq!(client.line().await.unwrap()["type"], "ready");
+    client.to.write_all(&[9, 0, 0, 0, 1, b'x']).await.unwrap();
+    let refused = client.line().await.unwrap();
+    assert_eq!(refused["code"], "request");
 }

@@ -10,6 +10,9 @@ use bailiwick::census::IdentityRecord;
 use bailiwick::coverage::CoverageRecord;
 use bailiwick::explain::{NoStory, Story};
 use bailiwick::report::Report;
+use bailiwick::scan::finding::Candidate;
+use bailiwick::scan::{Finding, LiveUse};
+use bailiwick::serve::matching::TooMany;
 use bailiwick::serve::records::{
     AlertQuery, DeadLetter, DeliveryResult, ProbedRecord, StatusRecord,
 };
@@ -115,6 +118,17 @@ impl Backend for Fixed {
         let mut hostile: CoverageRecord = example("coverage");
         hostile.examples[0].sni = Some("\u{1b}[31m evil".to_owned());
         vec![hostile]
+    }
+
+    async fn matches(&self, candidates: Vec<Candidate>) -> Result<Vec<(u32, LiveUse)>, TooMany> {
+        // The first one is in use.
+        let live = example::<Finding>("stored-credential").live;
+        Ok(candidates
+            .first()
+            .and(live)
+            .map(|live| (0, live))
+            .into_iter()
+            .collect())
     }
 
     fn probed(&self) -> Vec<ProbedRecord> {

@@ -202,6 +202,25 @@ impl Store {
         found
     }
 
+    /// `user` and `password`, each as it is.
+    pub(super) fn plain_pair(
+        &mut self,
+        rules: &Rules,
+        user: &[u8],
+        password: &[u8],
+    ) -> Option<Arc<Credential>> {
+        if user.len().saturating_add(password.len()) >= MAX_DECODED {
+            return None;
+        }
+        let mut plain = self.decoded.take();
+        plain.extend_from_slice(user);
+        plain.push(b':');
+        plain.extend_from_slice(password);
+        let found = self.pair(rules, &plain);
+        self.decoded.wipe(plain);
+        found
+    }
+
     fn pair(&mut self, rules: &Rules, pair: &[u8]) -> Option<Arc<Credential>> {
         let colon = pair.iter().position(|byte| *byte == b':');
         let (user, password) = match colon.and_then(|at| pair.split_at_checked(at)) {
