@@ -115,18 +115,17 @@ impl Holder {
     }
 
     fn interleaves(&self, other: &Self) -> bool {
-        let (first, second) = if self.first_us <= other.first_us {
-            (self, other)
-        } else {
-            (other, self)
-        };
-        let settling = if alike(&first.workload, &second.workload) {
+        let settling = if alike(&self.workload, &other.workload) {
             SETTLING_US
         } else {
             0
         };
-        first.last_us > second.first_us.saturating_add(settling)
-            && near(first.last_us, second.last_us)
+        let outlasts = |first: &Self, second: &Self| {
+            first.first_us <= second.first_us
+                && first.last_us > second.first_us.saturating_add(settling)
+        };
+        // Both, when they began at one moment.
+        (outlasts(self, other) || outlasts(other, self)) && near(self.last_us, other.last_us)
     }
 }
 

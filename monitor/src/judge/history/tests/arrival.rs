@@ -81,7 +81,7 @@ fn found(events: &[Event], late: bool) -> BTreeSet<(FindingKind, i64, String, St
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
     #[test]
     fn says_nothing(events in events()) {
         prop_assert_eq!(found(&events, false), found(&events, true));

@@ -194,3 +194,14 @@ fn the_server_of_a_person_is_not_what_they_type() {
     }
     assert_eq!(kinds(&replay(all)), [("credential-shared", 10)]);
 }
+
+#[test]
+fn two_that_began_at_one_moment_are_judged_by_either() {
+    let (one, other) = (|| container("aaaaaaaaaaaa"), || container("bbbbbbbbbbbb"));
+    for all in [
+        vec![(0, one()), (0, other()), (70, other()), (121, one())],
+        vec![(0, other()), (0, one()), (70, other()), (121, one())],
+    ] {
+        assert_eq!(uses(all).len(), 1);
+    }
+}
