@@ -18,8 +18,6 @@ use crate::access::Access;
 const SPAN_US: i64 = 30_000_000;
 /// What an act costs beside itself: its places in the indexes.
 const OVERHEAD: usize = 384;
-/// Acts that make room at a time.
-const BATCH: usize = 64;
 
 /// A duty that was exercised, with what the granting operation captured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +99,7 @@ pub(super) type Stamp = (i64, u64);
 #[derive(Debug)]
 struct Held {
     act: Arc<Act>,
-    marks: Box<[Mark]>,
+    marks: Arc<[Mark]>,
     alike: u64,
 }
 
@@ -120,6 +118,8 @@ pub(super) struct Acts {
     alike: HashMap<u64, Alike>,
     owners: HashMap<Arc<str>, usize>,
     hasher: DefaultHashBuilder,
+    /// Reused.
+    scratch: Vec<u64>,
     bytes: usize,
     next: u64,
     /// Acts that had to go before their time.
@@ -206,7 +206,7 @@ impl Acts {
     pub(super) fn add(
         &mut self,
         act: &Arc<Act>,
-        marks: &[Mark],
+        marks: &Arc<[Mark]>,
         shortest_us: i64,
         settled_us: i64,
     ) {
@@ -251,14 +251,15 @@ impl Acts {
         self.insert(stamp, act, marks, alike);
     }
 
-    fn insert(&mut self, stamp: Stamp, act: &Arc<Act>, marks: &[Mark], alike: u64) {
-        let mut keys = Vec::with_capacity(8);
+    fn insert(&mut self, stamp: Stamp, act: &Arc<Act>, marks: &Arc<[Mark]>, alike: u64) {
+        let mut keys = std::mem::take(&mut self.scratch);
         self.keys(act, marks, |key| keys.push(key));
-        for key in keys {
+        for key in keys.drain(..) {
             let list = self.index.entry(key).or_default();
             let at = list.partition_point(|other| *other < stamp);
             list.insert(at, stamp);
         }
+        self.scratch = keys;
         if let Some(owner) = act.owner() {
             match self.owners.get_mut(owner) {
                 Some(count) => *count += 1,
@@ -270,7 +271,7 @@ impl Acts {
             stamp,
             Held {
                 act: Arc::clone(act),
-                marks: marks.into(),
+                marks: Arc::clone(marks),
                 alike,
             },
         );
@@ -279,9 +280,9 @@ impl Acts {
     /// Takes an act out of everything but the list of its like.
     fn drop_act(&mut self, stamp: Stamp) -> Option<Held> {
         let held = self.held.remove(&stamp)?;
-        let mut keys = Vec::with_capacity(8);
+        let mut keys = std::mem::take(&mut self.scratch);
         self.keys(&held.act, &held.marks, |key| keys.push(key));
-        for key in keys {
+        for key in keys.drain(..) {
             let Some(list) = self.index.get_mut(&key) else {
                 continue;
             };
@@ -292,6 +293,7 @@ impl Acts {
                 self.index.remove(&key);
             }
         }
+        self.scratch = keys;
         if let Some(owner) = held.act.owner()
             && let Some(count) = self.owners.get_mut(owner)
         {
@@ -327,37 +329,65 @@ impl Acts {
         }
     }
 
-    /// Makes room. Returns when the newest approval that had to go was given.
+    /// Makes room, when there are more than `bytes`: for a sixteenth of them, so that it is rare. The oldest acts
+    /// of those owners go who have more than their share. Returns when the newest approval that had to go was
+    /// given.
     pub(super) fn keep_within(&mut self, bytes: usize) -> Option<i64> {
+        if self.bytes <= bytes {
+            return None;
+        }
+        let target = bytes - bytes / 16;
+        let keep = self.held.len().saturating_mul(target) / self.bytes.max(1);
+        let share = self.share(keep);
+        let mut left = self.owners.clone();
+        let mut doomed = Vec::with_capacity(self.held.len().saturating_sub(keep));
+        for (stamp, held) in &self.held {
+            let count = held.act.owner().and_then(|owner| left.get_mut(owner));
+            let Some(count) = count.filter(|count| **count > share) else {
+                continue;
+            };
+            *count -= 1;
+            doomed.push(*stamp);
+        }
         let mut approval = None;
-        while self.bytes > bytes {
-            let busiest = self.owners.iter().max_by_key(|(_, count)| **count);
-            let owner = busiest.map(|(owner, _)| Arc::clone(owner));
-            let of_owner = |held: &Held| owner.is_none() || held.act.owner() == owner.as_ref();
-            let doomed: Vec<Stamp> = self
-                .held
-                .iter()
-                .filter(|(_, held)| of_owner(held))
-                .map(|(stamp, _)| *stamp)
-                .take(BATCH)
-                .collect();
-            if doomed.is_empty() {
-                break;
-            }
-            for stamp in doomed {
-                if let Some(held) = self.remove(stamp) {
-                    self.forgotten = self.forgotten.saturating_add(1);
-                    if held.marks.iter().any(|mark| mark.kind == Kind::Gives) {
-                        approval = approval.max(Some(stamp.0));
-                    }
-                }
-            }
+        for stamp in doomed {
+            approval = approval.max(self.forget(stamp));
+        }
+        // Acts of those within their share are larger than the others' were.
+        while self.bytes > bytes
+            && let Some((stamp, _)) = self.held.first_key_value()
+        {
+            let stamp = *stamp;
+            approval = approval.max(self.forget(stamp));
         }
         approval
     }
 
+    /// How many acts each owner may have, so that all together have at most `keep`: who has less leaves the rest
+    /// to the others.
+    fn share(&self, keep: usize) -> usize {
+        let mut counts: Vec<usize> = self.owners.values().copied().collect();
+        counts.sort_unstable();
+        let mut room = keep;
+        for (at, count) in counts.iter().enumerate() {
+            let share = room / (counts.len() - at);
+            if *count > share {
+                return share;
+            }
+            room -= count;
+        }
+        usize::MAX
+    }
+
+    fn forget(&mut self, stamp: Stamp) -> Option<i64> {
+        let held = self.remove(stamp)?;
+        self.forgotten = self.forgotten.saturating_add(1);
+        let gives = held.marks.iter().any(|mark| mark.kind == Kind::Gives);
+        gives.then_some(stamp.0)
+    }
+
     /// Gives every act its meaning under other rules.
-    pub(super) fn reindex(&mut self, marks: impl Fn(&Self, &Act) -> Vec<Mark>) {
+    pub(super) fn reindex(&mut self, marks: impl Fn(&Self, &Act) -> Arc<[Mark]>) {
         let held = std::mem::take(&mut self.held);
         self.index.clear();
         self.alike.clear();

@@ -56,6 +56,8 @@ use crate::policy::{Identity, Policy};
 const TIDY_EVERY_US: i64 = 1_000_000;
 /// What is concluded at a time at most; the rest follows with the next pass.
 const MOST_AT_ONCE: usize = 1024;
+/// Part of the memory that is for acts that wait.
+const WAITING_SHARE: usize = 2;
 /// Lineages whose owners are remembered.
 const MOST_LINEAGES: usize = 8192;
 
@@ -64,7 +66,7 @@ const MOST_LINEAGES: usize = 8192;
 pub struct HistoryLimits {
     /// Seconds by which an access may be late.
     pub grace_s: u32,
-    /// Heap for acts, in bytes; a quarter of it for those that are still to be judged.
+    /// Heap for acts, in bytes; half of it for those about which something may still be concluded.
     pub bytes: usize,
 }
 
@@ -172,7 +174,7 @@ impl Past {
         self.acts.reindex(marks);
         let acts = &self.acts;
         for waiting in self.waiting.all_mut() {
-            waiting.marks = marks(acts, &waiting.act).into();
+            waiting.marks = marks(acts, &waiting.act);
             waiting.told.clear();
         }
         self.told_before();
@@ -182,7 +184,7 @@ impl Past {
     fn told_before(&mut self) {
         let (acts, rules) = (&self.acts, &self.rules);
         for waiting in self.waiting.all_mut() {
-            for mark in &waiting.marks {
+            for mark in &*waiting.marks {
                 if let Some(rule) = rules.separation_of(mark).filter(|_| mark.is_separated())
                     && by_owner(acts, rule, mark, &waiting.act).is_some()
                 {
@@ -254,7 +256,7 @@ impl Past {
         let mut verdict = Verdict::default();
         let mut told = Vec::new();
         let mut waits = false;
-        for mark in &marks {
+        for mark in &*marks {
             if mark.is_separated() && self.separation {
                 waits = true;
                 if let Some(found) = self.separated(&act, mark) {
@@ -281,20 +283,13 @@ impl Past {
         self.now_us = self.now_us.max(time);
         self.remember(&act, &marks);
         if waits {
-            let limit = self.limits.bytes / 4;
-            self.waiting.add(
-                Waiting {
-                    act,
-                    marks: marks.into(),
-                    told,
-                },
-                limit,
-            );
+            let limit = self.limits.bytes / WAITING_SHARE;
+            self.waiting.add(Waiting { act, marks, told }, limit);
         }
         verdict
     }
 
-    fn remember(&mut self, act: &Arc<Act>, marks: &[Mark]) {
+    fn remember(&mut self, act: &Arc<Act>, marks: &Arc<[Mark]>) {
         if marks.is_empty() {
             return;
         }
@@ -313,7 +308,7 @@ impl Past {
             let crowd = self.crowds.entry(lineage).or_default();
             crowd.note(owner, act.time_us(), since);
         }
-        let room = self.limits.bytes - self.limits.bytes / 4;
+        let room = self.limits.bytes - self.limits.bytes / WAITING_SHARE;
         if let Some(time) = self.acts.keep_within(room) {
             self.gaps.note(time, time);
         }
@@ -408,7 +403,7 @@ impl Past {
     /// The grace of an act is over.
     fn conclude(&mut self, waiting: &Waiting) {
         let act = &waiting.act;
-        for mark in &waiting.marks {
+        for mark in &*waiting.marks {
             if mark.needs_approval() && self.approval {
                 self.conclude_approval(act, mark);
             } else if mark.is_separated() && self.separation && !waiting.told.contains(&mark.rule) {

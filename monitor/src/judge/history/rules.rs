@@ -170,7 +170,7 @@ impl Rules {
     }
 
     /// What deeds mean under these rules. Empty for what no rule is about.
-    pub(super) fn marks(&self, deeds: &[Deed], hash: impl Fn(&Object<'_>) -> u64) -> Vec<Mark> {
+    pub(super) fn marks(&self, deeds: &[Deed], hash: impl Fn(&Object<'_>) -> u64) -> Arc<[Mark]> {
         let mut marks: Vec<Mark> = Vec::new();
         for deed in deeds {
             for (kind, rule, mask) in self.parts.get(&deed.duty).into_iter().flatten() {
@@ -192,7 +192,7 @@ impl Rules {
                 }
             }
         }
-        marks
+        marks.into()
     }
 
     /// The object of a deed, as a rule tells objects apart; `None` when it is not known.

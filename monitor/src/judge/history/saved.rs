@@ -294,8 +294,7 @@ impl Past {
         self.now_us = self.now_us.max(act.time_us());
         self.remember(&act, &marks);
         if waits && !marks.is_empty() {
-            let limit = self.limits.bytes / 4;
-            let marks = marks.into();
+            let limit = self.limits.bytes / super::WAITING_SHARE;
             let told = Vec::new();
             self.waiting.add(Waiting { act, marks, told }, limit);
         }

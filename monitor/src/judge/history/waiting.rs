@@ -1,23 +1,38 @@
 //! Acts about which something may still be concluded: those of the last minute.
 
 use std::collections::BTreeMap;
+use std::mem::size_of;
 use std::sync::Arc;
 
 use super::acts::{Act, Mark, Stamp};
+
+/// What an act costs that waits, beside itself.
+const OVERHEAD: usize = 160;
 
 /// An act that waits until its grace is over.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) act: Arc<Act>,
-    pub(super) marks: Box<[Mark]>,
+    pub(super) marks: Arc<[Mark]>,
     /// Separations that were told of it.
     pub(super) told: Vec<u32>,
 }
 
-/// All of them, by time.
+impl Waiting {
+    fn cost(&self) -> usize {
+        size_of::<Act>() + self.act.access.path.len() + OVERHEAD
+    }
+
+    fn lacks_approval(&self) -> bool {
+        self.marks.iter().any(|mark| mark.needs_approval())
+    }
+}
+
+/// All of them, by time. Those that lack an approval are apart: there are few, and they go last.
 #[derive(Debug, Default)]
 pub(super) struct WaitingActs {
-    all: BTreeMap<Stamp, Waiting>,
+    lacking: BTreeMap<Stamp, Waiting>,
+    others: BTreeMap<Stamp, Waiting>,
     bytes: usize,
     next: u64,
     /// Those that had to go before their time.
@@ -28,26 +43,42 @@ impl WaitingActs {
     /// Adds one. Beyond `limit` bytes the oldest go, and nothing is concluded of them.
     pub(super) fn add(&mut self, waiting: Waiting, limit: usize) {
         self.next += 1;
-        self.bytes += waiting.act.cost();
-        self.all.insert((waiting.act.time_us(), self.next), waiting);
-        while self.bytes > limit && self.pop().is_some() {
+        self.bytes += waiting.cost();
+        let all = if waiting.lacks_approval() {
+            &mut self.lacking
+        } else {
+            &mut self.others
+        };
+        all.insert((waiting.act.time_us(), self.next), waiting);
+        while self.bytes > limit {
+            let oldest = self.others.pop_first();
+            let Some((_, gone)) = oldest.or_else(|| self.lacking.pop_first()) else {
+                return;
+            };
+            self.bytes = self.bytes.saturating_sub(gone.cost());
             self.unjudged = self.unjudged.saturating_add(1);
         }
     }
 
-    fn pop(&mut self) -> Option<Waiting> {
-        let (_, waiting) = self.all.pop_first()?;
-        self.bytes = self.bytes.saturating_sub(waiting.act.cost());
-        Some(waiting)
-    }
-
     /// The oldest one that is not younger than `until_us`.
     pub(super) fn next_due(&mut self, until_us: i64) -> Option<Waiting> {
-        let (stamp, _) = self.all.first_key_value()?;
+        let first = |all: &BTreeMap<Stamp, Waiting>| all.first_key_value().map(|(stamp, _)| *stamp);
+        let (lacking, other) = (first(&self.lacking), first(&self.others));
+        let lacking_first = match (lacking, other) {
+            (Some(lacking), Some(other)) => lacking < other,
+            (lacking, _) => lacking.is_some(),
+        };
+        let (stamp, all) = if lacking_first {
+            (lacking?, &mut self.lacking)
+        } else {
+            (other?, &mut self.others)
+        };
         if stamp.0 > until_us {
             return None;
         }
-        self.pop()
+        let (_, waiting) = all.pop_first()?;
+        self.bytes = self.bytes.saturating_sub(waiting.cost());
+        Some(waiting)
     }
 
     pub(super) fn between(
@@ -55,26 +86,33 @@ impl WaitingActs {
         from_us: i64,
         to_us: i64,
     ) -> impl Iterator<Item = &mut Waiting> {
-        let to = (to_us.max(from_us), u64::MAX);
-        self.all.range_mut((from_us, 0)..=to).map(|(_, own)| own)
+        let range = (from_us, 0)..=(to_us.max(from_us), u64::MAX);
+        let lacking = self.lacking.range_mut(range.clone());
+        lacking
+            .chain(self.others.range_mut(range))
+            .map(|(_, own)| own)
     }
 
     pub(super) fn holds(&self, act: &Arc<Act>) -> bool {
         let time = act.time_us();
-        let mut same = self.all.range((time, 0)..=(time, u64::MAX));
+        let range = (time, 0)..=(time, u64::MAX);
+        let mut same = self
+            .lacking
+            .range(range.clone())
+            .chain(self.others.range(range));
         same.any(|(_, waiting)| Arc::ptr_eq(&waiting.act, act))
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Waiting> {
-        self.all.values()
+        self.lacking.values().chain(self.others.values())
     }
 
     pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Waiting> {
-        self.all.values_mut()
+        self.lacking.values_mut().chain(self.others.values_mut())
     }
 
     pub(super) fn len(&self) -> usize {
-        self.all.len()
+        self.lacking.len() + self.others.len()
     }
 
     pub(super) fn bytes(&self) -> usize {
