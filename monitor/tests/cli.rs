@@ -300,7 +300,14 @@ fn help_and_pages() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     pages.sort();
-    assert_eq!(pages.len(), 16, "{pages:?}");
+    fn commands(command: &clap::Command) -> usize {
+        let shown = command
+            .get_subcommands()
+            .filter(|inner| !inner.is_hide_set());
+        1 + shown.map(commands).sum::<usize>()
+    }
+    let all = commands(&<bailiwick::cli::args::Cli as clap::CommandFactory>::command());
+    assert_eq!(pages.len(), all, "{pages:?}");
     assert!(
         pages.contains(&"bailiwick.1".to_owned())
             && pages.contains(&"bailiwick-alerts-show.1".to_owned())
@@ -553,6 +560,26 @@ fn check_lints_the_policy() {
     assert!(!String::from_utf8(broken.stdout).unwrap().contains("SOD"));
     // Only `check` has findings to write.
     assert_eq!(code(&run("identities -o sarif")), Some(64));
+}
+
+/// A configuration named by a relative path, whose policy is named relative to it, was looked for in
+/// `config/config/`.
+#[test]
+fn relative_configuration_and_policy() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("config");
+    std::fs::create_dir(&config).unwrap();
+    std::fs::write(
+        config.join("bailiwick.toml"),
+        "policy = [\"policy.toml\"]\nstate_dir = \"state\"\nruntime_dir = \"run\"\n",
+    )
+    .unwrap();
+    std::fs::write(config.join("policy.toml"), "version = 1\n").unwrap();
+    let output = bailiwick("check --config config/bailiwick.toml")
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), Some(0), "{}", shown(&output, None));
 }
 
 #[test]

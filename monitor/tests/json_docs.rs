@@ -8,6 +8,7 @@ use bailiwick::cli::Probe;
 use bailiwick::config::Diagnostic;
 use bailiwick::contain::ContainmentRecord;
 use bailiwick::coverage::CoverageRecord;
+use bailiwick::drill::{Listed, SummaryRecord, TechniqueRecord};
 use bailiwick::explain::Story;
 use bailiwick::lint::{CODES, Level, LintFinding};
 use bailiwick::policy::Place;
@@ -102,6 +103,42 @@ fn check<T: Serialize + DeserializeOwned>(section: &'static str, block: &str) {
     }
 }
 
+/// What `check --gateway` says of a gateway that lets everybody in, and one directive of which is not known.
+fn gateway_records() -> Vec<Value> {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write(
+        "policy.toml",
+        "version = 1\n[duties]\nread = [\"GET api.example/v1/**\"]\n",
+    );
+    write(
+        "bailiwick.toml",
+        "policy = [\"policy.toml\"]\nstate_dir = \"state\"\n",
+    );
+    write(
+        "nginx.conf",
+        "events {}\nhttp { server { listen 80; server_name api.example; location / { return 200; }\n\
+         location /v2 { auth_request /auth; proxy_pass http://127.0.0.1:1; } } }\n",
+    );
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_bailiwick"))
+        .args([
+            "check",
+            "-o",
+            "json",
+            "--config",
+            "bailiwick.toml",
+            "--gateway",
+            "nginx.conf",
+        ])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
 #[test]
 fn examples_of_records_parse() {
     let mut seen = Vec::new();
@@ -119,6 +156,9 @@ fn examples_of_records_parse() {
             "dead-letter" => check::<DeadLetter>(section, &block),
             "coverage" => check::<CoverageRecord>(section, &block),
             "probed" => check::<ProbedRecord>(section, &block),
+            "technique" => check::<Listed>(section, &block),
+            "drill" => check::<TechniqueRecord>(section, &block),
+            "drill-summary" => check::<SummaryRecord>(section, &block),
             "containment" => check::<ContainmentRecord>(section, &block),
             "report" => check::<Report>(section, &block),
             "story" => check::<Story>(section, &block),
@@ -157,6 +197,14 @@ fn examples_of_records_parse() {
                 };
                 assert_eq!(serde_json::to_value(own.record()).unwrap(), value);
             }
+            gateway if gateway.starts_with("gateway-") => {
+                let keys = |value: &Value| -> Vec<String> {
+                    value.as_object().unwrap().keys().cloned().collect()
+                };
+                let own = gateway_records();
+                let own = own.iter().find(|own| own["type"] == gateway);
+                assert_eq!(keys(&value), keys(own.unwrap()), "{block}");
+            }
             other => panic!("an example of an unknown type {other}"),
         }
         seen.push(kind);
@@ -170,6 +218,11 @@ fn examples_of_records_parse() {
         "dead-letter",
         "delivery",
         "diagnostic",
+        "drill",
+        "drill-summary",
+        "gateway-compared",
+        "gateway-finding",
+        "gateway-unread",
         "identity",
         "lint",
         "probe",
@@ -177,6 +230,7 @@ fn examples_of_records_parse() {
         "report",
         "status",
         "story",
+        "technique",
     ];
     // A type may have more than one example.
     seen.dedup();

@@ -111,7 +111,7 @@ fn verdict(errors: usize, warnings: usize, findings: usize, accepted: usize) -> 
     parts.join(", ")
 }
 
-fn counted(n: usize, what: &str) -> String {
+pub(super) fn counted(n: usize, what: &str) -> String {
     if n == 1 {
         format!("1 {what}")
     } else {

@@ -11,7 +11,10 @@ mod client;
 mod contain;
 mod coverage;
 pub mod doctor;
+mod drill;
 pub mod exit;
+mod gateway;
+mod learn;
 pub mod log;
 mod out;
 mod pages;
@@ -22,7 +25,7 @@ mod tail;
 
 use std::any::Any;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -31,6 +34,7 @@ use clap::error::ErrorKind;
 use crate::census::IdentityRecord;
 use crate::config::{self, Config};
 use crate::explain::Story;
+use crate::policy::Policy;
 use crate::report::Report;
 use crate::serve::filter::{Filter, Term};
 use crate::serve::protocol::Command as Ask;
@@ -42,11 +46,14 @@ pub use check::Validator;
 pub use check_lint::Linter;
 pub use doctor::Probe;
 pub use exit::{Exit, Failure};
+pub use gateway::PolicyLoader;
 
 /// Makes a report of the time since then (microseconds since 1970), or of 30 days.
 pub type StoredReport = dyn Fn(&Config, Option<i64>) -> Result<Report, Failure>;
 /// Tells the alert of this id.
 pub type StoredStory = dyn Fn(&Config, &str) -> Result<Story, Failure>;
+/// Loads the policy of this file or directory.
+pub type PolicyFile = dyn Fn(&Path) -> Result<Policy, Failure>;
 
 /// What the other parts of the program do for the command line.
 pub struct Hooks {
@@ -54,14 +61,18 @@ pub struct Hooks {
     pub run: Box<dyn Fn(Config) -> Result<(), Failure>>,
     /// Finds what is wrong with the policy.
     pub validate: Box<Validator>,
-    /// Further probes of `doctor`.
-    pub probes: Box<dyn Fn() -> Vec<Probe>>,
+    /// Further probes of `doctor`; with true also one for each kernel program.
+    pub probes: Box<dyn Fn(bool) -> Vec<Probe>>,
     /// Finds what is wrong with a policy that can be used.
     pub lint: Box<Linter>,
     /// A report from the store, while no daemon is running: of the time since then, or of 30 days.
     pub stored_report: Box<StoredReport>,
     /// An alert's story from the store, while no daemon is running.
     pub stored_story: Box<StoredStory>,
+    /// Loads the policy.
+    pub policy: Box<PolicyLoader>,
+    /// A policy that is not the configured one.
+    pub policy_file: Box<PolicyFile>,
 }
 
 impl std::fmt::Debug for Hooks {
@@ -155,16 +166,24 @@ fn command(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
     has_form(cli)?;
     match &cli.command {
         Command::Run(args) => return run(cli, args, &*hooks.run),
+        Command::Check(args) if !args.gateway.is_empty() => {
+            return gateway::check(cli.config.as_deref(), args, &*hooks.policy, out);
+        }
+        Command::Export(args) => {
+            return gateway::export(cli.config.as_deref(), args, &*hooks.policy, out);
+        }
         Command::Check(args) => {
             return check::check(cli, args.warnings_ok, hooks, out);
         }
-        Command::Doctor => {
+        Command::Doctor(args) => {
             let mut probes = doctor::probes(&doctor::Host::default(), &socket(cli)?);
-            probes.extend((hooks.probes)());
+            probes.extend((hooks.probes)(args.programs));
             return doctor::report(&probes, out);
         }
         Command::Completions(args) => pages::completions(args.shell, out)?,
         Command::Man(args) => pages::man(args.command.as_deref(), args.dir.as_deref(), out)?,
+        Command::Drill(args) => return drill::drill(args, out),
+        Command::DrillPeer(args) => return drill::peer(args),
         _ => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -334,12 +353,16 @@ async fn ask(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
         }
         Command::Report(args) => return report::report(cli, args, hooks, out).await,
         Command::Explain(args) => return report::explain(cli, args, hooks, out).await,
+        Command::Learn(args) => return learn::learn(cli, args, hooks, out).await,
         // The others do not ask the daemon.
         Command::Run(_)
         | Command::Check(_)
-        | Command::Doctor
+        | Command::Doctor(_)
         | Command::Completions(_)
-        | Command::Man(_) => {}
+        | Command::Man(_)
+        | Command::Export(_)
+        | Command::Drill(_)
+        | Command::DrillPeer(_) => {}
     }
     Ok(Exit::Success)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::diagnostic::{Diagnostic, Place, position};
 use super::reader::{Refused, Section, Source};
 use super::{
-    Capture, CheckSetting, Checks, Config, ContainRule, DEFAULT_FILE, Dpop, Log, RawTable,
+    Capture, CheckSetting, Checks, Config, ContainRule, DEFAULT_FILE, Dpop, History, Log, RawTable,
     SOCKET_NAME, SecretSource, Tls, WebhookConfig, contain,
 };
 use crate::judge::{FindingKind, Severity};
@@ -189,7 +189,12 @@ fn apply(config: &mut Config, source: Source<'_>, out: &mut Vec<Diagnostic>) {
         config.environment = Some(name);
     }
     if let Some(paths) = top.take::<Vec<PathBuf>>("policy", out) {
-        config.policy = paths.into_iter().map(|path| base.join(path)).collect();
+        // Absolute: who loads them joins them with the directory of the main file.
+        let place = |path: PathBuf| {
+            let path = base.join(path);
+            std::path::absolute(&path).unwrap_or(path)
+        };
+        config.policy = paths.into_iter().map(place).collect();
     }
     if let Some(path) = top.take_if("state_dir", out, some_path) {
         config.state_dir = base.join(path);
@@ -228,6 +233,9 @@ fn apply(config: &mut Config, source: Source<'_>, out: &mut Vec<Diagnostic>) {
     }
     if let Some(dpop) = top.section("dpop", out) {
         apply_dpop(&mut config.dpop, dpop, out);
+    }
+    if let Some(history) = top.section("history", out) {
+        apply_history(&mut config.history, history, out);
     }
     if let Some(tls) = top.section("tls", out) {
         apply_tls(&mut config.tls, tls, base, out);
@@ -320,6 +328,19 @@ fn apply_dpop(dpop: &mut Dpop, mut section: Section<'_>, out: &mut Vec<Diagnosti
         within(0, 1000, "milliseconds a second"),
     ) {
         dpop.verify_ms_per_second = ms;
+    }
+    section.finish(out);
+}
+
+fn apply_history(history: &mut History, mut section: Section<'_>, out: &mut Vec<Diagnostic>) {
+    if let Some(seconds) = section.take_if("grace_s", out, within(1, 600, "seconds")) {
+        history.grace_s = seconds;
+    }
+    if let Some(mib) = section.take_if("memory_mib", out, within(1, 12, "MiB")) {
+        history.memory_mib = mib;
+    }
+    if let Some(seconds) = section.take_if("save_s", out, within(1, 3600, "seconds")) {
+        history.save_s = seconds;
     }
     section.finish(out);
 }

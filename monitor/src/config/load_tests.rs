@@ -56,6 +56,7 @@ fn the_shipped_files_comments_are_keys_that_load() {
     assert_eq!(config.capture, Capture::default());
     assert_eq!(config.log, Log::default());
     assert_eq!(config.dpop, Dpop::default());
+    assert_eq!(config.history, History::default());
     assert_eq!(config.socket_group, Config::default().socket_group);
     assert_eq!(config.cookies, ["session", "__Host-sid"]);
     assert_eq!(config.webhooks.len(), 1);
@@ -96,6 +97,10 @@ fn every_key_is_read() {
         proof_window_s = 60
         key_window_s = 7
         verify_ms_per_second = 0
+        [history]
+        grace_s = 5
+        memory_mib = 2
+        save_s = 10
         [tls]
         key_logs = ["/k/log", "keys"]
         [[webhook]]
@@ -122,6 +127,14 @@ fn every_key_is_read() {
             proof_window_s: 60,
             key_window_s: 7,
             verify_ms_per_second: 0,
+        }
+    );
+    assert_eq!(
+        config.history,
+        History {
+            grace_s: 5,
+            memory_mib: 2,
+            save_s: 10,
         }
     );
     assert_eq!(config.socket(), Path::new("/etc/bailiwick/r/control.sock"));
@@ -167,7 +180,7 @@ fn every_key_is_read() {
         config.credentials[0].table["header"].as_str(),
         Some("x-key")
     );
-    assert_eq!(config.credentials[0].place.line, 31);
+    assert_eq!(config.credentials[0].place.line, 35);
 }
 
 #[test]

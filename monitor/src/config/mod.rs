@@ -58,6 +58,8 @@ pub struct Config {
     pub checks: Checks,
     /// DPoP proofs.
     pub dpop: Dpop,
+    /// What is remembered of earlier accesses.
+    pub history: History,
     /// TLS.
     pub tls: Tls,
     /// Where alerts go.
@@ -150,6 +152,17 @@ pub struct Dpop {
     pub verify_ms_per_second: u32,
 }
 
+/// What is remembered of earlier accesses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History {
+    /// Seconds by which an access may be late: so long an approval is waited for.
+    pub grace_s: u32,
+    /// Memory it may take, in MiB.
+    pub memory_mib: u32,
+    /// Seconds between two savings: a daemon that is killed forgets at most so much.
+    pub save_s: u32,
+}
+
 /// What `[checks]` says of one kind of finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckSetting {
@@ -229,6 +242,16 @@ impl Default for Dpop {
     }
 }
 
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            grace_s: 60,
+            memory_mib: 8,
+            save_s: 60,
+        }
+    }
+}
+
 impl Default for Config {
     /// What `run` uses without a file: no policy, no webhook, the standard directories.
     fn default() -> Self {
@@ -244,6 +267,7 @@ impl Default for Config {
             capture: Capture::default(),
             checks: Checks::default(),
             dpop: Dpop::default(),
+            history: History::default(),
             tls: Tls::default(),
             webhooks: Vec::new(),
             credentials: Vec::new(),

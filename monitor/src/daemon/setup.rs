@@ -12,7 +12,7 @@ use crate::access::credential::CredentialTable;
 use crate::alert::AlertUpdate;
 use crate::config::{CheckSetting, Config};
 use crate::contain::{self, RealActs, RefusingSlot};
-use crate::judge::{FindingKind, FindingSet, Settings};
+use crate::judge::{FindingKind, FindingSet, HistoryLimits, Settings};
 use crate::metrics::MetricsServer;
 use crate::policy::{self, Files, Policy};
 
@@ -110,6 +110,10 @@ pub(super) fn settings(config: &Config) -> Settings {
         disabled,
         proof_window_s: config.dpop.proof_window_s,
         key_window_s: config.dpop.key_window_s,
+        history: HistoryLimits {
+            grace_s: config.history.grace_s,
+            bytes: (config.history.memory_mib as usize) << 20,
+        },
     }
 }
 

@@ -31,14 +31,17 @@ mod duty;
 mod engine;
 mod environment;
 mod expired_token;
+pub mod history;
 mod hours;
 mod key_shared;
+mod lookback;
 mod proof_mismatch;
 mod proof_missing;
 mod proof_replayed;
 mod proofs;
 mod read_writes;
 mod second_factor;
+mod separation;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod words;
@@ -50,6 +53,7 @@ use serde::{Deserialize, Serialize};
 pub use check::{Check, Context, Destination};
 pub use counts::FindingCounts;
 pub use engine::{Judge, Settings};
+pub use history::{HistoryLimits, HistoryMemory, Later, Remembered, Restored, Unreadable};
 pub use proofs::{ProofMemory, Sighted};
 
 /// What a check can conclude. The name in JSON and configuration is the kebab-case one.
@@ -93,11 +97,17 @@ pub enum FindingKind {
     WorkloadEnvironment,
     /// Something was done about a violation, or would have been.
     Contained,
+    /// One subject exercised duties that are separated.
+    Separation,
+    /// A duty was exercised without the approval it needs.
+    Approval,
+    /// One credential is at work in two places at a time.
+    CredentialShared,
 }
 
 impl FindingKind {
     /// All kinds, in order of their discriminants. The store keeps these: a new kind goes to the end.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::Duty,
         Self::Environment,
         Self::Workload,
@@ -116,6 +126,9 @@ impl FindingKind {
         Self::Hours,
         Self::WorkloadEnvironment,
         Self::Contained,
+        Self::Separation,
+        Self::Approval,
+        Self::CredentialShared,
     ];
 
     /// Name in JSON, configuration and messages.
@@ -140,6 +153,9 @@ impl FindingKind {
             Self::Hours => "hours",
             Self::WorkloadEnvironment => "workload-environment",
             Self::Contained => "contained",
+            Self::Separation => "separation",
+            Self::Approval => "approval",
+            Self::CredentialShared => "credential-shared",
         }
     }
 }

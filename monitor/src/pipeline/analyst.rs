@@ -239,7 +239,8 @@ impl Analyst {
                 trigger.see(*finding, access, &ends.sockets);
             }
             let words = || self.judge.words(finding.kind, access);
-            self.folder.observe(*finding, access, words);
+            let beside = self.judge.beside(finding.kind);
+            self.folder.observe_beside(*finding, access, beside, words);
         }
         self.census.observe(access);
         if self.watched {
@@ -248,6 +249,26 @@ impl Analyst {
             } else {
                 self.counters.unseen += 1;
             }
+        }
+        self.conclude_later();
+    }
+
+    /// Concludes what has waited long enough.
+    pub(super) fn look_back(&mut self) {
+        self.judge.look_back(self.wall_us(self.now));
+        self.conclude_later();
+    }
+
+    /// Takes in what was concluded about earlier accesses.
+    fn conclude_later(&mut self) {
+        for (finding, later) in self.judge.take_later() {
+            self.counters.findings += 1;
+            self.counters.by_kind.note(finding);
+            let mut access = later.access().clone();
+            access.findings.insert(finding.kind);
+            let beside = (later.beside(), later.clause());
+            let words = || Some(later.words());
+            self.folder.observe_beside(finding, &access, beside, words);
         }
     }
 }

@@ -25,7 +25,7 @@ mod compile;
 pub mod environment;
 pub mod error;
 pub mod high_value;
-mod host;
+pub(crate) mod host;
 pub mod hours;
 pub mod identity;
 pub mod load;

@@ -432,6 +432,9 @@ fn parse_literal(segment: &str, last: bool) -> Result<Part, Fault> {
     Ok(Part::Literal(bytes.into()))
 }
 
+#[path = "anatomy.rs"]
+pub(crate) mod anatomy;
+
 #[cfg(test)]
 #[path = "pattern_tests.rs"]
 mod tests;

@@ -1,0 +1,7 @@
+//! Istio's AuthorizationPolicy (`security.istio.io/v1`).
+
+mod read;
+mod write;
+
+pub(super) use read::{found, read};
+pub(super) use write::write;
