@@ -165,6 +165,10 @@ fn round_trip(seed: u64, identities: usize, requests: usize) -> (f64, f64) {
 }
 
 #[test]
+#[allow(
+    clippy::print_stdout,
+    reason = "the figures are what the test is read for"
+)]
 fn a_hidden_policy_comes_back() {
     for seed in [1, 2, 3, 4] {
         let (precision, recall) = round_trip(seed, 24, 24 * 400);

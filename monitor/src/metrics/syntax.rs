@@ -5,8 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Names and values.
+type Labels = Vec<(String, String)>;
+
 /// A sample: name, labels as written in order of their names, value.
-pub(super) type Samples = BTreeMap<(String, Vec<(String, String)>), f64>;
+pub(super) type Samples = BTreeMap<(String, Labels), f64>;
 
 fn is_name(text: &str, colon: bool) -> bool {
     let good = |(at, c): (usize, char)| {
@@ -16,7 +19,7 @@ fn is_name(text: &str, colon: bool) -> bool {
 }
 
 /// Reads `name="value",…}` up to the brace; what is left behind it.
-fn labels(mut text: &str) -> Result<(Vec<(String, String)>, &str), String> {
+fn labels(mut text: &str) -> Result<(Labels, &str), String> {
     let mut all = Vec::new();
     loop {
         let (name, rest) = text.split_once("=\"").ok_or("a label without value")?;
@@ -101,12 +104,11 @@ pub(super) fn check(text: &str, open: bool) -> Result<Samples, String> {
     Ok(samples)
 }
 
-#[allow(clippy::type_complexity, reason = "one sample of the table above")]
 fn sample(
     line: &str,
     (family, kind): &(String, String),
     open: bool,
-) -> Result<((String, Vec<(String, String)>), f64), String> {
+) -> Result<((String, Labels), f64), String> {
     let end = line.find(['{', ' ']).ok_or("no value")?;
     let (name, rest) = line.split_at(end);
     let (labels, rest) = match rest.strip_prefix('{') {

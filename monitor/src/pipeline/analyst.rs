@@ -267,6 +267,7 @@ impl Analyst {
     fn conclude_later(&mut self) {
         for (finding, later) in self.judge.take_later() {
             self.counters.findings += 1;
+            self.counters.by_kind.note(finding);
             let mut access = later.access().clone();
             access.findings.insert(finding.kind);
             let beside = (later.beside(), later.clause());
