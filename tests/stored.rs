@@ -68,6 +68,7 @@ fn titled(daemon: &Daemon, what: &str) -> Result<Vec<String>> {
 /// A daemon that knows the credential of this file as pay-writer's. The machine's own environment may hold whatever it does.
 fn daemon(token: &Path) -> Result<Daemon> {
     Setup::default()
+        .beside_code()
         .policy(&format!(
             "[environments]\nprod = [\"127.0.0.1\", \"127.0.0.0/8\"]\n[duties]\npay = [\"GET */**\"]\n\
              [identities.pay-writer]\nowner = \"team-pay\"\ncredentials = [\"file:{}\"]\nduties = [\"pay\"]\n\

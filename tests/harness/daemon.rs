@@ -21,6 +21,7 @@ pub struct Setup {
     config: String,
     launcher: Vec<String>,
     owner: Option<(u32, u32)>,
+    beside_code: bool,
 }
 
 impl Setup {
@@ -35,6 +36,14 @@ impl Setup {
     #[must_use]
     pub fn config(mut self, toml: &str) -> Self {
         self.config.push_str(toml);
+        self
+    }
+
+    /// Looks for credentials beside the code of workloads. The clients of tests stand in these sources, which
+    /// are full of the credentials they send: only a test that means it wants to hear of that.
+    #[must_use]
+    pub fn beside_code(mut self) -> Self {
+        self.beside_code = true;
         self
     }
 
@@ -71,10 +80,11 @@ impl Setup {
         fs::write(
             at.join("bailiwick.toml"),
             format!(
-                "environment = \"dev\"\npolicy = [\"policy.toml\"]\nstate_dir = {:?}\nruntime_dir = {:?}\n{}",
+                "environment = \"dev\"\npolicy = [\"policy.toml\"]\nstate_dir = {:?}\nruntime_dir = {:?}\n{}\n[scan]\nworkloads = {}\n",
                 at.join("state"),
                 at.join("run"),
-                self.config
+                self.config,
+                self.beside_code
             ),
         )?;
         fs::write(
