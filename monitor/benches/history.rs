@@ -10,8 +10,6 @@
 
 use std::fmt::Write as _;
 use std::hint::black_box;
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,24 +18,12 @@ use bailiwick::access::{
     Workload,
 };
 use bailiwick::judge::{FindingSet, Judge, Settings};
-use bailiwick::policy::{Files, Policy, load};
+use bailiwick::policy::{Policy, load_text};
 
 const IDENTITIES: usize = 1_000;
 const DUTIES: usize = 200;
 const SEPARATIONS: usize = 50;
 const APPROVALS: usize = 10;
-
-struct One(String);
-
-impl Files for One {
-    fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
-        Ok(self.0.clone().into_bytes())
-    }
-
-    fn list(&self, _: &Path) -> io::Result<Option<Vec<PathBuf>>> {
-        Ok(None)
-    }
-}
 
 fn print(key: &FingerprintKey, n: usize) -> bailiwick::access::Fingerprint {
     key.fingerprint(format!("key-{n}").as_bytes())
@@ -76,7 +62,7 @@ fn policy(key: &FingerprintKey, rules: bool) -> Arc<Policy> {
             .unwrap();
         }
     }
-    let loaded = load(&["p.toml".into()], Path::new("/"), &One(text), key);
+    let loaded = load_text("p.toml", &text, key);
     Arc::new(
         loaded
             .unwrap_or_else(|errors| panic!("{}", errors[0]))

@@ -9,8 +9,6 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fmt::Write as _;
 use std::hint::black_box;
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -20,7 +18,7 @@ use bailiwick::access::{
     Workload,
 };
 use bailiwick::judge::{FindingSet, Judge, Settings};
-use bailiwick::policy::{Files, Policy, load};
+use bailiwick::policy::{Policy, load_text};
 
 struct Counting;
 
@@ -42,18 +40,6 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-struct One(String);
-
-impl Files for One {
-    fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
-        Ok(self.0.clone().into_bytes())
-    }
-
-    fn list(&self, _: &Path) -> io::Result<Option<Vec<PathBuf>>> {
-        Ok(None)
-    }
-}
 
 /// What a policy of this benchmark holds.
 #[derive(Clone, Copy)]
@@ -135,7 +121,7 @@ fn policy(size: Size, key: &FingerprintKey) -> Arc<Policy> {
         }
     }
     let begin = Instant::now();
-    let loaded = load(&["p.toml".into()], Path::new("/"), &One(text), key);
+    let loaded = load_text("p.toml", &text, key);
     println!(
         "load {identities} identities: {:.0} ms",
         begin.elapsed().as_secs_f64() * 1e3

@@ -8,8 +8,6 @@
     reason = "a program that prints figures"
 )]
 
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,7 +18,7 @@ use bailiwick::census::{self, Census};
 use bailiwick::host::Host;
 use bailiwick::judge::{FindingKind, Judge, Settings};
 use bailiwick::pipeline::{Limits, Pipeline};
-use bailiwick::policy::{self, Files};
+use bailiwick::policy;
 use bailiwick::source::procfs::{HostFiles, ProcessFacts};
 use bailiwick::source::{Event, Source, SourceCounters};
 use monitor_ebpf::{Data, Header, Open, data_flag, dir, kind, open_flag};
@@ -173,18 +171,6 @@ impl HostFiles for Nothing {
     }
 }
 
-/// The policy, in memory.
-struct Text(String);
-
-impl Files for Text {
-    fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
-        Ok(self.0.clone().into_bytes())
-    }
-    fn list(&self, _: &Path) -> io::Result<Option<Vec<PathBuf>>> {
-        Ok(None)
-    }
-}
-
 fn token(n: usize) -> String {
     format!("token-{n:08}-0123456789abcdef01234567")
 }
@@ -217,7 +203,7 @@ fn pipeline(
             "[identities.i{n}]\nowner = \"o{n}\"\ncredentials = [\"{print}\"]\nduties = [\"read\"]\nenvironments = [\"prod\"]\n"
         ));
     }
-    let loaded = policy::load(&["policy.toml".into()], Path::new("/"), &Text(text), &key).unwrap();
+    let loaded = policy::load_text("policy.toml", &text, &key).unwrap();
     let mut settings = Settings::default();
     if !findings {
         settings.disabled.insert(FindingKind::Cleartext);

@@ -6,15 +6,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::CENSUS;
-use crate::access::FingerprintKey;
 use crate::alert::{Clock as _, SystemClock};
 use crate::census::IdentityRecord;
 use crate::config::{Config, SOCKET_NAME};
 use crate::lint::{Accounts, Guarded, Level, LintFinding, LintInput, Live, Node, lint};
-use crate::policy;
 use crate::store::peek_meta;
 
-use super::setup::PolicyFiles;
+use super::policy;
 
 /// Largest account file that is read, in bytes.
 const LARGEST: u64 = 16 << 20;
@@ -22,11 +20,8 @@ const LARGEST: u64 = 16 << 20;
 /// Lints the configured policy, which can be used. `seen` is what a running daemon knows; the store is
 /// asked when there is none.
 pub(super) fn check(config: &Config, seen: Option<Vec<IdentityRecord>>) -> Vec<LintFinding> {
-    let base = config.file().and_then(Path::parent);
-    let base = base.unwrap_or(Path::new("."));
-    let key = FingerprintKey::new([0; 32]);
-    match policy::load(&config.policy, base, &PolicyFiles, &key) {
-        Ok(loaded) => lint(&loaded.policy, &input(config, base, seen)),
+    match policy::unkeyed(config) {
+        Ok(loaded) => lint(&loaded.policy, &input(config, policy::base(config), seen)),
         // Said by the validation, in words.
         Err(_) => Vec::new(),
     }

@@ -7,6 +7,7 @@ mod hub;
 mod lint_input;
 mod memory;
 mod notify;
+mod policy;
 mod reporting;
 mod setup;
 mod stored;

@@ -1,13 +1,11 @@
 //! Reports and stories: from what the daemon holds, or from the store alone while none is running.
 
-use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::CENSUS;
 use super::backend::Daemon;
-use super::setup::PolicyFiles;
-use crate::access::FingerprintKey;
+use super::policy;
 use crate::access::record::AccessRecord;
 use crate::alert::endpoint::wants;
 use crate::alert::{Alert, Clock, SystemClock};
@@ -17,7 +15,7 @@ use crate::config::Config;
 use crate::coverage::CoverageRecord;
 use crate::explain::{self, NoStory, Story, Webhook};
 use crate::pipeline::thread::Snapshot;
-use crate::policy::{self, Policy};
+use crate::policy::Policy;
 use crate::report::{self, Inputs, Ledger, NotRecorded, Report, Totals, trend};
 use crate::store::{Lookup, Store, StoreError, StoreOptions};
 
@@ -246,7 +244,7 @@ impl Daemon {
 /// A report from the store, while no daemon is running.
 pub(super) fn stored_report(config: &Config, since_us: Option<i64>) -> Result<Report, Failure> {
     let store = open(config)?;
-    let policy = policy(config)?;
+    let policy = policy_of(config)?;
     let census = store.meta_get(CENSUS).map_err(|error| failure(&error))?;
     let ledger = store
         .meta_get(Ledger::KEY)
@@ -269,7 +267,7 @@ pub(super) fn stored_report(config: &Config, since_us: Option<i64>) -> Result<Re
 /// A story from the store, while no daemon is running.
 pub(super) fn stored_story(config: &Config, id: &str) -> Result<Story, Failure> {
     let store = open(config)?;
-    let policy = policy(config)?;
+    let policy = policy_of(config)?;
     let story = tell(&store, &policy, id, None, |alert| webhooks(config, alert));
     store.close();
     story.map_err(|none| match &none {
@@ -320,13 +318,8 @@ fn failure(error: &StoreError) -> Failure {
 }
 
 /// The configured policy. Fingerprints of files are not needed: the store knows identities by name.
-fn policy(config: &Config) -> Result<Policy, Failure> {
-    let base = config
-        .file()
-        .and_then(Path::parent)
-        .unwrap_or(Path::new("."));
-    let key = FingerprintKey::new([0; 32]);
-    policy::load(&config.policy, base, &PolicyFiles, &key)
+fn policy_of(config: &Config) -> Result<Policy, Failure> {
+    policy::unkeyed(config)
         .map(|loaded| loaded.policy)
         .map_err(|errors| {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();

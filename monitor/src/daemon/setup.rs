@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use crate::access::FingerprintKey;
@@ -14,7 +13,7 @@ use crate::config::{CheckSetting, Config};
 use crate::contain::{self, RealActs, RefusingSlot};
 use crate::judge::{FindingKind, FindingSet, HistoryLimits, Settings};
 use crate::metrics::MetricsServer;
-use crate::policy::{self, Files, Policy};
+use crate::policy::Policy;
 
 use tokio::sync::mpsc;
 
@@ -44,38 +43,13 @@ pub(super) fn directory(path: &Path, mode: u32) -> Result<(), DaemonError> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)
 }
 
-/// Policy files as the file system has them.
-#[derive(Debug)]
-pub(super) struct PolicyFiles;
-
-impl Files for PolicyFiles {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        fs::read(path)
-    }
-
-    fn list(&self, path: &Path) -> io::Result<Option<Vec<PathBuf>>> {
-        match fs::read_dir(path) {
-            Ok(entries) => entries
-                .map(|e| e.map(|e| e.path()))
-                .collect::<io::Result<_>>()
-                .map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-}
-
 /// Loads the configured policy and logs its warnings.
 pub(super) fn policy(
     config: &Config,
     key: &FingerprintKey,
     generation: u64,
 ) -> Result<Arc<Policy>, DaemonError> {
-    let base = config
-        .file()
-        .and_then(Path::parent)
-        .unwrap_or(Path::new("."));
-    match policy::load(&config.policy, base, &PolicyFiles, key) {
+    match super::policy::configured(config, key) {
         Ok(loaded) => {
             for warning in &loaded.warnings {
                 tracing::warn!("{warning}");

@@ -3,15 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::setup::{self, PolicyFiles};
 use super::{DaemonError, lint_input, reporting, run};
-use crate::access::FingerprintKey;
+use super::{policy, setup};
 use crate::alert::Endpoint;
 use crate::alert::secret::SecretEnv;
 use crate::cli::{Exit, Failure, Hooks, Probe};
 use crate::config::{self, Config, Diagnostic};
 use crate::contain;
-use crate::policy::{self, Policy, PolicyError};
+use crate::policy::{Policy, PolicyError};
 use crate::source::kernel::{Figure, Kernel, KernelSettings, ProbeError, Probes, Refusing};
 
 /// The real daemon behind the real command line.
@@ -37,13 +36,12 @@ pub fn hooks() -> Hooks {
 
 /// A policy that is not the configured one. What its `file:` credentials hash to is not known here.
 fn policy_of(path: &Path) -> Result<Policy, Failure> {
-    let key = FingerprintKey::new([0; 32]);
-    match policy::load(&[path.to_owned()], Path::new("."), &PolicyFiles, &key) {
+    match policy::at(path) {
         Ok(loaded) => Ok(loaded.policy),
         Err(errors) => {
-            let lines: Vec<String> = errors
+            let lines: Vec<String> = diagnostics(&errors)
                 .iter()
-                .map(|error| diagnostic(Diagnostic::error(words(error)), error).to_string())
+                .map(ToString::to_string)
                 .collect();
             Err(Failure::new(Exit::Config, lines.join("\n")))
         }
@@ -78,13 +76,7 @@ fn failure(error: &DaemonError) -> Failure {
 /// Everything that hangs on the configuration: policy, credential rules, webhooks' secrets.
 fn validate(config: &Config) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    // Only whether selectors are well-formed matters here, not what they hash to.
-    let key = FingerprintKey::new([0; 32]);
-    let base = config
-        .file()
-        .and_then(Path::parent)
-        .unwrap_or(Path::new("."));
-    match policy::load(&config.policy, base, &PolicyFiles, &key) {
+    match policy::unkeyed(config) {
         Ok(loaded) => {
             let rules = &config.containment.rules;
             let here = config.environment.as_deref();
@@ -112,11 +104,7 @@ fn validate(config: &Config) -> Vec<Diagnostic> {
             }
         }
         Err(errors) => {
-            found.extend(
-                errors
-                    .iter()
-                    .map(|e| diagnostic(Diagnostic::error(words(e)), e)),
-            );
+            found.extend(diagnostics(&errors));
         }
     }
     if let Err(error) = setup::credential_table(config) {
@@ -137,23 +125,16 @@ fn validate(config: &Config) -> Vec<Diagnostic> {
 
 /// The policy alone; what its credentials hash to does not matter.
 fn load_policy(config: &Config) -> Result<Arc<Policy>, Vec<Diagnostic>> {
-    let base = config
-        .file()
-        .and_then(Path::parent)
-        .unwrap_or(Path::new("."));
-    policy::load(
-        &config.policy,
-        base,
-        &PolicyFiles,
-        &FingerprintKey::new([0; 32]),
-    )
-    .map(|loaded| Arc::new(loaded.policy))
-    .map_err(|errors| {
-        errors
-            .iter()
-            .map(|error| diagnostic(Diagnostic::error(words(error)), error))
-            .collect()
-    })
+    policy::unkeyed(config)
+        .map(|loaded| Arc::new(loaded.policy))
+        .map_err(|errors| diagnostics(&errors))
+}
+
+fn diagnostics(errors: &[PolicyError]) -> Vec<Diagnostic> {
+    errors
+        .iter()
+        .map(|error| diagnostic(Diagnostic::error(words(error)), error))
+        .collect()
 }
 
 fn words(error: &PolicyError) -> String {

@@ -11,9 +11,8 @@ mod tests;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -27,7 +26,7 @@ use super::policy::Base;
 use super::technique::{Act, Actor, Card, Draft, Holder, Piece, Run, Technique, To, request};
 use crate::access::FingerprintKey;
 use crate::policy::overlap::Witness;
-use crate::policy::{Duty, DutyId, EnvironmentId, Files, Policy};
+use crate::policy::{Duty, DutyId, EnvironmentId, Policy};
 
 /// Port of the drill's server.
 const PORT: u16 = 80;
@@ -108,15 +107,6 @@ fn plan(text: &str) -> Result<Own, String> {
 
 /// The policy, compiled without its secrets.
 fn model(table: &Table) -> Result<Policy, String> {
-    struct One(String);
-    impl Files for One {
-        fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
-            Ok(self.0.clone().into_bytes())
-        }
-        fn list(&self, _: &Path) -> io::Result<Option<Vec<PathBuf>>> {
-            Ok(None)
-        }
-    }
     let mut table = table.clone();
     if let Some(Value::Table(identities)) = table.get_mut("identities") {
         for (number, (_, identity)) in identities.iter_mut().enumerate() {
@@ -127,9 +117,8 @@ fn model(table: &Table) -> Result<Policy, String> {
         }
     }
     let text = toml::to_string(&table).map_err(|error| error.to_string())?;
-    let paths = [PathBuf::from("policy.toml")];
     let key = FingerprintKey::new([0; 32]);
-    crate::policy::load(&paths, Path::new("/"), &One(text), &key)
+    crate::policy::load_text("policy.toml", &text, &key)
         .map(|loaded| loaded.policy)
         .map_err(|errors| {
             // Places are those of the rewritten text; they would mislead.

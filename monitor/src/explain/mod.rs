@@ -7,16 +7,6 @@
     clippy::indexing_slicing,
     clippy::panic
 )]
-#![cfg_attr(
-    test,
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::panic,
-        reason = "a test may panic: that is how it fails"
-    )
-)]
 
 mod build;
 mod clause;

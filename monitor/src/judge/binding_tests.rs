@@ -220,21 +220,7 @@ fn findings_read_well() {
     findings.extend(judged(&mut judge, &mut ahead));
     let kinds: BTreeSet<_> = findings.iter().map(|finding| finding.kind).collect();
     assert_eq!(kinds.len(), 5);
-    let text: Vec<String> = findings
-        .iter()
-        .map(|f| {
-            format!(
-                "{} {:?} {:?}\n  clause: {}\n  title:  {}\n  normal: {}\n  action: {}\n",
-                f.kind.name(),
-                f.severity,
-                f.techniques,
-                f.clause,
-                f.title,
-                f.normal,
-                f.action
-            )
-        })
-        .collect();
+    let text: Vec<String> = findings.iter().map(|told| told.to_string()).collect();
     insta::with_settings!({ snapshot_path => "snapshots", prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!("proofs", text.concat());
     });

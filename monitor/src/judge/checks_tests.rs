@@ -262,21 +262,7 @@ fn findings_read_well() {
     let mut late = usual();
     late.time_us = 90_000 * 1_000_000;
     findings.extend(judged(&mut judge, &mut late));
-    let text: Vec<String> = findings
-        .iter()
-        .map(|f| {
-            format!(
-                "{} {:?} {:?}\n  clause: {}\n  title:  {}\n  normal: {}\n  action: {}\n",
-                f.kind.name(),
-                f.severity,
-                f.techniques,
-                f.clause,
-                f.title,
-                f.normal,
-                f.action
-            )
-        })
-        .collect();
+    let text: Vec<String> = findings.iter().map(|told| told.to_string()).collect();
     insta::with_settings!({ snapshot_path => "snapshots", prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!("findings", text.concat());
     });

@@ -336,18 +336,7 @@ fn rules_read_well() {
     let text: Vec<String> = all
         .iter_mut()
         .flat_map(|access| judged(&mut judge, access))
-        .map(|f| {
-            format!(
-                "{} {:?} {:?}\n  clause: {}\n  title:  {}\n  normal: {}\n  action: {}\n",
-                f.kind.name(),
-                f.severity,
-                f.techniques,
-                f.clause,
-                f.title,
-                f.normal,
-                f.action
-            )
-        })
+        .map(|told| told.to_string())
         .collect();
     insta::with_settings!({ snapshot_path => "snapshots", prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!("rules", text.concat());

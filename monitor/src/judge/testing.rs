@@ -1,8 +1,5 @@
 //! For tests of whole judgements: policy text and an access in, fields and findings out.
 
-use std::io;
-use std::path::{Path, PathBuf};
-
 use std::sync::Arc;
 
 use super::{FindingKind, FindingSet, Judge, Settings, Severity, Words};
@@ -10,7 +7,7 @@ use crate::access::{
     Access, Claims, Credential, CredentialKind, Endpoint, FingerprintKey, Location, Peer, Role,
     Workload,
 };
-use crate::policy::{Files, Policy, load};
+use crate::policy::{Policy, load_text};
 
 pub(super) const POLICY: &str = r#"
 version = 1
@@ -36,26 +33,9 @@ owner = "security"
 credentials = ["basic:user=trap"]
 "#;
 
-struct One(&'static str);
-
-impl Files for One {
-    fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
-        Ok(self.0.as_bytes().to_vec())
-    }
-
-    fn list(&self, _: &Path) -> io::Result<Option<Vec<PathBuf>>> {
-        Ok(None)
-    }
-}
-
 pub(crate) fn policy(text: &'static str) -> Arc<Policy> {
     let key = FingerprintKey::new([1; 32]);
-    let loaded = load(
-        &["policy.toml".into()],
-        Path::new("/etc/bw"),
-        &One(text),
-        &key,
-    );
+    let loaded = load_text("/etc/bw/policy.toml", text, &key);
     Arc::new(
         loaded
             .unwrap_or_else(|errors| panic!("{}", errors[0]))
@@ -222,5 +202,20 @@ pub(super) fn here(environment: &str) -> Settings {
     Settings {
         environment: Some(environment.into()),
         ..Settings::default()
+    }
+}
+
+/// For snapshots.
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(
+            f,
+            "{} {:?} {:?}",
+            self.kind.name(),
+            self.severity,
+            self.techniques
+        )?;
+        writeln!(f, "  clause: {}\n  title:  {}", self.clause, self.title)?;
+        writeln!(f, "  normal: {}\n  action: {}", self.normal, self.action)
     }
 }

@@ -1,7 +1,6 @@
 //! Puts a proposal together.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
 use super::duties::{Duty, duties};
 use super::evidence::{Evidence, LeftOut, Span, Subject};
@@ -12,7 +11,7 @@ use super::separations::{Separation, pairs, separations};
 use super::write;
 use crate::access::{CredentialKind, FingerprintKey, Peer};
 use crate::policy::workload::WorkloadSelector;
-use crate::policy::{self, Files};
+use crate::policy::{self};
 
 /// Most workloads, and credentials, that an identity is bound to.
 const MOST_WORKLOADS: usize = 8;
@@ -198,23 +197,10 @@ fn workloads(subject: &Subject) -> Result<Vec<String>, &'static str> {
     Ok(all)
 }
 
-struct NoFiles(String);
-
-impl Files for NoFiles {
-    fn read(&self, _: &Path) -> std::io::Result<Vec<u8>> {
-        Ok(self.0.clone().into_bytes())
-    }
-
-    fn list(&self, _: &Path) -> std::io::Result<Option<Vec<PathBuf>>> {
-        Ok(None)
-    }
-}
-
 /// The environments as the daemon will see them.
 fn compiled(places: &Places) -> Option<policy::Policy> {
-    let file = NoFiles(format!("version = 1\n{}", write::environments(places)));
-    let key = FingerprintKey::new([0; 32]);
-    let loaded = policy::load(&["policy.toml".into()], Path::new("/"), &file, &key);
+    let text = format!("version = 1\n{}", write::environments(places));
+    let loaded = policy::load_text("policy.toml", &text, &FingerprintKey::new([0; 32]));
     loaded.ok().map(|loaded| loaded.policy)
 }
 

@@ -1,6 +1,3 @@
-use std::io;
-use std::path::{Path, PathBuf};
-
 use proptest::prelude::*;
 
 use super::route::Asked;
@@ -10,28 +7,11 @@ use crate::access::record::{
 };
 use crate::access::{CredentialKind, FingerprintKey, Peer, Role};
 use crate::census::{IdentityRecord, Listed, OperationCount};
-use crate::policy::{self, Files, Loaded, Policy};
-
-pub(super) struct One(pub(super) String);
-
-impl Files for One {
-    fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
-        Ok(self.0.clone().into_bytes())
-    }
-
-    fn list(&self, _: &Path) -> io::Result<Option<Vec<PathBuf>>> {
-        Ok(None)
-    }
-}
+use crate::policy::{self, Loaded, Policy};
 
 pub(super) fn load(text: &str) -> Policy {
     let key = FingerprintKey::new([0; 32]);
-    let loaded = policy::load(
-        &["p.toml".into()],
-        Path::new("/"),
-        &One(text.to_owned()),
-        &key,
-    );
+    let loaded = policy::load_text("p.toml", text, &key);
     let Loaded { policy, warnings } = loaded.unwrap_or_else(|e| panic!("{e:#?}\n{text}"));
     assert!(
         !warnings.iter().any(policy::PolicyWarning::fails_check),
@@ -476,7 +456,7 @@ proptest! {
         }
         let text = propose(&evidence).to_toml();
         let key = FingerprintKey::new([0; 32]);
-        let loaded = policy::load(&["p.toml".into()], Path::new("/"), &One(text.clone()), &key);
+        let loaded = policy::load_text("p.toml", &text, &key);
         prop_assert!(loaded.is_ok(), "{:#?}\n{text}", loaded.err());
         let policy = loaded.unwrap().policy;
         for record in wanted {

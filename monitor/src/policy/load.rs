@@ -69,6 +69,38 @@ pub struct Loaded {
     pub warnings: Vec<PolicyWarning>,
 }
 
+/// Loads a policy that is one text in memory. `name` is what places in it are called; `file:` credentials are
+/// not there.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_text(name: &str, text: &str, key: &FingerprintKey) -> Result<Loaded, Vec<PolicyError>> {
+    struct Text<'t>(&'t Path, &'t str);
+
+    impl Files for Text<'_> {
+        fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+            if path == self.0 {
+                Ok(self.1.as_bytes().to_vec())
+            } else {
+                Err(io::ErrorKind::NotFound.into())
+            }
+        }
+
+        fn list(&self, _: &Path) -> io::Result<Option<Vec<PathBuf>>> {
+            Ok(None)
+        }
+    }
+
+    let path = PathBuf::from(name);
+    load(
+        std::slice::from_ref(&path),
+        Path::new(""),
+        &Text(&path, text),
+        key,
+    )
+}
+
 /// Loads a policy from files and drop-in directories. Relative paths (of `file:` credentials too) begin at
 /// `base`. No paths give the empty policy.
 ///

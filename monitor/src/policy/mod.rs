@@ -9,16 +9,6 @@
     clippy::indexing_slicing,
     clippy::panic
 )]
-#![cfg_attr(
-    test,
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::panic,
-        reason = "a test may panic: that is how it fails"
-    )
-)]
 
 pub mod accept;
 mod compile;
@@ -48,7 +38,7 @@ pub use error::{Place, PolicyError, PolicyWarning, WarningKind};
 pub use high_value::HighValue;
 pub use hours::Hours;
 pub use identity::{DutyId, Identity, IdentityId};
-pub use load::{Files, Loaded, load};
+pub use load::{Files, Loaded, load, load_text};
 pub use overlap::Witness;
 pub use pattern::{Operation, Request};
 pub(crate) use reader::dotted;

@@ -1,8 +1,5 @@
 //! A small shop: what tests report on.
 
-use std::io;
-use std::path::{Path, PathBuf};
-
 use super::build::{Inputs, NotRecorded, Tally, build};
 use super::ledger::{Ledger, Totals};
 use super::model::{Report, Summary};
@@ -12,7 +9,7 @@ use crate::census::{
 };
 use crate::coverage::{Count, CoverageRecord};
 use crate::judge::{FindingKind, Severity};
-use crate::policy::{self, Files, Policy};
+use crate::policy::{self, Policy};
 
 /// 2026-11-24T09:00:00Z.
 pub(crate) const NOW: i64 = 1_795_510_800_000_000;
@@ -64,26 +61,9 @@ distinct = "owner"
 within = "1h"
 "#;
 
-struct OneFile<'a>(&'a str);
-
-impl Files for OneFile<'_> {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        if path == Path::new("/etc/bailiwick/policy.toml") {
-            Ok(self.0.as_bytes().to_vec())
-        } else {
-            Err(io::ErrorKind::NotFound.into())
-        }
-    }
-
-    fn list(&self, _: &Path) -> io::Result<Option<Vec<PathBuf>>> {
-        Ok(None)
-    }
-}
-
 pub(crate) fn policy(text: &str) -> Policy {
-    let files = [PathBuf::from("/etc/bailiwick/policy.toml")];
     let key = FingerprintKey::new([1; 32]);
-    policy::load(&files, Path::new("/"), &OneFile(text), &key)
+    policy::load_text("/etc/bailiwick/policy.toml", text, &key)
         .unwrap_or_else(|errors| panic!("{errors:?}"))
         .policy
 }

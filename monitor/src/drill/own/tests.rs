@@ -1,6 +1,8 @@
 //! Every clause of a policy becomes requests that break and keep it, as the policy's own matching sees them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panic")]
 
+use std::path::PathBuf;
+
 use super::*;
 use crate::access::Peer;
 use crate::drill::policy::assemble;

@@ -14,31 +14,12 @@ use super::*;
 use crate::access::FingerprintKey;
 use crate::policy::{self, Policy};
 
-struct One(String);
-
-impl policy::Files for One {
-    fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
-        Ok(self.0.clone().into_bytes())
-    }
-
-    fn list(&self, _: &Path) -> io::Result<Option<Vec<PathBuf>>> {
-        Ok(None)
-    }
-}
-
 fn policy(text: &str) -> Policy {
     try_policy(text).unwrap_or_else(|error| panic!("{text}\n{error}"))
 }
 
 fn try_policy(text: &str) -> Result<Policy, String> {
-    let paths = [PathBuf::from("policy.toml")];
-    let loaded = policy::load(
-        &paths,
-        Path::new("/"),
-        &One(text.to_owned()),
-        &FingerprintKey::new([0; 32]),
-    );
-    loaded
+    policy::load_text("/policy.toml", text, &FingerprintKey::new([0; 32]))
         .map(|loaded| loaded.policy)
         .map_err(|errors| errors[0].to_string())
 }

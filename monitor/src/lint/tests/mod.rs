@@ -4,34 +4,14 @@ mod guarded;
 mod oracle;
 mod rules;
 
-use std::io;
-use std::path::{Path, PathBuf};
-
 use super::*;
 use crate::access::FingerprintKey;
-use crate::policy::{Files, load};
-
-/// One file, `p.toml`.
-struct One<'t>(&'t str);
-
-impl Files for One<'_> {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        if path.ends_with("p.toml") {
-            Ok(self.0.as_bytes().to_vec())
-        } else {
-            Err(io::ErrorKind::NotFound.into())
-        }
-    }
-
-    fn list(&self, _: &Path) -> io::Result<Option<Vec<PathBuf>>> {
-        Ok(None)
-    }
-}
+use crate::policy::load_text;
 
 fn policy(text: &str) -> Policy {
     let text = format!("version = 1\n{text}");
     let key = FingerprintKey::new([0; 32]);
-    match load(&["p.toml".into()], Path::new(""), &One(&text), &key) {
+    match load_text("p.toml", &text, &key) {
         Ok(loaded) => loaded.policy,
         Err(errors) => {
             let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
