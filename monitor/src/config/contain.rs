@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::diagnostic::{Diagnostic, Place, position};
-use super::load::within;
 use super::reader::{Section, Source};
+use super::sections::within;
 use super::{ContainRule, Containment};
 use crate::contain::config::{MOST_PER_HOUR, MOST_RULES, never};
 

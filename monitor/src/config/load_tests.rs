@@ -1,7 +1,11 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::time::Duration;
+
 use super::*;
-use crate::config::{LogFormat, LogLevel};
+use crate::config::{Capture, CheckSetting, Dpop, History, Log, LogFormat, LogLevel, SecretSource};
+use crate::judge::{FindingKind, Severity};
+use crate::metrics::Metrics;
 
 fn one(text: &str) -> Result<Config, LoadError> {
     parse(vec![(

@@ -8,6 +8,7 @@ mod diagnostic;
 pub mod key;
 mod load;
 mod reader;
+mod sections;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
