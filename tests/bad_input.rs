@@ -56,7 +56,7 @@ fn sink(answer: Vec<u8>) -> Result<std::net::SocketAddr> {
 
 fn send(address: std::net::SocketAddr, bytes: &[u8]) -> Result<()> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.set_read_timeout(Some(e2e::scaled(Duration::from_secs(5))))?;
     // The other end may have had enough.
     let _ = stream.write_all(bytes);
     let _ = stream.shutdown(Shutdown::Write);

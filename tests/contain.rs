@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use e2e::http::Answerer;
 use e2e::trial::root;
-use e2e::{Daemon, PATIENCE, Process, Setup, netns, unique, wait_for};
+use e2e::{Daemon, Process, Setup, netns, patience, unique, wait_for};
 use libtest_mimic::Trial;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -135,7 +135,7 @@ fn contained(daemon: &Daemon, count: usize) -> Result<Vec<Value>> {
 
 /// What a client that ends by itself wrote.
 fn output(process: Process, dir: &Path, name: &str) -> Result<String> {
-    process.finish(PATIENCE)?;
+    process.finish(patience())?;
     Ok(fs::read_to_string(dir.join(name))?)
 }
 
@@ -290,9 +290,9 @@ fn refuse() -> Result<()> {
         &dir,
         "new",
     )?;
-    newcomer.finish(PATIENCE)?;
-    neighbour.finish(PATIENCE)?;
-    violator.finish(PATIENCE)?;
+    newcomer.finish(patience())?;
+    neighbour.finish(patience())?;
+    violator.finish(patience())?;
     let (good, bad, new) = (
         outcomes(&dir.join("good")),
         outcomes(&dir.join("bad")),
@@ -462,7 +462,7 @@ fn dry_run() -> Result<()> {
         &dir,
         "after",
     )?;
-    after.finish(PATIENCE)?;
+    after.finish(patience())?;
     ensure!(
         outcomes(&dir.join("after")) == ["ok"],
         "{:?}",

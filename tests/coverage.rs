@@ -133,7 +133,7 @@ impl Identity {
         let name = ServerName::try_from(NAME)?;
         let session = ClientConnection::new(self.client()?, name)?;
         let socket = TcpStream::connect(("127.0.0.1", port))?;
-        socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+        socket.set_read_timeout(Some(e2e::scaled(Duration::from_secs(10))))?;
         let mut stream = StreamOwned::new(session, socket);
         stream.write_all(REQUEST)?;
         let mut answer = Vec::new();

@@ -39,7 +39,7 @@ fn neighbour_loses_nothing() -> Result<()> {
         sent.trim() == (RATE * SECONDS).to_string(),
         "the neighbour sent {sent}"
     );
-    flooder.finish(Duration::from_secs(20))?;
+    flooder.finish(e2e::scaled(Duration::from_secs(20)))?;
     let flooded: u64 = std::fs::read_to_string(&log)?.trim().parse()?;
     ensure!(flooded > 50_000, "that was no flood: {flooded} requests");
 

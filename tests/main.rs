@@ -5,19 +5,23 @@ mod bulk;
 mod clients;
 mod contain;
 mod coverage;
+mod drill;
 mod expect;
 mod fallback;
 mod flood;
 mod http2;
 mod key_log;
 mod keys;
+mod learn;
 mod lifecycle;
+mod metrics;
 mod netns;
 mod policy;
 mod privileges;
 mod remote;
 mod report;
 mod secrets;
+mod separation;
 mod split;
 mod stored;
 mod systemd;
@@ -51,12 +55,16 @@ fn main() -> ExitCode {
         lifecycle::trials(),
         policy::trials(),
         report::trials(),
+        separation::trials(),
         secrets::trials(),
         stored::trials(),
         bad_input::trials(),
         privileges::trials(),
         flood::trials(),
+        drill::trials(),
         contain::trials(),
+        learn::trials(),
+        metrics::trials(),
     ];
     run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

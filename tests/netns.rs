@@ -112,7 +112,7 @@ fn the_same_addresses_twice() -> Result<()> {
             )?);
         }
         for process in running {
-            process.finish(Duration::from_secs(15))?;
+            process.finish(e2e::scaled(Duration::from_secs(15)))?;
         }
     }
     let accesses = watch.exactly(40, &format!("{}:8080", pairs[0].1.address))?;

@@ -75,7 +75,7 @@ fn client_with_input(command: &mut Command, input: &str) -> Result<u32> {
     stdin.flush()?;
     let mut process = e2e::Process::adopt(child, &name);
     // gnutls-cli ends at the end of its input, whatever has come until then.
-    process.wait(e2e::PATIENCE)?;
+    process.wait(e2e::patience())?;
     drop(stdin);
     Ok(process.id())
 }

@@ -41,7 +41,7 @@ fn proxy() -> Result<SocketAddr> {
 }
 
 fn tunnel(mut client: TcpStream) -> Result<()> {
-    client.set_read_timeout(Some(Duration::from_secs(20)))?;
+    client.set_read_timeout(Some(e2e::scaled(Duration::from_secs(20))))?;
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {

@@ -17,7 +17,12 @@ impl nginx::Files for Again<'_> {
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
     let (one, rest) = text.split_at(text.char_indices().nth(16).map_or(0, |(at, _)| at));
-    for format in [None, Some(Format::Nginx), Some(Format::EnvoyRbac), Some(Format::Istio)] {
+    for format in [
+        None,
+        Some(Format::Nginx),
+        Some(Format::EnvoyRbac),
+        Some(Format::Istio),
+    ] {
         if let Ok(gate) = read("f", rest, format, &Again(one)) {
             assert!(gate.unread.len() <= MOST_UNREAD);
         }

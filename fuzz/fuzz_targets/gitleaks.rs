@@ -10,7 +10,10 @@ fuzz_target!(|data: &[u8]| {
         Some(at) => (&data[..at], &data[at + 2..]),
         None => (data, &b"acme_abc7 = 'x'"[..]),
     };
-    let Ok(read) = std::str::from_utf8(rules).map_err(drop).and_then(|text| parse(text).map_err(drop)) else {
+    let Ok(read) = std::str::from_utf8(rules)
+        .map_err(drop)
+        .and_then(|text| parse(text).map_err(drop))
+    else {
         return;
     };
     let Ok(scanner) = Scanner::new(read.rules) else {

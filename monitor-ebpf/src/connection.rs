@@ -131,30 +131,31 @@ pub(crate) unsafe fn first_sight(
     }
     // SAFETY: sk is trusted.
     let tuple = unsafe { tuple_of(sk, state, family) };
+    // Once: the stack has little room.
+    let other = Tuple {
+        local: tuple.remote,
+        remote: tuple.local,
+        local_port: tuple.remote_port,
+        remote_port: tuple.local_port,
+        tx_base: tuple.rx_base,
+        rx_base: tuple.tx_base,
+        pad: 0,
+    };
     if tgid == setting!(monitor_tgid) {
         state.flags |= sock_flag::IGNORED;
         if family != AF_UNIX {
-            let other = Tuple {
-                local: tuple.remote,
-                remote: tuple.local,
-                local_port: tuple.remote_port,
-                remote_port: tuple.local_port,
-                tx_base: tuple.rx_base,
-                rx_base: tuple.tx_base,
-                pad: 0,
-            };
-            let _ = OWN.insert(other, 1, 0);
+            let _ = OWN.insert(&other, &1, 0);
         }
         return;
     }
     // SAFETY: the value is only tested for presence.
-    if family != AF_UNIX && unsafe { OWN.get(tuple) }.is_some() {
+    if family != AF_UNIX && unsafe { OWN.get(&tuple) }.is_some() {
         state.flags |= sock_flag::IGNORED;
         return;
     }
     if protocol == IPPROTO_TCP && state.flags & sock_flag::FRESH != 0 && stays_here(&tuple, family)
     {
-        pair(state, &tuple);
+        pair(state, &tuple, &other);
     }
     let kind = u32::from(family) << 16 | u32::from(protocol);
     open(sk, state, &tuple, kind, tgid);
@@ -186,16 +187,7 @@ fn second_half(b: &[u8; 16]) -> [u8; 8] {
 
 /// Joins the two ends of a connection within this host: what one end has sent up, the other need not.
 #[inline(always)]
-fn pair(state: &mut SockState, tuple: &Tuple) {
-    let other = Tuple {
-        local: tuple.remote,
-        remote: tuple.local,
-        local_port: tuple.remote_port,
-        remote_port: tuple.local_port,
-        tx_base: tuple.rx_base,
-        rx_base: tuple.tx_base,
-        pad: 0,
-    };
+fn pair(state: &mut SockState, tuple: &Tuple, other: &Tuple) {
     // SAFETY: the value is copied at once.
     if let Some(first) = unsafe { PAIRS.get(other) } {
         state.pair = *first;
@@ -206,7 +198,7 @@ fn pair(state: &mut SockState, tuple: &Tuple) {
         let _ = SENT_UP.insert(state.pair, start, BPF_NOEXIST);
     } else {
         state.pair = state.cookie;
-        let _ = PAIRS.insert(*tuple, state.cookie, 0);
+        let _ = PAIRS.insert(tuple, &state.cookie, 0);
         let start = [state.next[0], state.next[1]];
         let _ = SENT_UP.insert(state.pair, start, BPF_NOEXIST);
     }

@@ -14,7 +14,7 @@ pub use secret::{
 };
 
 /// Version of the layouts below. Changes with any of them.
-pub const ABI: u32 = 5;
+pub const ABI: u32 = 6;
 
 /// What a record is; first byte of its header.
 pub mod kind {
@@ -459,6 +459,8 @@ pub struct Offsets {
     pub sk_protocol: u32,
     /// `sock.sk_type`.
     pub sk_type: u32,
+    /// `socket.sk`.
+    pub socket_sk: u32,
     /// `tcp_sock.write_seq`.
     pub tcp_write_seq: u32,
     /// `tcp_sock.copied_seq`.
@@ -599,7 +601,7 @@ pub struct Settings {
 }
 
 const _: () = {
-    assert!(size_of::<Offsets>() == 47 * 4);
+    assert!(size_of::<Offsets>() == 48 * 4);
     assert!(size_of::<Syscalls>() == 64);
     assert!(size_of::<Settings>() == 40);
     assert!(size_of::<Header>() == 8);

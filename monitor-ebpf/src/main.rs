@@ -2,7 +2,8 @@
 //! on births and deaths of processes, and on new control groups. They observe; they change nothing. Those of
 //! `refuse` are the exception: they are loaded only when containment is configured.
 //!
-//! Linux ≥ 6.3 (`sock_send_length`, `sock_recv_length`).
+//! Sends and receives: Linux ≥ 6.3 has tracepoints for them (`sock_send_length`, `sock_recv_length`); before,
+//! the functions of TCP, UDP and unix sockets are looked at as they return (fexit).
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -25,8 +26,10 @@ mod tls;
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, cgroup_sock_addr, uprobe, uretprobe},
-    programs::{BtfTracePointContext, ProbeContext, RetProbeContext, SockAddrContext},
+    macros::{btf_tracepoint, cgroup_sock_addr, fexit, uprobe, uretprobe},
+    programs::{
+        BtfTracePointContext, FExitContext, ProbeContext, RetProbeContext, SockAddrContext,
+    },
 };
 use monitor_ebpf::dir;
 
@@ -41,6 +44,78 @@ fn sock_send(ctx: BtfTracePointContext) -> i32 {
 fn sock_recv(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: as above; argument 2 are the call's flags.
     unsafe { socket::on_socket_io(ctx.arg::<*const c_void>(0), ctx.arg(1), ctx.arg(2), dir::RX) };
+    0
+}
+
+// Before Linux 6.3. What a function returned stands behind its arguments.
+
+/// `int tcp_sendmsg(struct sock *, struct msghdr *, size_t)`.
+#[fexit(function = "tcp_sendmsg")]
+fn inet_send(ctx: FExitContext) -> i32 {
+    // SAFETY: argument 0 is the socket.
+    unsafe { socket::on_socket_io(ctx.arg::<*const c_void>(0), ctx.arg(3), 0, dir::TX) };
+    0
+}
+
+/// `int tcp_sendpage(struct sock *, struct page *, int, size_t, int)`, before 6.5: sendfile, splice.
+#[fexit(function = "tcp_sendpage")]
+fn inet_send_page(ctx: FExitContext) -> i32 {
+    // SAFETY: argument 0 is the socket.
+    unsafe { socket::on_socket_io(ctx.arg::<*const c_void>(0), ctx.arg(5), 0, dir::TX) };
+    0
+}
+
+/// `int tcp_recvmsg(struct sock *, struct msghdr *, size_t, int flags, int *)`, 5.19 and later.
+#[fexit(function = "tcp_recvmsg")]
+fn inet_recv(ctx: FExitContext) -> i32 {
+    // SAFETY: argument 0 is the socket.
+    unsafe { socket::on_socket_io(ctx.arg::<*const c_void>(0), ctx.arg(5), ctx.arg(3), dir::RX) };
+    0
+}
+
+/// `int tcp_recvmsg(struct sock *, struct msghdr *, size_t, int, int flags, int *)`, before 5.19.
+#[fexit(function = "tcp_recvmsg")]
+fn inet_recv_old(ctx: FExitContext) -> i32 {
+    // SAFETY: argument 0 is the socket.
+    unsafe { socket::on_socket_io(ctx.arg::<*const c_void>(0), ctx.arg(6), ctx.arg(4), dir::RX) };
+    0
+}
+
+/// `int udp_sendmsg(struct sock *, struct msghdr *, size_t)`.
+#[fexit(function = "udp_sendmsg")]
+fn udp_send(ctx: FExitContext) -> i32 {
+    // SAFETY: argument 0 is the socket.
+    unsafe { socket::datagram(ctx.arg::<*const c_void>(0), ctx.arg(3)) };
+    0
+}
+
+/// `int udpv6_sendmsg(struct sock *, struct msghdr *, size_t)`.
+#[fexit(function = "udpv6_sendmsg")]
+fn udp6_send(ctx: FExitContext) -> i32 {
+    // SAFETY: argument 0 is the socket.
+    unsafe { socket::datagram(ctx.arg::<*const c_void>(0), ctx.arg(3)) };
+    0
+}
+
+/// `int unix_stream_sendmsg(struct socket *, struct msghdr *, size_t)`.
+#[fexit(function = "unix_stream_sendmsg")]
+fn unix_send(ctx: FExitContext) -> i32 {
+    // SAFETY: argument 0 is the file's side of the socket; its `sk` is set for as long as it is open.
+    unsafe {
+        let sk = kernel::field(ctx.arg::<*const c_void>(0), offset!(socket_sk));
+        socket::on_socket_io(sk, ctx.arg(3), 0, dir::TX);
+    };
+    0
+}
+
+/// `int unix_stream_recvmsg(struct socket *, struct msghdr *, size_t, int flags)`.
+#[fexit(function = "unix_stream_recvmsg")]
+fn unix_recv(ctx: FExitContext) -> i32 {
+    // SAFETY: as above.
+    unsafe {
+        let sk = kernel::field(ctx.arg::<*const c_void>(0), offset!(socket_sk));
+        socket::on_socket_io(sk, ctx.arg(4), ctx.arg(3), dir::RX);
+    };
     0
 }
 

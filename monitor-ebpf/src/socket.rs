@@ -37,7 +37,7 @@ const PF_KTHREAD: u32 = 0x0020_0000;
 /// What moved: `result` bytes in direction `way` through `sk`, asked for with `flags`.
 ///
 /// # Safety
-/// `sk` is the tracepoint's socket argument.
+/// `sk` is the hook's socket argument.
 #[inline(always)]
 pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, way: u8) {
     if result < 0 || flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE) != 0 {
@@ -189,7 +189,7 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
 /// # Safety
 /// `sk` is the tracepoint's socket argument.
 #[inline(always)]
-unsafe fn datagram(sk: *const c_void, result: i32) {
+pub(crate) unsafe fn datagram(sk: *const c_void, result: i32) {
     // SAFETY: fields of the trusted socket.
     let (local, remote) = unsafe {
         (

@@ -8,6 +8,7 @@ use bailiwick::cli::Probe;
 use bailiwick::config::Diagnostic;
 use bailiwick::contain::ContainmentRecord;
 use bailiwick::coverage::CoverageRecord;
+use bailiwick::drill::{Listed, SummaryRecord, TechniqueRecord};
 use bailiwick::explain::Story;
 use bailiwick::lint::{CODES, Level, LintFinding};
 use bailiwick::policy::Place;
@@ -160,6 +161,9 @@ fn examples_of_records_parse() {
             "dead-letter" => check::<DeadLetter>(section, &block),
             "coverage" => check::<CoverageRecord>(section, &block),
             "probed" => check::<ProbedRecord>(section, &block),
+            "technique" => check::<Listed>(section, &block),
+            "drill" => check::<TechniqueRecord>(section, &block),
+            "drill-summary" => check::<SummaryRecord>(section, &block),
             "containment" => check::<ContainmentRecord>(section, &block),
             "report" => check::<Report>(section, &block),
             "story" => check::<Story>(section, &block),
@@ -219,6 +223,8 @@ fn examples_of_records_parse() {
         "dead-letter",
         "delivery",
         "diagnostic",
+        "drill",
+        "drill-summary",
         "gateway-compared",
         "gateway-finding",
         "gateway-unread",
@@ -232,6 +238,7 @@ fn examples_of_records_parse() {
         "status",
         "stored-credential",
         "story",
+        "technique",
     ];
     // A type may have more than one example.
     seen.dedup();

@@ -209,7 +209,7 @@ impl Daemon {
             if !process.running()? {
                 bail!("the daemon ended before {word}\n{}", self.log());
             }
-            if begin.elapsed() > Duration::from_secs(30) {
+            if begin.elapsed() > crate::scaled(Duration::from_secs(30)) {
                 bail!("the daemon did not say {word}\n{}", self.log());
             }
         }
@@ -221,7 +221,7 @@ impl Daemon {
     /// When it goes on.
     pub fn wait_exit(&mut self) -> Result<Option<i32>> {
         let mut process = self.process.take().context("the daemon is not running")?;
-        Ok(process.wait(Duration::from_secs(30))?.code())
+        Ok(process.wait(crate::scaled(Duration::from_secs(30)))?.code())
     }
 
     /// Asks it to end and waits until it did.
@@ -232,7 +232,7 @@ impl Daemon {
         let process = self.process.take().context("the daemon is not running")?;
         process.signal(Signal::TERM)?;
         process
-            .finish(Duration::from_secs(30))
+            .finish(crate::scaled(Duration::from_secs(30)))
             .with_context(|| self.log())
     }
 

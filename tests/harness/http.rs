@@ -88,8 +88,8 @@ pub fn serve(reader: impl Read, mut writer: impl Write) {
 /// # Errors
 /// When there is no answer.
 pub fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Result<String> {
-    let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let stream = TcpStream::connect_timeout(&address, crate::scaled(Duration::from_secs(5)))?;
+    stream.set_read_timeout(Some(crate::scaled(Duration::from_secs(10))))?;
     exchange(
         &stream,
         &stream,
@@ -103,7 +103,7 @@ pub fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Result<
 /// When there is no answer.
 pub fn get_unix(socket: &Path, path: &str, headers: &[(&str, &str)]) -> Result<String> {
     let stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(crate::scaled(Duration::from_secs(10))))?;
     exchange(&stream, &stream, &request(path, "localhost", headers))
 }
 

@@ -119,7 +119,7 @@ impl Process {
     /// When it was gone already.
     pub fn kill(&mut self) -> Result<()> {
         self.signal(Signal::KILL)?;
-        let status = self.wait(Duration::from_secs(10))?;
+        let status = self.wait(crate::scaled(Duration::from_secs(10)))?;
         ensure!(
             status.signal() == Some(9),
             "{} ended with {status} before it was killed",
@@ -144,7 +144,7 @@ impl Drop for Process {
         }
         // Errors mean that it ended in between.
         let _ = self.signal(Signal::TERM);
-        if self.wait(Duration::from_secs(5)).is_err() {
+        if self.wait(crate::scaled(Duration::from_secs(5))).is_err() {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::PATIENCE;
+use crate::patience;
 
 /// This host's address on the device. TEST-NET-3 (RFC 5737): routed nowhere else.
 pub const HERE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
@@ -124,7 +124,7 @@ impl Remote {
         };
         (&self.device).write_all(&syn.packet())?;
         answer
-            .recv_timeout(PATIENCE)
+            .recv_timeout(patience())
             .context("this host did not answer the other one")
     }
 }

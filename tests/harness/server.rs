@@ -142,9 +142,11 @@ impl Server {
         let mut process = Process::start(command, log)?;
         wait_for(&format!("{path} to listen on {address}"), || {
             anyhow::ensure!(process.running()?, "{path} ended\n{}", process.log());
-            Ok(TcpStream::connect_timeout(&address, Duration::from_secs(1))
-                .is_ok()
-                .then_some(()))
+            Ok(
+                TcpStream::connect_timeout(&address, crate::scaled(Duration::from_secs(1)))
+                    .is_ok()
+                    .then_some(()),
+            )
         })?;
         Ok(Self {
             process,

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bailiwick::access::record::AccessRecord;
 use serde_json::Value;
 
-use crate::{Daemon, PATIENCE, Process, http, unique};
+use crate::{Daemon, Process, http, patience, scaled, unique};
 
 /// `bailiwick tail -o json`, followed from now on.
 #[derive(Debug)]
@@ -28,11 +28,11 @@ impl<'a> Watch<'a> {
         let begin = Instant::now();
         loop {
             let path = watch.send_mark()?;
-            if watch.wait_mark(&path, Duration::from_millis(500))? {
+            if watch.wait_mark(&path, scaled(Duration::from_millis(500)))? {
                 watch.seen.clear();
                 return Ok(watch);
             }
-            if begin.elapsed() > PATIENCE {
+            if begin.elapsed() > patience() {
                 bail!(
                     "tail does not show a request that this test made\n{}",
                     daemon.log()
@@ -74,8 +74,9 @@ impl<'a> Watch<'a> {
     pub fn until_mark(&mut self) -> Result<Vec<AccessRecord>> {
         let path = self.send_mark()?;
         ensure!(
-            self.wait_mark(&path, PATIENCE)?,
-            "the last request did not appear within {PATIENCE:?}; tail showed {} lines\n{}",
+            self.wait_mark(&path, patience())?,
+            "the last request did not appear within {:?}; tail showed {} lines\n{}",
+            patience(),
             self.seen.len(),
             self.daemon.log()
         );
@@ -156,7 +157,7 @@ impl<'a> Watch<'a> {
                     .unwrap_or_default());
             }
             next = self.seen.len();
-            if begin.elapsed() > PATIENCE {
+            if begin.elapsed() > patience() {
                 bail!(
                     "tail showed no {what}, but {} other lines\n{}",
                     next,
@@ -203,7 +204,7 @@ impl<'a> Watch<'a> {
             Ok(line) => line,
             Err(RecvTimeoutError::Timeout) => return Ok(false),
             Err(RecvTimeoutError::Disconnected) => {
-                let status = self.process.wait(Duration::from_secs(1))?;
+                let status = self.process.wait(scaled(Duration::from_secs(1)))?;
                 bail!("tail ended with {status}\n{}", self.daemon.log());
             }
         };

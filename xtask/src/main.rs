@@ -17,6 +17,7 @@ mod run;
 mod setup;
 mod shell;
 mod test;
+mod vm;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -81,6 +82,8 @@ enum Command {
     },
     /// Measure; prints Markdown that docs/performance.md can take as it is.
     Bench(bench::Options),
+    /// The end-to-end tests on Debian's stock kernels, in QEMU without KVM (docs/kernels.md).
+    Vm(vm::Options),
     /// Make the README's picture of a real run (docs/tail.svg).
     Picture,
     /// Write manual pages and shell completions to target/gen.
@@ -107,6 +110,7 @@ fn main() -> ExitCode {
             fuzz::run_targets(&project, filter.as_deref(), seconds)
         }
         Command::Bench(options) => bench::run(&project, &options),
+        Command::Vm(options) => vm::run(&project, &options),
         Command::Picture => picture::make(&project),
         Command::Gen => generate::all(&project),
     });

@@ -1,5 +1,7 @@
 //! The JSON form of an access (`-o json`, evidence in alerts, replay), documented in docs/json.md.
 
+mod back;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;

@@ -83,7 +83,7 @@ impl fmt::Display for Label<'_> {
 }
 
 /// Whether a unit keeps its name from one start to the next.
-fn is_durable(unit: &str) -> bool {
+pub(crate) fn is_durable(unit: &str) -> bool {
     let own = unit.rsplit('/').next().unwrap_or(unit);
     if own == "init.scope" {
         return true;

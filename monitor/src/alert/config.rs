@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::judge::{FindingKind, Severity};
 
+use super::formats::Format;
 use super::secret::SecretSource;
 
 /// Most endpoints in one configuration.
@@ -29,8 +30,16 @@ pub struct WebhookConfig {
     pub name: String,
     /// Where messages are posted.
     pub url: HookUrl,
-    /// Where its signing secret is: `credential:NAME`, `file:PATH` or `env:NAME`.
-    pub secret: SecretSource,
+    /// Where its signing secret is: `credential:NAME`, `file:PATH` or `env:NAME`. Formats whose
+    /// receivers check no signature have none.
+    #[serde(default)]
+    pub secret: Option<SecretSource>,
+    /// In whose words it is told.
+    #[serde(default)]
+    pub format: Format,
+    /// Where PagerDuty's routing key is.
+    #[serde(default)]
+    pub routing_key: Option<SecretSource>,
     /// Only these kinds of finding; all when empty.
     #[serde(default)]
     pub kinds: Vec<FindingKind>,
@@ -76,7 +85,9 @@ impl WebhookConfig {
         Self {
             name: name.to_owned(),
             url,
-            secret,
+            secret: Some(secret),
+            format: Format::default(),
+            routing_key: None,
             kinds: Vec::new(),
             exclude_kinds: Vec::new(),
             min_severity: lowest(),
@@ -90,6 +101,33 @@ impl WebhookConfig {
             ca_file: None,
             proxy: None,
         }
+    }
+
+    /// Checks that the keys go with the format: what is wrong, and what to do.
+    ///
+    /// # Errors
+    /// A secret or a routing key is missing, or would not be used.
+    pub fn check(&self) -> Result<(), (String, String)> {
+        let format = self.format.name();
+        let key = |name: &str, given: bool, wanted: bool| {
+            match (given, wanted) {
+            (false, true) => Err((
+                format!("webhook \"{}\" has no `{name}`, which format \"{format}\" needs", self.name),
+                format!("{name} = \"credential:NAME\", \"file:PATH\" or \"env:NAME\""),
+            )),
+            (true, false) => Err((
+                format!("webhook \"{}\" has a `{name}`, of which format \"{format}\" has no use", self.name),
+                "remove it: what this receiver trusts is in the URL or in another key (docs/webhooks.md)".to_owned(),
+            )),
+            _ => Ok(()),
+        }
+        };
+        key("secret", self.secret.is_some(), self.format.is_signed())?;
+        key(
+            "routing_key",
+            self.routing_key.is_some(),
+            self.format.has_routing_key(),
+        )
     }
 }
 
@@ -106,6 +144,14 @@ pub enum ConfigError {
         "{0} [[webhook]] are more than the {MAX_ENDPOINTS} allowed\nhint: let one receiver fan out"
     )]
     TooMany(usize),
+    /// A format without its key, or with one that it has no use for.
+    #[error("{what}\nhint: {hint}")]
+    Keys {
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
 }
 
 /// Checks what one `[[webhook]]` alone cannot tell.
@@ -121,6 +167,9 @@ pub fn validate(webhooks: &[WebhookConfig]) -> Result<(), ConfigError> {
         if !names.insert(webhook.name.as_str()) {
             return Err(ConfigError::Duplicate(webhook.name.clone()));
         }
+        webhook
+            .check()
+            .map_err(|(what, hint)| ConfigError::Keys { what, hint })?;
     }
     Ok(())
 }
@@ -321,7 +370,11 @@ mod tests {
         assert_eq!(webhook.timeout, Duration::from_secs(20));
         assert_eq!(webhook.update_every, Duration::from_secs(60));
         assert_eq!(webhook.min_severity, Severity::Low);
-        assert_eq!(webhook.secret, SecretSource::Credential("soc".to_owned()));
+        assert_eq!(
+            webhook.secret,
+            Some(SecretSource::Credential("soc".to_owned()))
+        );
+        assert_eq!(webhook.format, Format::Json);
     }
 
     #[test]
@@ -336,6 +389,31 @@ mod tests {
         assert_eq!(webhook.kinds, [FindingKind::Canary]);
         assert_eq!(webhook.update_every, Duration::from_secs(600));
         assert_eq!(webhook.rate, 10);
+    }
+
+    #[test]
+    fn formats_ask_for_their_keys() {
+        let url = "name = \"soc\"\nurl = \"https://hooks.example/\"\n";
+        let secret = "secret = \"env:S\"\n";
+        let key = "routing_key = \"env:K\"\n";
+        for format in Format::ALL {
+            for (keys, signed, routed) in [
+                (String::new(), false, false),
+                (secret.to_owned(), true, false),
+                (key.to_owned(), false, true),
+                (format!("{secret}{key}"), true, true),
+            ] {
+                let text = format!("{url}format = \"{}\"\n{keys}", format.name());
+                let webhook = parse(&text).unwrap();
+                assert_eq!(webhook.format, format);
+                let good = signed == format.is_signed() && routed == format.has_routing_key();
+                let checked = webhook.check();
+                assert_eq!(checked.is_ok(), good, "{text}: {checked:?}");
+                assert_eq!(validate(&[webhook]).is_ok(), good, "{text}");
+            }
+        }
+        let error = parse(&format!("{url}format = \"xml\"\n")).unwrap_err();
+        assert!(error.contains("unknown variant `xml`"), "{error}");
     }
 
     #[test]

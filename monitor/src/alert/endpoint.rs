@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::config::{ConfigError, WebhookConfig, validate};
-use super::secret::{Secret, SecretEnv, SecretError};
+use super::formats::{self, Format, Sender};
+use super::secret::{Secret, SecretEnv, SecretError, SecretSource};
 use super::webhook::{Clients, Http, Transport};
 use super::{Alert, webhook};
 
@@ -11,7 +12,12 @@ use super::{Alert, webhook};
 #[derive(Clone)]
 pub struct Endpoint {
     pub(crate) config: Arc<WebhookConfig>,
-    pub(crate) secret: Secret,
+    /// Signs, where the receiver can check it.
+    secret: Option<Secret>,
+    /// PagerDuty's.
+    routing_key: Option<Secret>,
+    /// Name of this host.
+    host: Arc<str>,
     pub(crate) transport: Arc<dyn Transport>,
 }
 
@@ -49,10 +55,14 @@ impl Endpoint {
         env: &SecretEnv,
         clients: &Clients,
     ) -> Result<Self, EndpointError> {
-        let secret = Secret::read(&config.secret, env).map_err(|error| EndpointError::Secret {
-            name: config.name.clone(),
-            error,
-        })?;
+        let read = |from: &SecretSource| {
+            Secret::read(from, env).map_err(|error| EndpointError::Secret {
+                name: config.name.clone(),
+                error,
+            })
+        };
+        let secret = config.secret.as_ref().map(read).transpose()?;
+        let routing_key = config.routing_key.as_ref().map(read).transpose()?;
         if config.url.is_clear_text() {
             tracing::warn!(
                 webhook = config.name,
@@ -61,7 +71,13 @@ impl Endpoint {
             );
         }
         let transport = Arc::new(Http::new(&config, clients));
-        Ok(Self::with_transport(config, secret, transport))
+        Ok(Self {
+            config: Arc::new(config),
+            secret,
+            routing_key,
+            host: this_host(),
+            transport,
+        })
     }
 
     /// All of a configuration's endpoints.
@@ -86,7 +102,9 @@ impl Endpoint {
     ) -> Self {
         Self {
             config: Arc::new(config),
-            secret,
+            secret: Some(secret),
+            routing_key: None,
+            host: this_host(),
             transport,
         }
     }
@@ -97,17 +115,74 @@ impl Endpoint {
         &self.config.name
     }
 
-    /// A signed request for an attempt at `now_us`.
-    pub(crate) fn request(&self, id: String, body: String, now_us: i64) -> webhook::Request {
+    /// The request for an attempt at `now_us`; `body` is an alert's own JSON.
+    ///
+    /// # Errors
+    /// The stored alert cannot be read, and so not be told in other words.
+    pub(crate) fn request(
+        &self,
+        id: String,
+        body: String,
+        now_us: i64,
+    ) -> Result<webhook::Request, String> {
+        let body = match self.config.format {
+            Format::Json => body.into_bytes(),
+            _ => {
+                let alert: Alert = serde_json::from_str(&body)
+                    .map_err(|error| format!("the stored alert is not readable: {error}"))?;
+                self.body(&alert, &id)
+            }
+        };
+        Ok(self.signed(id, body, now_us))
+    }
+
+    /// The request for a test at `now_us`.
+    pub(crate) fn test_request(&self, now_us: i64) -> webhook::Request {
+        let id = format!("test_{now_us}");
+        let body = match self.config.format {
+            Format::Json => serde_json::json!({
+                "type": "test",
+                "v": 1,
+                "time": crate::access::record::rfc3339(now_us),
+                "message": "a test of this webhook: nothing has happened",
+            })
+            .to_string()
+            .into_bytes(),
+            _ => self.body(&formats::test_alert(&id, now_us), &id),
+        };
+        self.signed(id, body, now_us)
+    }
+
+    fn body(&self, alert: &Alert, id: &str) -> Vec<u8> {
+        let key = self.routing_key.as_ref().map(Secret::expose);
+        let sender = Sender {
+            message_id: id,
+            host: &self.host,
+            routing_key: &String::from_utf8_lossy(key.unwrap_or_default()),
+        };
+        formats::body(self.config.format, alert, &sender)
+    }
+
+    fn signed(&self, id: String, body: Vec<u8>, now_us: i64) -> webhook::Request {
         let timestamp = now_us.div_euclid(1_000_000);
+        let secret = self
+            .secret
+            .as_ref()
+            .filter(|_| self.config.format.is_signed());
         webhook::Request {
-            signature: webhook::sign(&self.secret, &id, timestamp, body.as_bytes()),
+            content_type: self.config.format.content_type(),
+            signature: secret.map(|secret| webhook::sign(secret, &id, timestamp, &body)),
             id,
             timestamp,
             body,
             timeout: self.config.timeout,
         }
     }
+}
+
+/// The host's name, as `uname -n` prints it.
+fn this_host() -> Arc<str> {
+    rustix::system::uname().nodename().to_string_lossy().into()
 }
 
 /// Whether an endpoint wants to hear of an alert.
@@ -158,7 +233,6 @@ pub(crate) fn matches(pattern: &str, text: &str) -> bool {
 mod tests {
     use super::*;
     use crate::alert::config::HookUrl;
-    use crate::alert::secret::SecretSource;
     use crate::alert::testing::alert;
     use crate::judge::{FindingKind, Severity};
 

@@ -71,6 +71,7 @@ struct Class {
 struct Entry {
     hash: u64,
     rules: u32,
+    clause: u32,
     class: usize,
     older: u32,
     newer: u32,
@@ -141,7 +142,24 @@ impl Folder {
         access: &Access,
         words: impl FnOnce() -> Option<Words>,
     ) {
-        self.take(finding, Subject::Access(access), words);
+        self.observe_beside(finding, access, (None, 0), words);
+    }
+
+    /// As [`observe`](Self::observe), for a finding to which another access belongs: it is evidence, too, before
+    /// the access itself. The number tells clauses of one kind apart, which identity and workload do not.
+    pub fn observe_beside(
+        &mut self,
+        finding: Finding,
+        access: &Access,
+        (beside, clause): (Option<&Access>, u32),
+        words: impl FnOnce() -> Option<Words>,
+    ) {
+        let subject = Subject::Access {
+            access,
+            beside,
+            clause,
+        };
+        self.take(finding, subject, words);
     }
 
     /// Takes a finding in that is about a workload and no access of it: its alert has no evidence but its
@@ -170,11 +188,13 @@ impl Folder {
     ) {
         let label = subject.label();
         let identity = subject.identity().map(|name| &**name);
-        let hash = self.hash(finding.kind, identity, label);
+        let clause = subject.clause();
+        let hash = self.hash(finding.kind, identity, label, clause);
         let found = self.index.find(hash, |slot| {
             self.entries.get(*slot as usize).is_some_and(|entry| {
                 let key = &entry.update.key;
                 entry.rules == self.rules
+                    && entry.clause == clause
                     && key.kind == finding.kind
                     && key.identity.as_deref() == identity
                     && match (&key.workload, label) {
@@ -217,14 +237,20 @@ impl Folder {
         }
     }
 
-    fn hash(&self, kind: FindingKind, identity: Option<&str>, label: Option<Label<'_>>) -> u64 {
+    fn hash(
+        &self,
+        kind: FindingKind,
+        identity: Option<&str>,
+        label: Option<Label<'_>>,
+        clause: u32,
+    ) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         (kind as u8).hash(&mut hasher);
         identity.hash(&mut hasher);
         label
             .map(|label| (label.kind, label.name))
             .hash(&mut hasher);
-        self.rules.hash(&mut hasher);
+        (self.rules, clause).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -253,28 +279,8 @@ impl Folder {
             update.operation = subject.operation();
             update.environment = subject.environment().cloned();
         }
-        let Some(access) = subject.access() else {
-            return;
-        };
-        if let Some(oldest) = entry.newest.get_mut(entry.next_newest) {
-            oldest.overwrite(access);
-            entry.next_newest = (entry.next_newest + 1) % entry.newest.len().max(1);
-        } else if self.spare_evidence > 0 && update.evidence.len() < FIRST_EVIDENCE {
-            self.spare_evidence -= 1;
-            update.evidence.push(access.clone());
-        } else if self.spare_evidence > 0 && entry.newest.len() < NEWEST {
-            self.spare_evidence -= 1;
-            entry.newest.push(access.clone());
-            // Past the end while there is room; the oldest once there is none.
-            entry.next_newest = entry.newest.len() % NEWEST;
-        } else if let Some(oldest) = entry.newest.first_mut() {
-            // Nothing to spare for more: the ring stays as short as it is.
-            oldest.overwrite(access);
-            entry.next_newest = 1 % entry.newest.len();
-        } else if update.evidence.len() > 1
-            && let Some(last) = update.evidence.last_mut()
-        {
-            last.overwrite(access);
+        for access in subject.beside().into_iter().chain(subject.access()) {
+            entry.show(&mut self.spare_evidence, access);
         }
     }
 
@@ -289,6 +295,7 @@ impl Folder {
         let entry = Entry {
             hash,
             rules: self.rules,
+            clause: subject.clause(),
             class: class_of(finding.kind, subject.owner().is_some()),
             older: NONE,
             newer: NONE,
@@ -310,7 +317,12 @@ impl Folder {
                 owner: subject.owner().cloned(),
                 operation: subject.operation(),
                 environment: subject.environment().cloned(),
-                evidence: subject.access().cloned().into_iter().collect(),
+                evidence: subject
+                    .beside()
+                    .into_iter()
+                    .chain(subject.access())
+                    .cloned()
+                    .collect(),
             },
             newest: Vec::new(),
             next_newest: 0,
@@ -415,6 +427,30 @@ impl Folder {
 }
 
 impl Entry {
+    /// Keeps an access as evidence, as far as there is room.
+    fn show(&mut self, spare: &mut usize, access: &Access) {
+        if let Some(oldest) = self.newest.get_mut(self.next_newest) {
+            oldest.overwrite(access);
+            self.next_newest = (self.next_newest + 1) % self.newest.len().max(1);
+        } else if *spare > 0 && self.update.evidence.len() < FIRST_EVIDENCE {
+            *spare -= 1;
+            self.update.evidence.push(access.clone());
+        } else if *spare > 0 && self.newest.len() < NEWEST {
+            *spare -= 1;
+            self.newest.push(access.clone());
+            // Past the end while there is room; the oldest once there is none.
+            self.next_newest = self.newest.len() % NEWEST;
+        } else if let Some(oldest) = self.newest.first_mut() {
+            // Nothing to spare for more: the ring stays as short as it is.
+            oldest.overwrite(access);
+            self.next_newest = 1 % self.newest.len();
+        } else if self.update.evidence.len() > 1
+            && let Some(last) = self.update.evidence.last_mut()
+        {
+            last.overwrite(access);
+        }
+    }
+
     fn into_update(mut self) -> AlertUpdate {
         let turn = self.next_newest % self.newest.len().max(1);
         self.newest.rotate_left(turn);

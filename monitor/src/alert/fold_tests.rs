@@ -246,3 +246,40 @@ proptest! {
         prop_assert_eq!(seen, told);
     }
 }
+
+#[test]
+fn what_belongs_to_a_finding_is_evidence_and_clauses_stay_apart() {
+    let mut folder = Folder::new(8);
+    let finding = Finding {
+        kind: FindingKind::Separation,
+        severity: Severity::High,
+    };
+    let (one, other, last) = (
+        access(Some("ci-bot"), 1),
+        access(Some("ci-bot"), 2),
+        access(Some("ci-bot"), 3),
+    );
+    for (access, beside, clause) in [(&other, &one, 0), (&last, &one, 0), (&last, &other, 1)] {
+        folder.observe_beside(finding, access, (Some(beside), clause), || {
+            Some(words(&clause.to_string()))
+        });
+    }
+    let mut drained = Vec::new();
+    folder.drain(|update| {
+        let times: Vec<i64> = update.evidence.iter().map(|own| own.time_us).collect();
+        drained.push((
+            update.key.clause.to_string(),
+            update.count,
+            update.first_us,
+            times,
+        ));
+    });
+    let [t1, t2, t3] = [&one, &other, &last].map(|access| access.time_us);
+    assert_eq!(
+        drained,
+        [
+            ("0".to_owned(), 2, t2, vec![t1, t2, t1, t3]),
+            ("1".to_owned(), 1, t3, vec![t2, t3]),
+        ]
+    );
+}

@@ -312,7 +312,10 @@ async fn attempt(endpoint: Endpoint, context: Context, queued: Queued) -> Attemp
         message.body.clone(),
         context.clock.now_us(),
     );
-    let result = post(&endpoint, request).await;
+    let result = match request {
+        Ok(request) => post(&endpoint, request).await,
+        Err(error) => Err(error),
+    };
     Attempt::Answered(message, result)
 }
 

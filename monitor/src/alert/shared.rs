@@ -233,13 +233,7 @@ impl Shared {
     pub(super) async fn test(&self, name: &str, lane: &Lane) -> Result<u16, String> {
         let endpoint = lane.endpoint();
         let now_us = self.clock.now_us();
-        let body = serde_json::json!({
-            "type": "test",
-            "v": 1,
-            "time": crate::access::record::rfc3339(now_us),
-            "message": "a test of this webhook: nothing has happened",
-        });
-        let request = endpoint.request(format!("test_{now_us}"), body.to_string(), now_us);
+        let request = endpoint.test_request(now_us);
         let reply = post(&endpoint, request).await?;
         if !(200..300).contains(&reply.status) {
             let quote = if reply.quote.is_empty() { "" } else { ": " };

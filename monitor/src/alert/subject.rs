@@ -8,7 +8,13 @@ use crate::access::{Access, Endpoint, Workload};
 /// An access, or a workload as such.
 #[derive(Clone, Copy)]
 pub(super) enum Subject<'a> {
-    Access(&'a Access),
+    Access {
+        access: &'a Access,
+        /// An earlier one that belongs to it.
+        beside: Option<&'a Access>,
+        /// Which of several clauses of its kind.
+        clause: u32,
+    },
     Workload {
         workload: &'a Workload,
         /// What it did, in words.
@@ -22,14 +28,29 @@ impl<'a> Subject<'a> {
     /// The access, where there is one: it is the evidence.
     pub(super) fn access(self) -> Option<&'a Access> {
         match self {
-            Self::Access(access) => Some(access),
+            Self::Access { access, .. } => Some(access),
             Self::Workload { .. } => None,
+        }
+    }
+
+    /// Another access that belongs to it.
+    pub(super) fn beside(self) -> Option<&'a Access> {
+        match self {
+            Self::Access { beside, .. } => beside,
+            Self::Workload { .. } => None,
+        }
+    }
+
+    pub(super) fn clause(self) -> u32 {
+        match self {
+            Self::Access { clause, .. } => clause,
+            Self::Workload { .. } => 0,
         }
     }
 
     pub(super) fn label(self) -> Option<Label<'a>> {
         match self {
-            Self::Access(access) => {
+            Self::Access { access, .. } => {
                 let client = access.client.as_ref();
                 client.map(|Endpoint { workload, .. }| workload.label())
             }
@@ -51,7 +72,7 @@ impl<'a> Subject<'a> {
 
     pub(super) fn time_us(self) -> i64 {
         match self {
-            Self::Access(access) => access.time_us,
+            Self::Access { access, .. } => access.time_us,
             Self::Workload { time_us, .. } => time_us,
         }
     }
@@ -59,7 +80,7 @@ impl<'a> Subject<'a> {
     /// `METHOD host/route`, or what a workload did.
     pub(super) fn operation(self) -> String {
         let access = match self {
-            Self::Access(access) => access,
+            Self::Access { access, .. } => access,
             Self::Workload { operation, .. } => return operation.to_owned(),
         };
         let mut text =

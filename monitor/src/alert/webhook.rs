@@ -40,18 +40,30 @@ pub fn sign(secret: &Secret, id: &str, timestamp: i64, body: &[u8]) -> String {
 }
 
 /// One message, ready to be posted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     /// `webhook-id`.
     pub id: String,
     /// `webhook-timestamp`, seconds since 1970: of this attempt.
     pub timestamp: i64,
-    /// `webhook-signature`.
-    pub signature: String,
-    /// JSON.
-    pub body: String,
+    /// `webhook-signature`; `None` where the receiver checks none: then `webhook-id` and
+    /// `webhook-timestamp` are not sent either.
+    pub signature: Option<String>,
+    /// `content-type`.
+    pub content_type: &'static str,
+    /// UTF-8 JSON. May hold a routing key.
+    pub body: Vec<u8>,
     /// Time for the whole attempt.
     pub timeout: Duration,
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request")
+            .field("id", &self.id)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// What came back.
@@ -113,17 +125,17 @@ impl Transport for Http {
     fn post(&self, request: Request) -> Answer<'_> {
         Box::pin(async move {
             let client = self.clients.get(&self.client).await?;
-            let answer = client
+            let mut post = client
                 .post(self.url.expose().clone())
                 .timeout(request.timeout)
-                .header("content-type", "application/json")
-                .header("webhook-id", &request.id)
-                .header("webhook-timestamp", request.timestamp)
-                .header("webhook-signature", &request.signature)
-                .body(request.body)
-                .send()
-                .await
-                .map_err(explain)?;
+                .header("content-type", request.content_type);
+            if let Some(signature) = &request.signature {
+                post = post
+                    .header("webhook-id", &request.id)
+                    .header("webhook-timestamp", request.timestamp)
+                    .header("webhook-signature", signature);
+            }
+            let answer = post.body(request.body).send().await.map_err(explain)?;
             let status = answer.status().as_u16();
             let retry_after = answer
                 .headers()

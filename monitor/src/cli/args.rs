@@ -15,6 +15,11 @@ the --not-… may. Names are patterns: * stands for any run of characters, ? for
 const EXIT_CODES: &str = "Exit codes: 0 success, 1 something was found, 64 usage, 65 not there, \
 69 unavailable (no daemon, or the kernel lacks something), 70 a bug, 77 no permission, 78 configuration.";
 
+const DRILL: &str = "The drill starts a monitor of its own, with a configuration, policy and state of its own, and \
+attacks it from processes of its own, in a network namespace; it needs root and leaves nothing behind. Another \
+monitor on this host sees the requests too: their hosts end in drill.example. Exit 1: something was missed, or \
+a benign twin raised an alert.";
+
 /// Watches every API credential used on this host, and says so when one leaves its bailiwick
 #[derive(Clone, Debug, Parser)]
 #[command(name = "bailiwick", version, after_help = EXIT_CODES, max_term_width = 100, arg_required_else_help = true)]
@@ -87,13 +92,19 @@ pub enum Command {
     /// Check configuration and policy, and lint it: exit 0 good, 1 warnings or findings, 78 errors
     Check(CheckArgs),
     /// Show what this kernel and these privileges allow, and what to do
-    Doctor,
+    Doctor(DoctorArgs),
     /// Send a test to one webhook, or to each
     SendTest(SendTestArgs),
     /// Print a completion script
     Completions(CompletionsArgs),
     /// Print a manual page
     Man(ManArgs),
+    /// Attack this host's monitor for real, with scratch credentials, and show what it saw
+    #[command(after_help = DRILL)]
+    Drill(DrillArgs),
+    /// A process of the drill
+    #[command(hide = true)]
+    DrillPeer(DrillPeerArgs),
     /// Show what containment did, or undo it (root only)
     Contain(ContainArgs),
     /// Report what is granted and what is used of it, how that is separated, and a score
@@ -102,8 +113,26 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Write the duties as a role lock for a gateway
     Export(ExportArgs),
+    /// Propose a policy that grants what was seen, or compare what was seen with a policy
+    Learn(LearnArgs),
     /// Find hard-coded credentials, and say which are in use: exit 0 none, 1 found
     Scan(ScanArgs),
+}
+
+/// `learn`
+#[derive(Clone, Debug, Args)]
+pub struct LearnArgs {
+    /// Files that `bailiwick tail -o json` wrote, - for standard input; without any, the running daemon is
+    /// asked for what it saw
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Write the policy into this file, which must not be there yet
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Do not propose: say what this policy (a file, or a directory of *.toml) grants that was never used, and
+    /// what was used that it does not grant; exit 1 when there is any
+    #[arg(long, value_name = "POLICY", conflicts_with = "out")]
+    pub diff: Option<PathBuf>,
 }
 
 /// `report`
@@ -126,6 +155,14 @@ pub struct ReportArgs {
 pub struct ExplainArgs {
     /// The alert's id, or the beginning of it
     pub id: String,
+}
+
+/// `doctor`
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// Tell of each kernel program how much work the verifier had
+    #[arg(long, hide = true)]
+    pub programs: bool,
 }
 
 /// `run`
@@ -413,6 +450,32 @@ pub struct ManArgs {
     /// Write all pages into this directory
     #[arg(long, value_name = "DIR", conflicts_with = "command")]
     pub dir: Option<PathBuf>,
+}
+
+/// `drill`
+#[derive(Clone, Debug, Args)]
+pub struct DrillArgs {
+    /// Only these techniques
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Show the techniques and what each must lead to, without running any
+    #[arg(long)]
+    pub list: bool,
+    /// Drill the clauses of this policy instead: what breaks them must be found, what keeps them must not.
+    /// With scratch credentials and stand-ins for its workloads; its own secrets are not read
+    #[arg(long, value_name = "FILE", conflicts_with = "list")]
+    pub policy: Option<PathBuf>,
+    /// How often each attack is made
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub times: u32,
+}
+
+/// `drill-peer`
+#[derive(Clone, Debug, Args)]
+pub struct DrillPeerArgs {
+    /// Its part
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub part: Vec<String>,
 }
 
 /// `scan`

@@ -6,32 +6,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aya_obj::btf::{Btf, BtfKind};
 use serde::Serialize;
 
 use super::args::Form;
 use super::exit::{Exit, Failure};
 use super::out::{Ink, Out, Table};
 use super::quote;
-
-/// The oldest kernel whose socket tracepoints carry what is needed.
-const OLDEST_KERNEL: (u32, u32) = (6, 3);
-
-/// Tracepoints without which nothing is captured, and what each is for.
-const TRACEPOINTS: [(&str, &str); 2] = [
-    ("sock_send_length", "what processes send"),
-    ("sock_recv_length", "what processes receive"),
-];
-
-/// Tracepoints that add to it.
-const FURTHER_TRACEPOINTS: [(&str, &str); 3] = [
-    (
-        "sched_process_exec",
-        "which program a short-lived process ran",
-    ),
-    ("sched_process_fork", "lineage"),
-    ("sched_process_exit", "when a process is gone"),
-];
+use crate::source::btf::Btf;
+use crate::source::kernel::hooks::{self, Way};
 
 const CAP_SYS_PTRACE: u32 = 19;
 const CAP_SYS_ADMIN: u32 = 21;
@@ -154,16 +136,17 @@ impl Default for Host {
 /// Looks at everything that needs no program to be loaded.
 #[must_use]
 pub fn probes(host: &Host, socket: &Path) -> Vec<Probe> {
-    let mut out = vec![kernel(host), capabilities(host), btf(host)];
-    out.extend(tracepoints(host));
-    out.extend([
+    vec![
+        kernel(host),
+        capabilities(host),
+        btf(host),
+        way(host),
         lockdown(host),
         memlock(host),
         cgroups(host),
         processes(host),
         daemon(socket),
-    ]);
-    out
+    ]
 }
 
 fn release(host: &Host) -> Option<(String, (u32, u32))> {
@@ -177,17 +160,8 @@ fn release(host: &Host) -> Option<(String, (u32, u32))> {
 }
 
 fn kernel(host: &Host) -> Probe {
-    let (major, minor) = OLDEST_KERNEL;
     match release(host) {
-        Some((text, version)) if version >= OLDEST_KERNEL => {
-            Probe::ok("kernel", format!("Linux {text}"))
-        }
-        Some((text, _)) => Probe::fail(
-            "kernel",
-            Exit::Unavailable,
-            format!("Linux {text}"),
-            format!("this version of bailiwick needs Linux {major}.{minor} or later"),
-        ),
+        Some((text, _)) => Probe::ok("kernel", format!("Linux {text}")),
         None => Probe::warn("kernel", "its release cannot be read", "is /proc mounted?"),
     }
 }
@@ -249,46 +223,44 @@ fn btf(host: &Host) -> Probe {
     }
 }
 
-fn tracepoints(host: &Host) -> Vec<Probe> {
-    let btf = match Btf::parse_file(btf_file(host), Default::default()) {
-        Ok(btf) => btf,
-        Err(error) => {
-            return vec![Probe::fail(
-                "tracepoints",
-                Exit::Unavailable,
-                format!("the kernel's BTF cannot be read: {error}"),
-                "see BTF above",
-            )];
-        }
-    };
-    // Every tracepoint leaves a typedef of its prototype.
-    let there = |name: &str| {
-        btf.id_by_type_name_kind(&format!("btf_trace_{name}"), BtfKind::Typedef)
-            .is_ok()
-    };
-    let one = |name: &str| format!("tracepoint {name}");
-    let needed = TRACEPOINTS.into_iter().map(|(name, what)| {
-        if there(name) {
-            return Probe::ok(one(name), what);
-        }
+/// Which way this kernel takes, and what that costs.
+fn way(host: &Host) -> Probe {
+    const NAME: &str = "sends and receives";
+    let unreadable = |cause: String| {
         Probe::fail(
-            one(name),
+            NAME,
             Exit::Unavailable,
-            format!("not in this kernel: {what} cannot be seen"),
-            "use Linux 6.3 or later with CONFIG_TRACEPOINTS=y and CONFIG_NET=y",
+            format!("the kernel's BTF cannot be read: {cause}"),
+            "see BTF above",
         )
-    });
-    let further = FURTHER_TRACEPOINTS.into_iter().map(|(name, what)| {
-        if there(name) {
-            return Probe::ok(one(name), what);
-        }
-        Probe::warn(
-            one(name),
-            format!("not in this kernel: not known: {what}"),
-            "use a kernel with CONFIG_TRACEPOINTS=y",
-        )
-    });
-    needed.chain(further).collect()
+    };
+    let blob = match fs::read(btf_file(host)) {
+        Ok(blob) => blob,
+        Err(error) => return unreadable(error.to_string()),
+    };
+    let types = match Btf::parse(&blob) {
+        Ok(types) => types,
+        Err(error) => return unreadable(error.to_string()),
+    };
+    match hooks::choose(&types) {
+        Ok((way, _)) => match (way, way.shortcoming()) {
+            (Way::Tracepoints, None) => Probe::ok(NAME, "by tracepoints"),
+            (_, shortcoming) => Probe::warn(
+                NAME,
+                format!(
+                    "where the kernel's functions return (fexit): {}",
+                    shortcoming.unwrap_or("nothing is missing")
+                ),
+                "Linux 6.3 or later has tracepoints that see these, too",
+            ),
+        },
+        Err(target) => Probe::fail(
+            NAME,
+            Exit::Unavailable,
+            format!("this kernel has no {target} that programs know how to attach to"),
+            "use a kernel of a distribution, Linux 5.17 or later",
+        ),
+    }
 }
 
 fn lockdown(host: &Host) -> Probe {

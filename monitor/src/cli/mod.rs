@@ -11,8 +11,10 @@ mod client;
 mod contain;
 mod coverage;
 pub mod doctor;
+mod drill;
 pub mod exit;
 mod gateway;
+mod learn;
 pub mod log;
 mod out;
 mod pages;
@@ -24,7 +26,7 @@ mod tail;
 
 use std::any::Any;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -34,6 +36,7 @@ use crate::access::credential::CredentialTable;
 use crate::census::IdentityRecord;
 use crate::config::{self, Config};
 use crate::explain::Story;
+use crate::policy::Policy;
 use crate::report::Report;
 use crate::serve::filter::{Filter, Term};
 use crate::serve::protocol::Command as Ask;
@@ -51,6 +54,8 @@ pub use gateway::PolicyLoader;
 pub type StoredReport = dyn Fn(&Config, Option<i64>) -> Result<Report, Failure>;
 /// Tells the alert of this id.
 pub type StoredStory = dyn Fn(&Config, &str) -> Result<Story, Failure>;
+/// Loads the policy of this file or directory.
+pub type PolicyFile = dyn Fn(&Path) -> Result<Policy, Failure>;
 /// Makes the table of credentials that a configuration asks for.
 pub type TableOf = dyn Fn(&Config) -> Result<CredentialTable, String>;
 
@@ -62,8 +67,8 @@ pub struct Hooks {
     pub validate: Box<Validator>,
     /// The table of credentials, for `scan`.
     pub credentials: Box<TableOf>,
-    /// Further probes of `doctor`.
-    pub probes: Box<dyn Fn() -> Vec<Probe>>,
+    /// Further probes of `doctor`; with true also one for each kernel program.
+    pub probes: Box<dyn Fn(bool) -> Vec<Probe>>,
     /// Finds what is wrong with a policy that can be used.
     pub lint: Box<Linter>,
     /// A report from the store, while no daemon is running: of the time since then, or of 30 days.
@@ -72,6 +77,8 @@ pub struct Hooks {
     pub stored_story: Box<StoredStory>,
     /// Loads the policy.
     pub policy: Box<PolicyLoader>,
+    /// A policy that is not the configured one.
+    pub policy_file: Box<PolicyFile>,
 }
 
 impl std::fmt::Debug for Hooks {
@@ -178,14 +185,16 @@ fn command(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
         Command::Check(args) => {
             return check::check(cli, args.warnings_ok, hooks, out);
         }
-        Command::Doctor => {
+        Command::Doctor(args) => {
             let mut probes = doctor::probes(&doctor::Host::default(), &socket(cli)?);
-            probes.extend((hooks.probes)());
+            probes.extend((hooks.probes)(args.programs));
             return doctor::report(&probes, out);
         }
         Command::Scan(args) => return scan::run(cli, args, hooks, out),
         Command::Completions(args) => pages::completions(args.shell, out)?,
         Command::Man(args) => pages::man(args.command.as_deref(), args.dir.as_deref(), out)?,
+        Command::Drill(args) => return drill::drill(args, out),
+        Command::DrillPeer(args) => return drill::peer(args),
         _ => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -355,13 +364,16 @@ async fn ask(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
         }
         Command::Report(args) => return report::report(cli, args, hooks, out).await,
         Command::Explain(args) => return report::explain(cli, args, hooks, out).await,
+        Command::Learn(args) => return learn::learn(cli, args, hooks, out).await,
         // The others do not ask the daemon.
         Command::Run(_)
         | Command::Check(_)
-        | Command::Doctor
+        | Command::Doctor(_)
         | Command::Completions(_)
         | Command::Man(_)
         | Command::Export(_)
+        | Command::Drill(_)
+        | Command::DrillPeer(_)
         | Command::Scan(_) => {}
     }
     Ok(Exit::Success)

@@ -35,7 +35,7 @@ fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
         .map(|command| ("bailiwick".to_owned(), command.clone()))
         .collect();
     while let Some((parent, command)) = rest.pop() {
-        if command.get_name() == "help" {
+        if command.get_name() == "help" || command.is_hide_set() {
             continue;
         }
         let name = format!("{parent}-{}", command.get_name());

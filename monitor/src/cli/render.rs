@@ -386,12 +386,28 @@ pub(super) fn status(status: &StatusRecord, style: Style) -> Vec<String> {
     let (ink, line) = super::coverage::summary(&status.coverage);
     row("coverage", ink, line);
     row("probes", None, super::coverage::probes(&status.coverage));
+    if let Some(not_seen) = &status.coverage.not_seen {
+        let line = format!("▲ for want of tracepoints (Linux 6.3): {}", text(not_seen));
+        row("", Some(Ink::Doubtful), line);
+    }
     row(
         "identities",
         None,
         format!(
             "{} known, {} forgotten",
             status.identities.known, status.identities.forgotten
+        ),
+    );
+    row(
+        "history",
+        None,
+        format!(
+            "{} accesses remembered, {} still open, {} of {}, {} forgotten",
+            status.history.accesses,
+            status.history.waiting,
+            mebibytes(status.history.bytes),
+            mebibytes(status.history.max_bytes),
+            status.history.forgotten
         ),
     );
     row(

@@ -9,10 +9,11 @@ use std::time::Duration;
 use super::diagnostic::{Diagnostic, Place, position};
 use super::reader::{Refused, Section, Source};
 use super::{
-    Capture, CheckSetting, Checks, Config, ContainRule, DEFAULT_FILE, Dpop, Log, RawTable,
+    Capture, CheckSetting, Checks, Config, ContainRule, DEFAULT_FILE, Dpop, History, Log, RawTable,
     SOCKET_NAME, ScanConfig, SecretSource, Tls, WebhookConfig, contain,
 };
 use crate::judge::{FindingKind, Severity};
+use crate::metrics::{Listen, Metrics};
 use crate::source::key_logs;
 
 /// Longest configuration file read.
@@ -233,6 +234,9 @@ fn apply(config: &mut Config, source: Source<'_>, out: &mut Vec<Diagnostic>) {
     if let Some(dpop) = top.section("dpop", out) {
         apply_dpop(&mut config.dpop, dpop, out);
     }
+    if let Some(history) = top.section("history", out) {
+        apply_history(&mut config.history, history, out);
+    }
     if let Some(tls) = top.section("tls", out) {
         apply_tls(&mut config.tls, tls, base, out);
     }
@@ -240,7 +244,9 @@ fn apply(config: &mut Config, source: Source<'_>, out: &mut Vec<Diagnostic>) {
         apply_scan(&mut config.scan, scan, out);
     }
     for (webhook, span) in top.tables::<WebhookConfig>("webhook", out) {
-        if config
+        if let Err((what, hint)) = webhook.check() {
+            out.push(source.error(what, span).hint(hint));
+        } else if config
             .webhooks
             .iter()
             .any(|other| other.name == webhook.name)
@@ -268,6 +274,9 @@ fn apply(config: &mut Config, source: Source<'_>, out: &mut Vec<Diagnostic>) {
     }
     for (rule, span) in top.tables::<ContainRule>("contain", out) {
         contain::add(&mut config.containment, rule, source, span, out);
+    }
+    if let Some(section) = top.section("metrics", out) {
+        apply_metrics(&mut config.metrics, section, out);
     }
     top.finish(out);
     if let Some(own) = out.get_mut(first..) {
@@ -326,6 +335,19 @@ fn apply_dpop(dpop: &mut Dpop, mut section: Section<'_>, out: &mut Vec<Diagnosti
     section.finish(out);
 }
 
+fn apply_history(history: &mut History, mut section: Section<'_>, out: &mut Vec<Diagnostic>) {
+    if let Some(seconds) = section.take_if("grace_s", out, within(1, 600, "seconds")) {
+        history.grace_s = seconds;
+    }
+    if let Some(mib) = section.take_if("memory_mib", out, within(1, 12, "MiB")) {
+        history.memory_mib = mib;
+    }
+    if let Some(seconds) = section.take_if("save_s", out, within(1, 3600, "seconds")) {
+        history.save_s = seconds;
+    }
+    section.finish(out);
+}
+
 fn apply_tls(tls: &mut Tls, mut section: Section<'_>, base: &Path, out: &mut Vec<Diagnostic>) {
     let paths = |paths: Vec<PathBuf>| {
         if paths.len() > key_logs::MOST_FILES {
@@ -352,6 +374,25 @@ fn apply_tls(tls: &mut Tls, mut section: Section<'_>, base: &Path, out: &mut Vec
         tls.key_logs = paths;
     }
     section.finish(out);
+}
+
+fn apply_metrics(metrics: &mut Metrics, mut section: Section<'_>, out: &mut Vec<Diagnostic>) {
+    if let Some(allow) = section.take("allow_remote", out) {
+        metrics.allow_remote = allow;
+    }
+    let allow_remote = metrics.allow_remote;
+    let address = |text: String| {
+        let listen = Some(Listen::parse(&text)?);
+        let metrics = Metrics {
+            listen,
+            allow_remote,
+        };
+        metrics.check()?;
+        Ok(metrics.listen)
+    };
+    if let Some(listen) = section.take_if("listen", out, address) {
+        metrics.listen = listen;
+    }
 }
 
 fn apply_scan(scan: &mut ScanConfig, mut section: Section<'_>, out: &mut Vec<Diagnostic>) {

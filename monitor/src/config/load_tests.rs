@@ -56,6 +56,7 @@ fn the_shipped_files_comments_are_keys_that_load() {
     assert_eq!(config.capture, Capture::default());
     assert_eq!(config.log, Log::default());
     assert_eq!(config.dpop, Dpop::default());
+    assert_eq!(config.history, History::default());
     assert_eq!(config.socket_group, Config::default().socket_group);
     assert_eq!(config.cookies, ["session", "__Host-sid"]);
     assert_eq!(config.webhooks.len(), 1);
@@ -96,6 +97,10 @@ fn every_key_is_read() {
         proof_window_s = 60
         key_window_s = 7
         verify_ms_per_second = 0
+        [history]
+        grace_s = 5
+        memory_mib = 2
+        save_s = 10
         [tls]
         key_logs = ["/k/log", "keys"]
         [[webhook]]
@@ -122,6 +127,14 @@ fn every_key_is_read() {
             proof_window_s: 60,
             key_window_s: 7,
             verify_ms_per_second: 0,
+        }
+    );
+    assert_eq!(
+        config.history,
+        History {
+            grace_s: 5,
+            memory_mib: 2,
+            save_s: 10,
         }
     );
     assert_eq!(config.socket(), Path::new("/etc/bailiwick/r/control.sock"));
@@ -159,12 +172,15 @@ fn every_key_is_read() {
             .severity(FindingKind::Workload, Severity::High),
         Some(Severity::High)
     );
-    assert_eq!(config.webhooks[0].secret.to_string(), "env:A");
+    assert_eq!(
+        config.webhooks[0].secret,
+        Some(SecretSource::Env("A".to_owned()))
+    );
     assert_eq!(
         config.credentials[0].table["header"].as_str(),
         Some("x-key")
     );
-    assert_eq!(config.credentials[0].place.line, 31);
+    assert_eq!(config.credentials[0].place.line, 35);
 }
 
 #[test]
@@ -356,4 +372,33 @@ fn no_text_makes_the_reader_panic() {
             Ok(())
         })
         .unwrap();
+}
+
+#[test]
+fn metrics_are_served_only_where_it_is_said() {
+    assert_eq!(one("").unwrap().metrics, Metrics::default());
+    let config = one("[metrics]\nlisten = \"0.0.0.0:1\"\nallow_remote = true\n").unwrap();
+    assert!(
+        config
+            .metrics
+            .listen
+            .is_some_and(|listen| !listen.is_local())
+    );
+    let error = errors("[metrics]\nlisten = \"0.0.0.0:1\"\n");
+    assert!(
+        error.contains("other hosts reach") && error.contains("allow_remote"),
+        "{error}"
+    );
+    assert!(errors("[metrics]\nlisten = \"here\"\n").contains("no address"));
+    assert!(errors("[metrics]\nport = 1\n").contains("port"));
+}
+
+#[test]
+fn a_format_without_its_key_is_refused_where_it_stands() {
+    let error =
+        errors("\n[[webhook]]\nname = \"p\"\nurl = \"https://x/\"\nformat = \"pagerduty\"\n");
+    assert!(
+        error.contains("bailiwick.toml:2:1") && error.contains("routing_key"),
+        "{error}"
+    );
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::alert::WebhookConfig;
 pub use crate::contain::{ContainRule, Containment};
+pub use crate::metrics::Metrics;
 pub use crate::secret::SecretSource;
 pub use diagnostic::{Diagnostic, DiagnosticRecord, Level, Place};
 pub use key::{KeyError, KeyOrigin, fingerprint_key};
@@ -58,6 +59,8 @@ pub struct Config {
     pub checks: Checks,
     /// DPoP proofs.
     pub dpop: Dpop,
+    /// What is remembered of earlier accesses.
+    pub history: History,
     /// TLS.
     pub tls: Tls,
     /// Credentials beside the code of workloads.
@@ -70,6 +73,8 @@ pub struct Config {
     pub cookies: Vec<String>,
     /// What is done about violations.
     pub containment: Containment,
+    /// Counters for scrapers.
+    pub metrics: Metrics,
 }
 
 /// A table that another module reads.
@@ -174,6 +179,17 @@ pub struct Dpop {
     pub verify_ms_per_second: u32,
 }
 
+/// What is remembered of earlier accesses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History {
+    /// Seconds by which an access may be late: so long an approval is waited for.
+    pub grace_s: u32,
+    /// Memory it may take, in MiB.
+    pub memory_mib: u32,
+    /// Seconds between two savings: a daemon that is killed forgets at most so much.
+    pub save_s: u32,
+}
+
 /// What `[checks]` says of one kind of finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckSetting {
@@ -253,6 +269,16 @@ impl Default for Dpop {
     }
 }
 
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            grace_s: 60,
+            memory_mib: 8,
+            save_s: 60,
+        }
+    }
+}
+
 impl Default for Config {
     /// What `run` uses without a file: no policy, no webhook, the standard directories.
     fn default() -> Self {
@@ -268,12 +294,14 @@ impl Default for Config {
             capture: Capture::default(),
             checks: Checks::default(),
             dpop: Dpop::default(),
+            history: History::default(),
             tls: Tls::default(),
             scan: ScanConfig::default(),
             webhooks: Vec::new(),
             credentials: Vec::new(),
             cookies: Vec::new(),
             containment: Containment::default(),
+            metrics: Metrics::default(),
         }
     }
 }

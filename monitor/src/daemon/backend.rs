@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::contain::{self, ContainmentRecord, NotUndone};
 use crate::coverage::CoverageRecord;
 use crate::explain::{NoStory, Story};
+use crate::metrics;
 use crate::pipeline::thread::{Command, Snapshot};
 use crate::policy::Policy;
 use crate::report::Report;
@@ -25,9 +26,10 @@ use crate::serve::Backend;
 use crate::serve::matching::TooMany;
 use crate::serve::records::{
     AccessStatus, AlertQuery, AlertStatus, AttachedProbe, ConnectionStatus, CoverageStatus,
-    DeadLetter, DeliveryResult, HookStatus, IdentityStatus, Loss, MissingProbe, PolicyStatus,
-    ProbedRecord, QueueStatus, StatusRecord, WebhookStatus,
+    DeadLetter, DeliveryResult, HistoryStatus, HookStatus, IdentityStatus, Loss, MissingProbe,
+    PolicyStatus, ProbedRecord, QueueStatus, StatusRecord, WebhookStatus,
 };
+use crate::source::kernel::hooks::Way;
 use crate::source::key_logs::{self, SharedKeyLogs};
 use crate::source::prober::{Book, SharedBook, read};
 use crate::store;
@@ -55,6 +57,8 @@ pub(super) struct Daemon {
     pub(super) alerts: AlertService,
     pub(super) store: store::Store,
     pub(super) hooks: Vec<String>,
+    /// How sends and receives are seen.
+    pub(super) way: Arc<OnceLock<Way>>,
     /// What is probed; empty until it is known, or when nothing can be.
     pub(super) probed: Arc<OnceLock<SharedBook>>,
     /// Key logs that are followed.
@@ -68,8 +72,11 @@ pub(super) struct Daemon {
     pub(super) contain: contain::Handle,
     /// How long this host was watched, and what was counted.
     pub(super) watch: Mutex<super::reporting::Watch>,
+    /// This run of the kernel.
+    pub(super) boot: Arc<str>,
 }
 
+/// By cause, those that never happened included.
 fn losses(snapshot: &Snapshot) -> Vec<Loss> {
     let loss = |cause: &str, count: u64, unit: &str| Loss {
         cause: cause.to_owned(),
@@ -100,7 +107,14 @@ fn losses(snapshot: &Snapshot) -> Vec<Loss> {
     all.push(loss("proof_unverified", unverified, "proofs"));
     all.push(loss("proof_forgotten", forgotten, "proofs"));
     all.push(loss("unseen", snapshot.unseen, "accesses"));
-    all.retain(|loss| loss.count > 0);
+    let history = &snapshot.history;
+    all.push(loss("history_forgotten", history.forgotten, "accesses"));
+    all.push(loss("history_unjudged", history.unjudged, "accesses"));
+    all.push(loss(
+        "credential_forgotten",
+        history.credentials_forgotten,
+        "credentials",
+    ));
     all
 }
 
@@ -132,7 +146,7 @@ fn uncovered(snapshot: &Snapshot) -> Vec<Loss> {
     all
 }
 
-fn coverage(snapshot: &Snapshot, book: &Book) -> CoverageStatus {
+fn coverage(snapshot: &Snapshot, book: &Book, way: Option<&Way>) -> CoverageStatus {
     let stats = &snapshot.coverage;
     let probes = || book.files.values().flat_map(|file| &file.attached);
     CoverageStatus {
@@ -154,6 +168,7 @@ fn coverage(snapshot: &Snapshot, book: &Book) -> CoverageStatus {
             .values()
             .map(|file| file.missing.len() as u64)
             .sum(),
+        not_seen: way.and_then(|way| way.shortcoming()).map(str::to_owned),
     }
 }
 
@@ -208,6 +223,19 @@ impl Daemon {
                 runs: Some(log.counts.secrets),
             })
             .collect()
+    }
+
+    /// What scrapers are told.
+    pub(super) fn metrics(&self) -> metrics::Inputs {
+        let status = self.status();
+        let snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics::Inputs {
+            status,
+            losses: losses(&snapshot.0),
+            anomalies: snapshot.0.anomalies.clone(),
+            findings: snapshot.0.by_kind,
+            latency: snapshot.0.latency,
+        }
     }
 
     fn webhooks(&self) -> Vec<WebhookStatus> {
@@ -328,6 +356,7 @@ impl Backend for Daemon {
                 "alert updates wait for the store"
             );
         }
+        losses.retain(|loss| loss.count > 0);
         losses.sort_by_key(|loss| std::cmp::Reverse(loss.count));
         StatusRecord {
             r#type: "status".to_owned(),
@@ -384,7 +413,7 @@ impl Backend for Daemon {
                 max_bytes: u64::from(current.config.capture.max_connection_memory_mib) << 20,
                 forgotten: snapshot.losses.evicted,
             },
-            coverage: coverage(&snapshot, &self.book()),
+            coverage: coverage(&snapshot, &self.book(), self.way.get()),
             queues: vec![QueueStatus {
                 name: "alert updates for the store".to_owned(),
                 length: alerts.buffered as u64,
@@ -396,6 +425,13 @@ impl Backend for Daemon {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone(),
+            history: HistoryStatus {
+                accesses: snapshot.history.acts as u64,
+                waiting: snapshot.history.waiting as u64,
+                bytes: snapshot.history.bytes as u64,
+                max_bytes: snapshot.history.max_bytes as u64,
+                forgotten: snapshot.history.forgotten,
+            },
             alerts: AlertStatus {
                 raised: alerts.stored,
                 stored: alerts.store.alerts,

@@ -30,6 +30,9 @@ pub enum DaemonError {
     /// The control socket.
     #[error("{0}")]
     Socket(#[from] crate::serve::ListenError),
+    /// The endpoint for metrics.
+    #[error("{0}")]
+    Metrics(#[from] crate::metrics::MetricsError),
     /// No runtime or thread, or the hot thread died.
     #[error("{0}")]
     Internal(String),
@@ -48,7 +51,7 @@ impl DaemonError {
                 77
             }
             Self::Socket(error) if error.is_permission() => 77,
-            Self::Directory { .. } | Self::Store(_) | Self::Socket(_) => 69,
+            Self::Directory { .. } | Self::Store(_) | Self::Socket(_) | Self::Metrics(_) => 69,
             Self::Internal(_) => 70,
         }
     }

@@ -5,6 +5,7 @@ mod compare;
 mod error;
 mod hub;
 mod lint_input;
+mod memory;
 mod notify;
 mod reporting;
 mod setup;
@@ -32,7 +33,7 @@ use crate::alert::{AlertService, AlertUpdate, Clock, Endpoint, Folder, SystemClo
 use crate::census::{self, Census, IdentityRecord};
 use crate::config::{self, Config};
 use crate::host::Host;
-use crate::judge::Judge;
+use crate::judge::{Judge, Remembered};
 use crate::pipeline::thread::{Command, Hot, Output, Snapshot, StartError, start};
 use crate::pipeline::{Limits, Pipeline};
 use crate::report::Ledger;
@@ -44,8 +45,6 @@ use crate::store::{MAX_META, Store, StoreError, StoreOptions};
 
 /// Key of the identities in the store.
 const CENSUS: &str = "census";
-/// Time between two savings of the identities.
-const SAVE_EVERY: Duration = Duration::from_secs(60);
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -87,8 +86,12 @@ async fn async_run(
         .map_err(|error| DaemonError::Config(error.to_string()))?;
     // Before the hooks: two daemons on one socket end here.
     let socket = ControlSocket::bind(&config.socket(), &config.socket_group)?;
+    let metrics = setup::metrics(&config).await?;
 
-    let judge = Judge::new(Arc::clone(&policy), setup::settings(&config));
+    let mut judge = Judge::new(Arc::clone(&policy), setup::settings(&config));
+    let boot = memory::boot();
+    memory::restore(&store, &mut judge, &boot);
+    let save_every = Duration::from_secs(config.history.save_s.into());
     let comparer = Arc::new(Comparer::new(&table, key.clone()));
     let terms = Arc::new(RwLock::new(stored::Terms::new(&config, &policy)));
     let looked = Arc::new(stored::Counters::default());
@@ -114,8 +117,11 @@ async fn async_run(
     let trigger = contain.trigger();
     let probed = Arc::new(OnceLock::new());
     let book = Arc::clone(&probed);
+    let way = Arc::new(OnceLock::new());
+    let chosen = Arc::clone(&way);
     let (hot, outputs, hooks) = start(config.capture.drain_interval, move || {
         let mut source = Kernel::load(&kernel)?;
+        let _ = chosen.set(source.way());
         let probing = setup::probing(&mut source);
         setup::hand_over(&mut source, &refusing);
         // After the hooks: what begins in between is in the records.
@@ -157,6 +163,7 @@ async fn async_run(
         alerts,
         store,
         hooks,
+        way,
         probed,
         key_logs,
         current: RwLock::new(Current {
@@ -170,9 +177,14 @@ async fn async_run(
         identities: Mutex::new(IdentityStatus::default()),
         contain,
         watch: Mutex::new(watch),
+        boot,
     });
 
     let (stop, stopped) = watch::channel(false);
+    let scraped = metrics.map(|metrics| {
+        let daemon = Arc::clone(&daemon);
+        tokio::spawn(metrics.run(Arc::new(move || daemon.metrics()), stopped.clone()))
+    });
     let server = tokio::spawn(serve(
         socket,
         Arc::clone(&daemon),
@@ -184,7 +196,15 @@ async fn async_run(
     let contained = tokio::spawn(tell_contained(Arc::clone(&daemon), contained));
     let watchdog = tokio::spawn(notify::watchdog(Arc::clone(&signals)));
     notify::tell(&[NotifyState::Ready, NotifyState::Status("watching")]);
-    let outcome = until_told(&daemon, &key, reload, &relay, signals_from_outside).await;
+    let outcome = until_told(
+        &daemon,
+        &key,
+        reload,
+        &relay,
+        signals_from_outside,
+        save_every,
+    )
+    .await;
     notify::tell(&[NotifyState::Stopping]);
     watchdog.abort();
 
@@ -201,6 +221,9 @@ async fn async_run(
     let _ = tokio::time::timeout(Duration::from_secs(5), beside).await;
     let _ = stop.send(true);
     let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
+    if let Some(scraped) = scraped {
+        let _ = tokio::time::timeout(Duration::from_secs(2), scraped).await;
+    }
     if let Some(daemon) = Arc::into_inner(daemon) {
         daemon.alerts.shutdown().await;
     }
@@ -257,8 +280,9 @@ async fn until_told(
     reload: impl Fn() -> Result<Config, String>,
     relay: &tokio::task::JoinHandle<()>,
     mut from_outside: Signals,
+    save_every: Duration,
 ) -> Result<(), DaemonError> {
-    let mut save_tick = tokio::time::interval(SAVE_EVERY);
+    let mut save_tick = tokio::time::interval(save_every);
     let mut life = tokio::time::interval(Duration::from_millis(500));
     save_tick.tick().await;
     loop {
@@ -270,7 +294,10 @@ async fn until_told(
                 take_over(daemon, key, reload()).await;
                 notify::tell(&[NotifyState::Ready]);
             }
-            _ = save_tick.tick() => save(daemon).await,
+            _ = save_tick.tick() => {
+                save(daemon).await;
+                save_history(daemon).await;
+            }
             _ = life.tick() => if relay.is_finished() {
                 return Err(DaemonError::Internal("the hot thread ended; this is a bug".to_owned()));
             }
@@ -329,6 +356,9 @@ async fn take_over(daemon: &Daemon, key: &FingerprintKey, read: Result<Config, S
                     "containment is too busy to be told: it goes on by the rules before; reload again"
                 );
             }
+            if current.config.metrics != config.metrics {
+                tracing::warn!("[metrics] changed: that takes effect with a restart");
+            }
             current.config = config;
             current.policy = policy;
             current.loaded = rfc3339(SystemClock.now_us());
@@ -352,6 +382,7 @@ async fn relay(daemon: Arc<Daemon>, mut outputs: mpsc::Receiver<Output>) {
                     tracing::error!(%error, "alerts are not durable yet");
                 }
             }
+            Output::History(remembered) => write_history(&daemon, remembered, true).await,
             Output::Snapshot(snapshot) => {
                 daemon.hub.rest();
                 let now = Instant::now();
@@ -405,6 +436,24 @@ async fn save(daemon: &Daemon) {
     });
     if let Ok(Err(error)) = written.await {
         tracing::warn!(%error, "the identities seen are not saved");
+    }
+}
+
+/// Keeps what is remembered of earlier accesses, in case this process does not end in order.
+async fn save_history(daemon: &Daemon) {
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    if daemon.commands.try_send(Command::History(answer)).is_ok()
+        && let Ok(remembered) = answered.await
+    {
+        write_history(daemon, Box::new(remembered), false).await;
+    }
+}
+
+async fn write_history(daemon: &Daemon, remembered: Box<Remembered>, complete: bool) {
+    let (store, boot) = (daemon.store.clone(), Arc::clone(&daemon.boot));
+    let write = move || memory::save(&store, &remembered, &boot, complete);
+    if tokio::task::spawn_blocking(write).await.is_err() {
+        tracing::warn!("what is remembered of earlier accesses is not saved");
     }
 }
 

@@ -12,7 +12,8 @@ use crate::access::credential::CredentialTable;
 use crate::alert::AlertUpdate;
 use crate::config::{CheckSetting, Config};
 use crate::contain::{self, RealActs, RefusingSlot};
-use crate::judge::{FindingKind, FindingSet, Settings};
+use crate::judge::{FindingKind, FindingSet, HistoryLimits, Settings};
+use crate::metrics::MetricsServer;
 use crate::policy::{self, Files, Policy};
 
 use tokio::sync::mpsc;
@@ -109,6 +110,10 @@ pub(super) fn settings(config: &Config) -> Settings {
         disabled,
         proof_window_s: config.dpop.proof_window_s,
         key_window_s: config.dpop.key_window_s,
+        history: HistoryLimits {
+            grace_s: config.history.grace_s,
+            bytes: (config.history.memory_mib as usize) << 20,
+        },
     }
 }
 
@@ -228,6 +233,18 @@ pub(super) fn key_logs(config: &Config) -> Option<(KeyLogs, SharedKeyLogs)> {
     key_logs::start(&config.tls.key_logs)
         .inspect_err(|error| tracing::warn!(%error, "no thread for key logs: they are not read"))
         .ok()
+}
+
+/// Listens for scrapers, where that is configured.
+pub(super) async fn metrics(config: &Config) -> Result<Option<MetricsServer>, DaemonError> {
+    let Some(listen) = &config.metrics.listen else {
+        return Ok(None);
+    };
+    let uname = rustix::system::uname();
+    let host = uname.nodename().to_string_lossy();
+    let server = MetricsServer::bind(listen, &host, &config.socket_group).await?;
+    tracing::info!(%listen, "metrics are served");
+    Ok(Some(server))
 }
 
 /// Nothing of this process may be read by others or end in a core file.

@@ -12,7 +12,7 @@ use crate::cli::{Exit, Failure, Hooks, Probe};
 use crate::config::{self, Config, Diagnostic};
 use crate::contain;
 use crate::policy::{self, Policy, PolicyError};
-use crate::source::kernel::{Kernel, KernelSettings, ProbeError, Probes, Refusing};
+use crate::source::kernel::{Figure, Kernel, KernelSettings, ProbeError, Probes, Refusing};
 
 /// The real daemon behind the real command line.
 #[must_use]
@@ -31,6 +31,22 @@ pub fn hooks() -> Hooks {
         stored_report: Box::new(reporting::stored_report),
         stored_story: Box::new(reporting::stored_story),
         policy: Box::new(load_policy),
+        policy_file: Box::new(policy_of),
+    }
+}
+
+/// A policy that is not the configured one. What its `file:` credentials hash to is not known here.
+fn policy_of(path: &Path) -> Result<Policy, Failure> {
+    let key = FingerprintKey::new([0; 32]);
+    match policy::load(&[path.to_owned()], Path::new("."), &PolicyFiles, &key) {
+        Ok(loaded) => Ok(loaded.policy),
+        Err(errors) => {
+            let lines: Vec<String> = errors
+                .iter()
+                .map(|error| diagnostic(Diagnostic::error(words(error)), error).to_string())
+                .collect();
+            Err(Failure::new(Exit::Config, lines.join("\n")))
+        }
     }
 }
 
@@ -161,7 +177,7 @@ fn diagnostic(made: Diagnostic, error: &PolicyError) -> Diagnostic {
 }
 
 /// Loads and attaches the kernel programs for a moment, and loads those that take the keys of TLS.
-fn load_trial() -> Vec<Probe> {
+fn load_trial(programs: bool) -> Vec<Probe> {
     const NAME: &str = "kernel programs load and attach";
     let settings = KernelSettings {
         ring_bytes: 1 << 20,
@@ -174,9 +190,16 @@ fn load_trial() -> Vec<Probe> {
         Ok(mut kernel) => {
             let hooks = crate::source::Source::hooks(&kernel);
             let loaded = Probe::ok(NAME, format!("{} hooks: {}", hooks.len(), hooks.join(", ")));
-            let keys = kernel.take_probes().map(|probes| keys_trial(&probes));
-            let contain = kernel.take_refusing().map(contain_trial);
-            std::iter::once(loaded).chain(keys).chain(contain).collect()
+            let probes = kernel.take_probes();
+            let mut all = vec![loaded];
+            all.extend(probes.as_ref().map(keys_trial));
+            all.extend(kernel.take_refusing().map(contain_trial));
+            if programs {
+                let probes = probes.and_then(Result::ok);
+                let probes = probes.iter().flat_map(|probes| probes.figures());
+                all.extend(kernel.figures().iter().chain(probes).map(figure));
+            }
+            all
         }
         Err(error) => {
             let exit = if error.exit_code() == 77 {
@@ -187,6 +210,18 @@ fn load_trial() -> Vec<Probe> {
             vec![Probe::fail(NAME, exit, error.to_string(), error.hint())]
         }
     }
+}
+
+/// `program NAME`: `N instructions verified, loaded in N µs`, as `cargo xtask vm` reads it.
+fn figure(figure: &Figure) -> Probe {
+    let instructions = figure
+        .instructions
+        .map_or_else(|| "?".to_owned(), |count| count.to_string());
+    let took = figure.took.as_micros();
+    Probe::ok(
+        format!("program {}", figure.program),
+        format!("{instructions} instructions verified, loaded in {took} µs"),
+    )
 }
 
 /// How keys of TLS can be had here.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::history::Verdict;
 use super::proofs::History;
 use super::{FindingKind, FindingSet, Severity, Words};
 use crate::access::Access;
@@ -52,6 +53,8 @@ pub struct Context<'a> {
     pub workload_environment: Option<EnvironmentId>,
     /// What is remembered of proofs, keys and tokens.
     pub history: &'a History,
+    /// What is remembered of earlier accesses, as far as it is known at once.
+    pub(super) past: &'a Verdict,
     /// Seconds that a proof may be old, or ahead.
     pub proof_window_s: u32,
     /// Checks that are off.

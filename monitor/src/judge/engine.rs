@@ -12,6 +12,7 @@ use super::credential_in_url::CredentialInUrl;
 use super::duty::Duty;
 use super::environment::Environment;
 use super::expired_token::ExpiredToken;
+use super::history::{HistoryLimits, Past, Verdict, was_done};
 use super::hours::Hours;
 use super::key_shared::KeyShared;
 use super::proof_mismatch::ProofMismatch;
@@ -20,6 +21,7 @@ use super::proof_replayed::ProofReplayed;
 use super::proofs::{History, ProofMemory, Proofs, Sighted};
 use super::read_writes::ReadWrites;
 use super::second_factor::SecondFactor;
+use super::separation::Separation;
 use super::workload::WorkloadBinding;
 use super::workload_environment::WorkloadEnvironment;
 use super::{Finding, FindingKind, FindingSet, Severity, Words};
@@ -31,7 +33,7 @@ use crate::policy::path::{Ambiguity, Reading};
 use crate::policy::{DutyId, EnvironmentId, Found, Identity, IdentityId, Policy, Request};
 
 /// All checks, in the order of their findings.
-const CHECKS: [&dyn Check; 16] = [
+const CHECKS: [&dyn Check; 17] = [
     &Duty,
     &Environment,
     &WorkloadBinding,
@@ -48,6 +50,7 @@ const CHECKS: [&dyn Check; 16] = [
     &ReadWrites,
     &Hours,
     &WorkloadEnvironment,
+    &Separation,
 ];
 
 /// What the configuration says about judging.
@@ -64,6 +67,8 @@ pub struct Settings {
     pub proof_window_s: u32,
     /// Seconds within which one key proved by two workloads is a finding.
     pub key_window_s: u32,
+    /// Bounds of what is remembered of earlier accesses.
+    pub history: HistoryLimits,
 }
 
 impl Default for Settings {
@@ -74,6 +79,7 @@ impl Default for Settings {
             disabled: FindingSet::default(),
             proof_window_s: 300,
             key_window_s: 3600,
+            history: HistoryLimits::default(),
         }
     }
 }
@@ -93,7 +99,9 @@ impl FindingKind {
             | Self::KeyShared => Severity::High,
             Self::SecondFactor | Self::ReadWrites | Self::WorkloadEnvironment => Severity::High,
             Self::Hours => Severity::Medium,
-            Self::Contained | Self::StoredCredential => Severity::High,
+            Self::Contained => Severity::High,
+            Self::Separation | Self::Approval | Self::CredentialShared => Severity::High,
+            Self::StoredCredential => Severity::High,
         }
     }
 }
@@ -106,22 +114,23 @@ const MCP: &str = "MCP ";
 pub struct Judge {
     policy: Arc<Policy>,
     settings: Settings,
-    severities: [Severity; FindingKind::ALL.len()],
+    pub(super) severities: [Severity; FindingKind::ALL.len()],
     identities: Identities,
     hosts: Hosts,
     duty_lists: DutyLists,
     workloads: Workloads,
     clocks: Clocks,
     proofs: Proofs,
+    pub(super) past: Past,
     path: Reading,
     mcp: Reading,
     none: Arc<[Arc<str>]>,
-    last: Last,
+    pub(super) last: Last,
 }
 
 /// What was found out about the access judged last.
 #[derive(Debug, Default)]
-struct Last {
+pub(super) struct Last {
     id: Option<IdentityId>,
     found: Found,
     granted: bool,
@@ -130,6 +139,7 @@ struct Last {
     wants_second_factor: Option<DutyId>,
     within_hours: Option<bool>,
     workload_environment: Option<EnvironmentId>,
+    pub(super) past: Verdict,
 }
 
 impl Last {
@@ -153,6 +163,7 @@ impl Last {
             within_hours: self.within_hours,
             workload_environment: self.workload_environment,
             history: &self.history,
+            past: &self.past,
             proof_window_s: settings.proof_window_s,
             disabled: settings.disabled,
             severities,
@@ -161,7 +172,8 @@ impl Last {
 }
 
 impl Judge {
-    /// A judge. Its caches take 1 MiB; what it remembers of DPoP grows with its use, to 16 MiB at most.
+    /// A judge. Its caches take 3 MiB; what it remembers of DPoP grows with its use, to 16 MiB at most, and what
+    /// it remembers of accesses to what `settings` allow.
     #[must_use]
     pub fn new(policy: Arc<Policy>, settings: Settings) -> Self {
         let severity = |kind: FindingKind| {
@@ -173,6 +185,7 @@ impl Judge {
         };
         Self {
             severities: FindingKind::ALL.map(severity),
+            past: Past::new(settings.history, &policy, settings.disabled),
             policy,
             proofs: Proofs::new(settings.proof_window_s, settings.key_window_s),
             settings,
@@ -190,6 +203,7 @@ impl Judge {
 
     /// Judges by another policy from now on.
     pub fn replace(&mut self, policy: Arc<Policy>) {
+        self.past.replace(&policy);
         self.policy = policy;
         self.identities.clear();
         self.hosts.clear();
@@ -201,6 +215,7 @@ impl Judge {
     /// Takes over what another judge remembers, which this one stands in for.
     pub fn inherit(&mut self, other: &mut Self) {
         self.proofs.inherit(&mut other.proofs);
+        self.past.inherit(&mut other.past);
     }
 
     /// A request with a DPoP proof began. To be told in the order of the requests' first bytes: a proxy
@@ -248,6 +263,7 @@ impl Judge {
             workloads,
             clocks,
             proofs,
+            past,
             path,
             mcp,
             none,
@@ -277,12 +293,14 @@ impl Judge {
         access.findings = FindingSet::default();
         let mut granted = 0;
         let mut ambiguity = None;
+        let mut is_mcp = false;
         if let Some(identity) = identity.filter(|identity| !identity.is_canary()) {
             path.read(&access.path);
             ambiguity = path.ambiguity();
             let operation = access.route.strip_prefix(MCP);
             if let Some(operation) = operation {
                 mcp.read_operation(operation);
+                is_mcp = true;
             }
             granted = grants(policy, identity, access, path, operation.map(|_| &*mcp));
         }
@@ -296,6 +314,17 @@ impl Judge {
         let history = proofs.end(access);
         if access.credential.is_none() {
             return;
+        }
+
+        past.used(access, identity.map(|identity| &**identity));
+        let mut verdict = Verdict::default();
+        if granted != 0
+            && let (Some(id), Some(identity)) = (id, identity)
+            && let bits @ 1.. = past.watched(id.0) & granted
+            && was_done(access)
+        {
+            let readings = (&*path, is_mcp.then_some(&*mcp));
+            verdict = past.exercised(policy, identity, bits, access, readings);
         }
 
         *last = Last {
@@ -317,6 +346,7 @@ impl Judge {
                     }),
                 _ => None,
             },
+            past: verdict,
         };
         let context = last.context(policy, settings, severities, destination);
         for check in CHECKS {

@@ -24,20 +24,24 @@ mod cache;
 mod canary;
 mod check;
 mod cleartext;
+mod counts;
 mod coverage_lost;
 mod credential_in_url;
 mod duty;
 mod engine;
 mod environment;
 mod expired_token;
+pub mod history;
 mod hours;
 mod key_shared;
+mod lookback;
 mod proof_mismatch;
 mod proof_missing;
 mod proof_replayed;
 mod proofs;
 mod read_writes;
 mod second_factor;
+mod separation;
 pub mod stored_credential;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -48,7 +52,9 @@ mod workload_environment;
 use serde::{Deserialize, Serialize};
 
 pub use check::{Check, Context, Destination};
+pub use counts::FindingCounts;
 pub use engine::{Judge, Settings};
+pub use history::{HistoryLimits, HistoryMemory, Later, Remembered, Restored, Unreadable};
 pub use proofs::{ProofMemory, Sighted};
 
 /// What a check can conclude. The name in JSON and configuration is the kebab-case one.
@@ -92,13 +98,19 @@ pub enum FindingKind {
     WorkloadEnvironment,
     /// Something was done about a violation, or would have been.
     Contained,
+    /// One subject exercised duties that are separated.
+    Separation,
+    /// A duty was exercised without the approval it needs.
+    Approval,
+    /// One credential is at work in two places at a time.
+    CredentialShared,
     /// A credential in use is stored beside a workload's code, or is in its environment.
     StoredCredential,
 }
 
 impl FindingKind {
     /// All kinds, in order of their discriminants. The store keeps these: a new kind goes to the end.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::Duty,
         Self::Environment,
         Self::Workload,
@@ -117,6 +129,9 @@ impl FindingKind {
         Self::Hours,
         Self::WorkloadEnvironment,
         Self::Contained,
+        Self::Separation,
+        Self::Approval,
+        Self::CredentialShared,
         Self::StoredCredential,
     ];
 
@@ -142,6 +157,9 @@ impl FindingKind {
             Self::Hours => "hours",
             Self::WorkloadEnvironment => "workload-environment",
             Self::Contained => "contained",
+            Self::Separation => "separation",
+            Self::Approval => "approval",
+            Self::CredentialShared => "credential-shared",
             Self::StoredCredential => "stored-credential",
         }
     }

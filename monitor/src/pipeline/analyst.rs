@@ -14,7 +14,7 @@ use crate::access::{Access, Peer, Role};
 use crate::alert::fold::Folder;
 use crate::census::Census;
 use crate::contain::Trigger;
-use crate::judge::{Finding, FindingSet, Judge, Sighted};
+use crate::judge::{Finding, FindingCounts, FindingSet, Judge, Sighted};
 use crate::wire::{Anomaly, Exchanges, RequestHead, ResponseHead, Unanswered};
 
 /// Accesses remembered for those who begin to look.
@@ -45,6 +45,8 @@ pub struct Counters {
     pub with_credential: u64,
     /// Findings.
     pub findings: u64,
+    /// The same by kind and severity.
+    pub by_kind: FindingCounts,
     /// Requests without a response, by why: closed, lost, overflow.
     pub unanswered: [u64; 3],
     /// Decoder's anomalies, by [`Anomaly`].
@@ -235,11 +237,13 @@ impl Analyst {
         }
         self.counters.findings += self.findings.len() as u64;
         for finding in &self.findings {
+            self.counters.by_kind.note(*finding);
             if let Some(trigger) = &self.contain {
                 trigger.see(*finding, access, &ends.sockets);
             }
             let words = || self.judge.words(finding.kind, access);
-            self.folder.observe(*finding, access, words);
+            let beside = self.judge.beside(finding.kind);
+            self.folder.observe_beside(*finding, access, beside, words);
         }
         self.census.observe(access);
         self.uses.note(access);
@@ -249,6 +253,26 @@ impl Analyst {
             } else {
                 self.counters.unseen += 1;
             }
+        }
+        self.conclude_later();
+    }
+
+    /// Concludes what has waited long enough.
+    pub(super) fn look_back(&mut self) {
+        self.judge.look_back(self.wall_us(self.now));
+        self.conclude_later();
+    }
+
+    /// Takes in what was concluded about earlier accesses.
+    fn conclude_later(&mut self) {
+        for (finding, later) in self.judge.take_later() {
+            self.counters.findings += 1;
+            self.counters.by_kind.note(finding);
+            let mut access = later.access().clone();
+            access.findings.insert(finding.kind);
+            let beside = (later.beside(), later.clause());
+            let words = || Some(later.words());
+            self.folder.observe_beside(finding, &access, beside, words);
         }
     }
 }

@@ -144,6 +144,7 @@ fn cover(tap: &mut Tap, link: &Link, coverage: &mut Coverage, analyst: &mut Anal
         && let Some((finding, words)) = analyst.judge.coverage_lost(about.workload, &turned)
     {
         analyst.counters.findings += 1;
+        analyst.counters.by_kind.note(finding);
         let operation = kind.to_string();
         analyst
             .folder

@@ -227,12 +227,14 @@ impl<S: Source> Pipeline<S> {
             if lost != state.lost {
                 state.lost = lost;
                 state.lost_at = now;
+                state.analyst.judge.lost(state.analyst.wall_us(now));
             }
             let losing = state.lost > 0 && now.saturating_sub(state.lost_at) < LOSS_MATTERS;
             let limit = now.saturating_sub(if losing { IMPATIENT } else { PATIENT });
             state.settle(limit);
             state.finish_closed(limit);
         }
+        state.analyst.look_back();
         state.expire_secrets(now);
         state.cover_now_and_then(now);
         for (sock, advice) in std::mem::take(&mut state.advice) {

@@ -12,7 +12,8 @@ use crate::access::credential::Recogniser;
 use crate::alert::AlertUpdate;
 use crate::census::{CensusStats, IdentityRecord};
 use crate::coverage::{CoverageRecord, CoverageStats};
-use crate::judge::Judge;
+use crate::judge::{FindingCounts, HistoryMemory, Judge, Remembered};
+use crate::metrics::Latency;
 use crate::source::{Source, SourceCounters};
 
 /// Longest pause while the host is quiet; a ring holds more than can come in that time.
@@ -35,6 +36,8 @@ pub enum Command {
     Recent(usize, oneshot::Sender<Vec<Numbered>>),
     /// All identities seen.
     Identities(oneshot::Sender<Vec<IdentityRecord>>),
+    /// What is remembered of earlier accesses.
+    History(oneshot::Sender<Remembered>),
     /// How each workload's traffic was understood.
     Coverage(oneshot::Sender<Vec<CoverageRecord>>),
 }
@@ -48,6 +51,8 @@ pub enum Output {
     Alerts(Vec<AlertUpdate>),
     /// Counters, once a second.
     Snapshot(Box<Snapshot>),
+    /// What is remembered of earlier accesses, at the end.
+    History(Box<Remembered>),
 }
 
 /// Counters at one moment.
@@ -75,11 +80,17 @@ pub struct Snapshot {
     pub processes: usize,
     /// Identities known.
     pub census: CensusStats,
+    /// What is remembered of earlier accesses.
+    pub history: HistoryMemory,
     /// How connections were understood.
     pub coverage: CoverageStats,
     /// DPoP proofs whose signature was not verified for want of time, and that were forgotten before their
     /// time.
     pub proofs: [u64; 2],
+    /// Findings since the start, by kind and severity.
+    pub by_kind: FindingCounts,
+    /// From a response's first byte to its verdict, in fixed buckets.
+    pub latency: Latency,
     /// From a response's first byte to its verdict: median, 99th percentile, longest, in µs.
     pub delay_us: [u64; 3],
 }
@@ -209,6 +220,9 @@ fn run<S: Source>(
     pipeline.pass(now, offset);
     pipeline.state.analyst.reported = 0;
     report(&mut pipeline, outputs);
+    let analyst = &pipeline.state.analyst;
+    let remembered = analyst.judge.remembered(analyst.wall_us(now));
+    let _ = outputs.blocking_send(Output::History(Box::new(remembered)));
 }
 
 /// Hands over findings and accesses, as far as there is room; findings stay folded until there is.
@@ -250,6 +264,10 @@ fn obey<S: Source>(pipeline: &mut Pipeline<S>, command: Command) {
         Command::Identities(answer) => {
             let _ = answer.send(analyst.census.snapshot());
         }
+        Command::History(answer) => {
+            let now = analyst.wall_us(analyst.now);
+            let _ = answer.send(analyst.judge.remembered(now));
+        }
         Command::Coverage(answer) => {
             let state = &mut pipeline.state;
             state.cover_open();
@@ -289,11 +307,19 @@ impl<S: Source> Pipeline<S> {
             connections: (state.links.len(), state.memory),
             processes: state.host.sizes().0,
             census: state.analyst.census.stats(),
+            history: state.analyst.judge.history_memory(),
             coverage: state.coverage.stats(),
             proofs: [
                 state.analyst.recogniser.stats().proofs.unverified,
                 state.analyst.judge.proof_memory().proofs_forgotten,
             ],
+            by_kind: counters.by_kind,
+            latency: state
+                .analyst
+                .delay
+                .as_ref()
+                .map(Latency::of)
+                .unwrap_or_default(),
             delay_us: delay,
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::compile::{Compiler, Table};
 use super::error::Place;
-use super::identity::DutyId;
+use super::identity::{DutyId, MOST_DUTIES};
 use super::model::{ApproveForm, SeparateForm};
 use super::pattern::Operation;
 use super::reader::Written;
@@ -20,7 +20,7 @@ pub struct Separation {
     /// The capture that tells objects apart; every operation of the duties has it. Without it the duties
     /// must not be held together at all.
     pub on: Option<Arc<str>>,
-    /// How long what was done to an object counts; given exactly when `on` is.
+    /// How long what was done counts; always given when `on` is. Without, 30 days.
     pub within: Option<Duration>,
     /// Where it is defined.
     pub place: Place,
@@ -65,28 +65,19 @@ impl Compiler<'_> {
             );
         }
         let within = self.duration(form.within.as_ref(), &format!("{}.within", form.key));
-        match (&form.on, &form.within) {
-            (Some(on), None) => {
-                let hint =
-                    "add within = \"30d\": how long what was done to an object is remembered";
-                self.out.error(
-                    &on.place,
-                    &form.key,
-                    "on without within",
-                    Some(hint.to_owned()),
-                );
-            }
-            (None, Some(within)) => {
-                let hint = "add on = \"NAME\", the capture that tells objects apart, or remove within: \
-                            without it nobody may hold both duties at all";
-                self.out.error(
-                    &within.place,
-                    &form.key,
-                    "within without on",
-                    Some(hint.to_owned()),
-                );
-            }
-            _ => {}
+        if let (Some(on), None) = (&form.on, &form.within) {
+            let hint = "add within = \"30d\": how long what was done to an object is remembered";
+            self.out.error(
+                &on.place,
+                &form.key,
+                "on without within",
+                Some(hint.to_owned()),
+            );
+        }
+        if duties.len() > MOST_DUTIES {
+            let problem = format!("{} duties are too many", duties.len());
+            let hint = format!("at most {MOST_DUTIES}: make several rules of it");
+            self.out.error(place, &key, problem, Some(hint));
         }
         if let Some(on) = &form.on {
             self.captured(on, &duties, &format!("{}.on", form.key));

@@ -131,6 +131,14 @@ impl ControlSocket {
         })
     }
 
+    /// The next client.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn accept(&self) -> io::Result<tokio::net::UnixStream> {
+        Ok(self.listener.accept().await?.0)
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -55,6 +55,9 @@ pub struct StatusRecord {
     pub queues: Vec<QueueStatus>,
     /// Identities known.
     pub identities: IdentityStatus,
+    /// What is remembered for separations and approvals.
+    #[serde(default)]
+    pub history: HistoryStatus,
     /// Alerts.
     pub alerts: AlertStatus,
     /// Webhooks.
@@ -182,6 +185,9 @@ pub struct CoverageStatus {
     pub stepped_probes: u64,
     /// Functions that should be probed and are not.
     pub missing_probes: u64,
+    /// What cannot be seen for want of tracepoints (before Linux 6.3); absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_seen: Option<String>,
 }
 
 /// `{"type":"probed","v":1,…}`: a library or program that is probed for keys, or should be.
@@ -240,6 +246,21 @@ pub struct IdentityStatus {
     /// Known.
     pub known: u64,
     /// Forgotten because a bound was reached.
+    pub forgotten: u64,
+}
+
+/// What is remembered for separations and approvals.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HistoryStatus {
+    /// Accesses remembered.
+    pub accesses: u64,
+    /// Accesses whose approval may still come.
+    pub waiting: u64,
+    /// Memory they take.
+    pub bytes: u64,
+    /// At most.
+    pub max_bytes: u64,
+    /// Forgotten before their time because a bound was reached.
     pub forgotten: u64,
 }
 

@@ -40,6 +40,8 @@ const KIND_TYPEDEF: u32 = 8;
 const KIND_VOLATILE: u32 = 9;
 const KIND_CONST: u32 = 10;
 const KIND_RESTRICT: u32 = 11;
+const KIND_FUNC: u32 = 12;
+const KIND_FUNC_PROTO: u32 = 13;
 const KIND_TYPE_TAG: u32 = 18;
 /// How deep anonymous members and typedefs are followed.
 const MAX_DEPTH: u32 = 16;
@@ -181,6 +183,18 @@ impl<'a> Btf<'a> {
         })
     }
 
+    /// How many arguments a function of the kernel takes; `None` where there is none of this name (it may
+    /// have been inlined), or it takes a variable number.
+    #[must_use]
+    pub fn arguments(&self, function: &str) -> Option<usize> {
+        let entry = self.types.iter().find(|entry| {
+            entry.kind() == KIND_FUNC
+                && string(self.strings, entry.name) == Some(function.as_bytes())
+        })?;
+        let prototype = self.get(entry.size_or_type)?;
+        (prototype.kind() == KIND_FUNC_PROTO).then(|| prototype.members())
+    }
+
     fn get(&self, id: u32) -> Option<Type> {
         self.types.get(id as usize).copied()
     }
@@ -235,15 +249,15 @@ impl<'a> Btf<'a> {
 fn tail_bytes(entry: Type) -> Option<usize> {
     let n = entry.members();
     Some(match entry.kind() {
-        0 | KIND_PTR | 7 | KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | 12 | 16
-        | KIND_TYPE_TAG => 0,
+        0 | KIND_PTR | 7 | KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT
+        | KIND_FUNC | 16 | KIND_TYPE_TAG => 0,
         // INT, VAR, DECL_TAG: one word.
         1 | 14 | 17 => 4,
         KIND_ARRAY => 12,
         // STRUCT, UNION, DATASEC, ENUM64: three words each.
         KIND_STRUCT | KIND_UNION | 15 | 19 => n * 12,
         // ENUM, FUNC_PROTO: two words each.
-        6 | 13 => n * 8,
+        6 | KIND_FUNC_PROTO => n * 8,
         _ => return None,
     })
 }
@@ -294,6 +308,9 @@ mod tests {
         t.extend([at("outer"), 4 << 24 | 2, 12, at("a"), 1, 0, 0, 3, 32]);
         // 5: typedef
         t.extend([at("btf_trace_sys"), 8 << 24, 1]);
+        // 6: int (int a, int b); 7: a function of that type
+        t.extend([0, 13 << 24 | 2, 1, at("a"), 1, at("b"), 1]);
+        t.extend([at("x"), 12 << 24, 6]);
         let types: Vec<u8> = t.iter().flat_map(|w| w.to_ne_bytes()).collect();
         let mut out = Vec::new();
         out.extend(MAGIC.to_ne_bytes());
@@ -321,6 +338,15 @@ mod tests {
         assert_eq!(btf.offset("inner", "y"), Ok(4));
         assert!(btf.has_tracepoint("sys"));
         assert!(!btf.has_tracepoint("other"));
+    }
+
+    #[test]
+    fn counts_arguments() {
+        let blob = sample();
+        let btf = Btf::parse(&blob).unwrap();
+        assert_eq!(btf.arguments("x"), Some(2));
+        assert_eq!(btf.arguments("inner"), None);
+        assert_eq!(btf.arguments("nothing"), None);
     }
 
     #[test]

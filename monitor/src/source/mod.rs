@@ -2,6 +2,8 @@
 //! made it; the pipeline asks again a few milliseconds later.
 
 pub mod btf;
+#[cfg(test)]
+pub(crate) mod btf_fixture;
 pub mod elf;
 pub mod kernel;
 pub mod key_logs;

@@ -2,18 +2,20 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::time::Instant;
 
 use aya::maps::{Array, ArrayOfMaps, HashMap as BpfHashMap, Map, MapData, PerCpuArray};
-use aya::programs::{BtfTracePoint, ProgramError};
+use aya::programs::{BtfTracePoint, FExit, ProgramError, ProgramFd};
 use aya::{Btf, Ebpf, EbpfLoader, Pod};
 use monitor_ebpf::{ABI, Offsets, ProcessCounters, Settings, Syscalls, loss, uncovered};
 
 use super::fallback::Fallback;
+use super::hooks::{self, Hook, Kind, Way};
 use super::probes::{Code, ProbeError, Probes};
 use super::refusing::Refusing;
 use super::ring::Ring;
 use super::slots::Slots;
-use super::{offsets, record};
+use super::{Figure, offsets, record};
 use crate::source::{self, Event, Shed, Source, SourceCounters, Uncovered};
 
 /// The programs, built by `cargo xtask build`.
@@ -21,16 +23,6 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ba
 
 /// Where the kernel describes its types.
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
-/// Program and the tracepoint it is attached to.
-const PROGRAMS: [(&str, &str); 7] = [
-    ("process_exec", "sched_process_exec"),
-    ("process_fork", "sched_process_fork"),
-    ("process_exit", "sched_process_exit"),
-    ("cgroup_made", "cgroup_mkdir"),
-    ("sock_state", "inet_sock_set_state"),
-    ("sock_send", "sock_send_length"),
-    ("sock_recv", "sock_recv_length"),
-];
 /// `BPF_MAP_TYPE_RINGBUF` (include/uapi/linux/bpf.h).
 const RINGBUF: u32 = 27;
 /// Size of the control ring, as declared with the programs.
@@ -51,9 +43,9 @@ pub enum LoadError {
     /// BTF without what the programs need.
     #[error("{0}")]
     Btf(#[from] source::btf::BtfError),
-    /// A hook that this kernel does not have.
-    #[error("this kernel has no tracepoint {0}")]
-    NoTracepoint(&'static str),
+    /// A hook that this kernel does not have, in neither way.
+    #[error("this kernel has no {0} to attach to")]
+    NoHook(&'static str),
     /// The kernel refused for want of privilege.
     #[error("the kernel refused {what}: {cause}")]
     Privilege {
@@ -84,7 +76,10 @@ impl LoadError {
             Self::Btf(_) => {
                 "this kernel's types differ from those known; please report its release"
             }
-            Self::NoTracepoint(_) => "Linux 6.3 or newer is needed for the socket tracepoints",
+            Self::NoHook(_) => {
+                "Linux 6.3 or newer has tracepoints for sockets, and older ones functions that can be looked \
+                 at instead; this one has neither as it is known. Please report its release"
+            }
             Self::Privilege { .. } => {
                 "run as root, or with CAP_BPF and CAP_PERFMON; kernel lockdown must not be in \
                  confidentiality mode"
@@ -138,6 +133,8 @@ pub struct Kernel {
     processes: BpfHashMap<MapData, u32, Constants<ProcessCounters>>,
     advice: BpfHashMap<MapData, u64, u32>,
     hooks: Vec<String>,
+    way: Way,
+    figures: Vec<Figure>,
     malformed: u64,
     _programs: Ebpf,
 }
@@ -221,11 +218,7 @@ impl Kernel {
     pub fn load(settings: &KernelSettings) -> Result<Self, LoadError> {
         let blob = std::fs::read(KERNEL_BTF).map_err(LoadError::NoBtf)?;
         let types = source::btf::Btf::parse(&blob)?;
-        for (_, tracepoint) in PROGRAMS {
-            if !types.has_tracepoint(tracepoint) {
-                return Err(LoadError::NoTracepoint(tracepoint));
-            }
-        }
+        let (way, wanted) = hooks::choose(&types).map_err(LoadError::NoHook)?;
         let offsets = offsets::resolve(&types)?;
         let cpus = aya::util::nr_cpus()
             .map_err(|(what, error)| kernel_error(what, &error))
@@ -320,12 +313,15 @@ impl Kernel {
             .map_err(|e| kernel_error("opening the table of advice", &e))?;
 
         if let Ok(probes) = &mut probes {
-            let active = Array::try_from(take(&mut programs, "FALLBACK")?)
-                .map_err(|e| kernel_error("opening the fallback's switch", &e))?;
-            let pids = BpfHashMap::try_from(take(&mut programs, "FALLBACK_PIDS")?)
-                .map_err(|e| kernel_error("opening the fallback's processes", &e))?;
             match probes.take_fallback() {
-                Ok(programs) => probes.ready = Some(Fallback::new(programs, active, pids)),
+                // The maps stay where they are otherwise: programs cannot be loaded that name a closed one.
+                Ok(fallback) => {
+                    let active = Array::try_from(take(&mut programs, "FALLBACK")?)
+                        .map_err(|e| kernel_error("opening the fallback's switch", &e))?;
+                    let pids = BpfHashMap::try_from(take(&mut programs, "FALLBACK_PIDS")?)
+                        .map_err(|e| kernel_error("opening the fallback's processes", &e))?;
+                    probes.ready = Some(Fallback::new(fallback, active, pids));
+                }
                 Err(error) => {
                     tracing::warn!(error, "TLS without keys stays closed: no fallback probes");
                 }
@@ -333,31 +329,15 @@ impl Kernel {
         }
 
         let btf = Btf::from_sys_fs().map_err(|e| kernel_error("reading the kernel's BTF", &e))?;
-        let mut hooks = Vec::new();
-        for (name, tracepoint) in PROGRAMS {
-            let program: &mut BtfTracePoint = programs
-                .program_mut(name)
-                .and_then(|program| program.try_into().ok())
-                .ok_or_else(|| LoadError::Kernel {
-                    what: format!("finding program {name}"),
-                    cause: "it is not in the object; build again".to_owned(),
-                })?;
-            program
-                .load(tracepoint, &btf)
-                .map_err(|e| kernel_error(&format!("loading program {name}"), &e))?;
+        let mut figures = Vec::with_capacity(wanted.len());
+        for hook in &wanted {
+            figures.push(load(&mut programs, hook, &btf)?);
         }
-        // Attached only when all have loaded: processes first, so that no socket is seen before them.
-        for (name, tracepoint) in PROGRAMS {
-            if let Some(program) = programs.program_mut(name) {
-                let program: &mut BtfTracePoint = program
-                    .try_into()
-                    .map_err(|e: ProgramError| kernel_error("finding a program", &e))?;
-                program
-                    .attach()
-                    .map_err(|e| kernel_error(&format!("attaching to {tracepoint}"), &e))?;
-                hooks.push(format!("tp_btf/{tracepoint}"));
-            }
+        // Attached only when all have loaded.
+        for hook in &wanted {
+            attach(&mut programs, hook)?;
         }
+        let hooks = wanted.iter().map(Hook::to_string).collect();
         Ok(Self {
             control,
             data,
@@ -369,6 +349,8 @@ impl Kernel {
             processes,
             advice,
             hooks,
+            way,
+            figures,
             malformed: 0,
             _programs: programs,
         })
@@ -387,6 +369,19 @@ impl Kernel {
         self.refusing.take()
     }
 
+    /// How sends and receives are seen.
+    #[must_use]
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
+    /// What the verifier made of the programs, in the order of their loading; those of
+    /// [`Self::take_probes`] have their own.
+    #[must_use]
+    pub fn figures(&self) -> &[Figure] {
+        &self.figures
+    }
+
     /// One loss counter, over all processors.
     fn loss(&self, which: u32) -> u64 {
         self.losses
@@ -394,6 +389,47 @@ impl Kernel {
             .map(|values| values.iter().copied().fold(0_u64, u64::wrapping_add))
             .unwrap_or_default()
     }
+}
+
+/// A program by its hook's kind.
+enum Program<'a> {
+    Tracepoint(&'a mut BtfTracePoint),
+    Return(&'a mut FExit),
+}
+
+fn program<'a>(programs: &'a mut Ebpf, hook: &Hook) -> Result<Program<'a>, LoadError> {
+    let found = programs
+        .program_mut(hook.program)
+        .and_then(|program| match hook.kind {
+            Kind::Tracepoint => program.try_into().ok().map(Program::Tracepoint),
+            Kind::Return => program.try_into().ok().map(Program::Return),
+        });
+    found.ok_or_else(|| LoadError::Kernel {
+        what: format!("finding program {}", hook.program),
+        cause: "it is not in the object; build again".to_owned(),
+    })
+}
+
+fn load(programs: &mut Ebpf, hook: &Hook, btf: &Btf) -> Result<Figure, LoadError> {
+    let begun = Instant::now();
+    let figure = |fd: &ProgramFd| Figure::of(hook.program, fd.as_fd(), begun.elapsed());
+    let result = match program(programs, hook)? {
+        Program::Tracepoint(program) => program
+            .load(hook.target, btf)
+            .and_then(|()| program.fd().map(figure)),
+        Program::Return(program) => program
+            .load(hook.target, btf)
+            .and_then(|()| program.fd().map(figure)),
+    };
+    result.map_err(|e| kernel_error(&format!("loading program {}", hook.program), &e))
+}
+
+fn attach(programs: &mut Ebpf, hook: &Hook) -> Result<(), LoadError> {
+    let result = match program(programs, hook)? {
+        Program::Tracepoint(program) => program.attach().map(drop),
+        Program::Return(program) => program.attach().map(drop),
+    };
+    result.map_err(|e| kernel_error(&format!("attaching to {}", hook.target), &e))
 }
 
 /// What the map is made of, for the kinds that the programs have.

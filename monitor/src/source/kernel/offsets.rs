@@ -25,6 +25,7 @@ pub fn resolve(btf: &Btf<'_>) -> Result<Offsets, BtfError> {
         net_inum: btf.offset("net", "ns.inum")?,
         sk_protocol: btf.offset("sock", "sk_protocol")?,
         sk_type: btf.offset("sock", "sk_type")?,
+        socket_sk: btf.offset("socket", "sk")?,
         tcp_write_seq: btf.offset("tcp_sock", "write_seq")?,
         tcp_copied_seq: btf.offset("tcp_sock", "copied_seq")?,
         unix_addr: btf.offset("unix_sock", "addr")?,

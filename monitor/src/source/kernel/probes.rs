@@ -7,9 +7,10 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::time::Instant;
 
 use super::fallback::{Fallback, Programs};
-use super::sys;
+use super::{Figure, sys};
 
 /// Most probes at a time: each is a breakpoint in a file, and a descriptor or two.
 pub const MOST_PROBES: usize = 4096;
@@ -168,6 +169,7 @@ pub struct Probes {
     attached: Vec<Attached>,
     next: u64,
     fallback: Result<Programs, String>,
+    figures: Vec<Figure>,
     pub(super) ready: Option<Fallback>,
 }
 
@@ -177,7 +179,14 @@ impl Probes {
     /// # Errors
     /// What the object lacks or the kernel refused.
     pub(super) fn load(code: &Code) -> Result<Self, ProbeError> {
-        let first = code.load(Hook::ALL[0], true)?;
+        let mut figures = Vec::with_capacity(Hook::ALL.len() + 2);
+        let mut load = |name, multi| {
+            let begun = Instant::now();
+            let program = code.load_named(name, multi)?;
+            figures.push(Figure::of(name, program.as_fd(), begun.elapsed()));
+            Ok::<_, ProbeError>(program)
+        };
+        let first = load(Hook::ALL[0].program(), true)?;
         let means = if multi_works(&first) {
             Means::Multi
         } else {
@@ -188,11 +197,11 @@ impl Probes {
             programs.push((Hook::ALL[0], first));
         }
         for hook in Hook::ALL.into_iter().skip(programs.len()) {
-            programs.push((hook, code.load(hook, means == Means::Multi)?));
+            programs.push((hook, load(hook.program(), means == Means::Multi)?));
         }
         // Without them what has no keys stays closed.
         let fallback = if means == Means::Multi {
-            let load = |name| code.load_named(name, true).map_err(|e| e.to_string());
+            let mut load = |name| load(name, true).map_err(|e| e.to_string());
             load("ssl_enter")
                 .and_then(|enter| load("ssl_leave").map(|leave| Programs { enter, leave }))
         } else {
@@ -204,6 +213,7 @@ impl Probes {
             attached: Vec::new(),
             next: 0,
             fallback,
+            figures,
             ready: None,
         })
     }
@@ -313,6 +323,12 @@ impl Probes {
         &self.attached
     }
 
+    /// What the verifier made of the programs, in the order of their loading.
+    #[must_use]
+    pub fn figures(&self) -> &[Figure] {
+        &self.figures
+    }
+
     /// How probes are attached, for people.
     #[must_use]
     pub fn means(&self) -> &'static str {
@@ -374,10 +390,6 @@ impl Code {
             .and_then(|()| object.relocate_calls(&sections))
             .map_err(|e| broken(e.to_string()))?;
         Ok(Self(object))
-    }
-
-    fn load(&self, hook: Hook, multi: bool) -> Result<OwnedFd, ProbeError> {
-        self.load_named(hook.program(), multi)
     }
 
     /// Instructions and licence of a program.

@@ -9,9 +9,10 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use aya_obj::generated::bpf_insn;
+use aya_obj::generated::{bpf_insn, bpf_prog_info};
 
 const BPF_PROG_LOAD: libc::c_long = 5;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_PROG_TYPE_KPROBE: u32 = 2;
 const BPF_PROG_TYPE_CGROUP_SOCK_ADDR: u32 = 18;
@@ -67,6 +68,14 @@ struct ProgLoad {
     expected_attach_type: u32,
 }
 
+/// `bpf_attr` of BPF_OBJ_GET_INFO_BY_FD.
+#[repr(C)]
+struct InfoByFd {
+    fd: u32,
+    length: u32,
+    info: u64,
+}
+
 /// `bpf_attr` of BPF_LINK_CREATE for `uprobe_multi`.
 #[repr(C)]
 #[derive(Default)]
@@ -115,6 +124,7 @@ struct PerfEvent {
 
 const _: () = {
     assert!(size_of::<ProgLoad>() == 72);
+    assert!(size_of::<InfoByFd>() == 16);
     assert!(size_of::<LinkMulti>() == 64);
     assert!(size_of::<LinkPerf>() == 24);
     assert!(size_of::<PerfEvent>() == 72);
@@ -151,6 +161,35 @@ fn descriptor(result: libc::c_long) -> io::Result<OwnedFd> {
         // SAFETY: the call has made this descriptor for us.
         Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// How many instructions the verifier walked through for a program; 0 where the kernel does not tell
+/// (before 5.16).
+///
+/// # Errors
+/// What the kernel said.
+pub(super) fn verified_instructions(program: BorrowedFd<'_>) -> io::Result<u32> {
+    // SAFETY: integers and arrays of them; zero asks for nothing that is longer than the structure.
+    let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };
+    let attr = InfoByFd {
+        fd: raw(program),
+        length: u32::try_from(size_of::<bpf_prog_info>()).unwrap_or(0),
+        info: pointer(&raw mut info),
+    };
+    // SAFETY: the kernel writes at most `length` bytes to `info`, which outlives the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_OBJ_GET_INFO_BY_FD,
+            &raw const attr,
+            size_of::<InfoByFd>(),
+        )
+    };
+    if result == 0 {
+        Ok(info.verified_insns)
+    } else {
+        Err(io::Error::last_os_error())
     }
 }
 
