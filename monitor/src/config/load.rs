@@ -393,6 +393,7 @@ fn apply_metrics(metrics: &mut Metrics, mut section: Section<'_>, out: &mut Vec<
     if let Some(listen) = section.take_if("listen", out, address) {
         metrics.listen = listen;
     }
+    section.finish(out);
 }
 
 fn apply_scan(scan: &mut ScanConfig, mut section: Section<'_>, out: &mut Vec<Diagnostic>) {

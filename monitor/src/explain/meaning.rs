@@ -4,7 +4,7 @@ use super::model::{Meaning, Reference};
 use crate::alert::Alert;
 
 /// Techniques by id (MITRE ATT&CK for Enterprise, attack.mitre.org) that checks name.
-const TECHNIQUES: [(&str, &str); 17] = [
+const TECHNIQUES: [(&str, &str); 18] = [
     ("T1040", "Network Sniffing"),
     ("T1078", "Valid Accounts"),
     ("T1078.004", "Valid Accounts: Cloud Accounts"),
@@ -30,6 +30,7 @@ const TECHNIQUES: [(&str, &str); 17] = [
     ),
     ("T1552.007", "Unsecured Credentials: Container API"),
     ("T1562", "Impair Defenses"),
+    ("T1565", "Data Manipulation"),
     ("T1606", "Forge Web Credentials"),
 ];
 
@@ -157,7 +158,7 @@ const KINDS: [(&str, &str, &[&str]); 23] = [
     (
         "contained",
         "Not an attack but the answer to one: Bailiwick acted on a violation, or would have, as its configuration says.",
-        &[],
+        &["API8"],
     ),
 ];
 
