@@ -150,6 +150,32 @@ fn secrets_without_labels() {
     }
 }
 
+/// As probes tell of secrets: with labels, but not whose they are. Each of the four is found at its first trial,
+/// since the handshake's walk tells which record each traffic key begins with.
+#[test]
+fn labelled_secrets_are_tried_once() {
+    let (secrets, chunks): (Vec<Step>, Vec<Step>) =
+        steps(&load(include_str!("recorded/openssl-13.txt")), 4_000)
+            .into_iter()
+            .partition(|step| matches!(step, Step::Secret(_)));
+    let secrets: Vec<Step> = secrets
+        .iter()
+        .map(|step| {
+            let Step::Secret(known) = step else {
+                panic!("a chunk")
+            };
+            Step::Secret(Known {
+                label: known.label,
+                random: None,
+                value: known.value.clone(),
+            })
+        })
+        .collect();
+    let mut play = Play::new().steps(&secrets).steps(&chunks);
+    assert_eq!(play.lines(), CONVERSATION);
+    assert_eq!(play.session.counts().trials, 4);
+}
+
 #[test]
 fn openssl_cbc() {
     for (text, cipher) in [
