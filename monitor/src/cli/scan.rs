@@ -188,7 +188,7 @@ fn join(cli: &Cli, hooks: &Hooks, summary: &mut Summary) -> Result<(), String> {
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
     // The key is the better way: no secret leaves this process.
-    if let Some(mut canon) = own_key(cli, hooks) {
+    if let Some(mut canon) = own_key(cli, hooks, &socket) {
         for (finding, candidate) in &mut summary.findings {
             finding.fingerprint = candidate
                 .as_ref()
@@ -236,9 +236,13 @@ fn join(cli: &Cli, hooks: &Hooks, summary: &mut Summary) -> Result<(), String> {
     Ok(())
 }
 
-/// This host's key, for who may read it.
-fn own_key(cli: &Cli, hooks: &Hooks) -> Option<Canon> {
+/// The key of the daemon at `socket`, for who may read it. A configuration whose daemon listens elsewhere has
+/// another key, by which nothing would be live.
+fn own_key(cli: &Cli, hooks: &Hooks, socket: &Path) -> Option<Canon> {
     let config = config::load(cli.config.as_deref()).ok()?;
+    if config.socket() != socket {
+        return None;
+    }
     let key = config::key::existing_key(&config).ok().flatten()?;
     let table = (hooks.credentials)(&config).ok()?;
     Some(Canon::new(&table, key))

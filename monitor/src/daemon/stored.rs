@@ -59,7 +59,7 @@ pub(super) struct Counters {
     pub(super) gone: AtomicU64,
     /// Working directories that hold no code of their own, or are remote.
     pub(super) skipped: AtomicU64,
-    /// Uses for which the queue had no room.
+    /// Uses for which the queue had no room, or the hot thread no time.
     pub(super) dropped: AtomicU64,
 }
 
@@ -274,12 +274,17 @@ impl Thread {
             return;
         };
         let now = self.parts.clock.now_us();
-        if !self.is_due(used, &standing, now) {
+        let key = seen(used, &standing);
+        if !self.is_due(&key, now) {
             return;
         }
+        // First of all: the process may be about to end.
+        let environ = environ_of(used, &standing);
         let Some(index) = self.live() else {
+            count(&counters.dropped);
             return;
         };
+        self.remember(key, now);
         let comparer = Arc::clone(&self.parts.comparer);
         let asked = Live {
             index,
@@ -291,7 +296,6 @@ impl Thread {
             bounds: terms.config.bounds,
         };
         count(&counters.looked);
-        let environ = environ(standing.pid);
         let mut updates = Vec::new();
         let workload = used.workload.label().to_string();
         if is_system(&standing.path) {
@@ -349,20 +353,12 @@ impl Thread {
     }
 
     /// Whether this workload was not looked at within a day, in this directory.
-    fn is_due(&mut self, used: &CredentialUse, standing: &Standing, now: i64) -> bool {
-        let key = (
-            used.workload.label().to_string(),
-            Arc::clone(&used.workload.exe),
-            standing.device,
-            standing.number,
-        );
-        if self
-            .seen
-            .get(&key)
-            .is_some_and(|last| now.saturating_sub(*last) < DAY_US)
-        {
-            return false;
-        }
+    fn is_due(&self, key: &Seen, now: i64) -> bool {
+        let last = self.seen.get(key);
+        last.is_none_or(|last| now.saturating_sub(*last) >= DAY_US)
+    }
+
+    fn remember(&mut self, key: Seen, now: i64) {
         if self.seen.len() >= MOST_REMEMBERED {
             self.seen
                 .retain(|_, last| now.saturating_sub(*last) < DAY_US / 2);
@@ -371,9 +367,9 @@ impl Thread {
             }
         }
         self.seen.insert(key, now);
-        true
     }
 
+    /// What is live; `None` when nothing is, or the hot thread has no time.
     fn live(&self) -> Option<LiveIndex> {
         let (answer, answered) = oneshot::channel();
         self.parts
@@ -383,6 +379,29 @@ impl Thread {
         let index = LiveIndex::new(&answered.blocking_recv().ok()?);
         (!index.is_empty()).then_some(index)
     }
+}
+
+fn seen(used: &CredentialUse, standing: &Standing) -> Seen {
+    (
+        used.workload.label().to_string(),
+        Arc::clone(&used.workload.exe),
+        standing.device,
+        standing.number,
+    )
+}
+
+/// The environment of the process; of its parent, which gave it to it, when it ended in between.
+fn environ_of(used: &CredentialUse, standing: &Standing) -> Zeroizing<Vec<u8>> {
+    let own = environ(standing.pid);
+    let is_parent = used.parent > 1
+        && used.workload.lineage.first().is_some_and(|exe| {
+            fs::read_link(format!("/proc/{}/exe", used.parent))
+                .is_ok_and(|now| now.as_os_str() == &**exe)
+        });
+    if own.is_empty() && is_parent {
+        return environ(used.parent);
+    }
+    own
 }
 
 fn environ(pid: u32) -> Zeroizing<Vec<u8>> {
