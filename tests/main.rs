@@ -1,6 +1,7 @@
 //! End to end: real programs on the real kernel. One file a theme.
 
 mod bad_input;
+mod baseline;
 mod bulk;
 mod clients;
 mod coverage;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         split::trials(),
         lifecycle::trials(),
         policy::trials(),
+        baseline::trials(),
         secrets::trials(),
         bad_input::trials(),
         privileges::trials(),

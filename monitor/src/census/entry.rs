@@ -235,6 +235,7 @@ impl Entry {
                 items: operations,
                 more: self.operations.more(),
             },
+            baseline: None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::access::CredentialKind;
+use crate::baseline::Standing;
 
 /// `{"type":"identity","v":1,…}`. Also what is saved and restored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,6 +57,9 @@ pub struct IdentityRecord {
     /// Its most frequent operations, most frequent first; a count may be too high, never too low.
     #[serde(default)]
     pub operations: Listed<OperationCount>,
+    /// How far its baseline is; null when nothing is learnt of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Standing>,
 }
 
 /// A bounded list.

@@ -377,6 +377,7 @@ impl Backend for Daemon {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone(),
+            baseline: snapshot.baseline.clone(),
             alerts: AlertStatus {
                 raised: alerts.stored,
                 stored: alerts.store.alerts,

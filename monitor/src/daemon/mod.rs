@@ -6,6 +6,7 @@ mod hub;
 mod lint_input;
 mod notify;
 mod setup;
+mod usual;
 pub mod wiring;
 
 use std::sync::atomic::Ordering;
@@ -88,6 +89,7 @@ async fn async_run(
         .with_proof_allowance(config.dpop.verify_ms_per_second * 1000);
     let mut census = Census::new(census::Limits::default());
     restore(&store, &mut census);
+    let baseline = usual::restore(&store, &key, &config);
     let limits = Limits {
         connection_memory: (config.capture.max_connection_memory_mib as usize) << 20,
         ..Limits::default()
@@ -109,6 +111,7 @@ async fn async_run(
         let host = Host::new(Box::new(RealFiles::new()));
         let folder = Folder::default();
         let mut pipeline = Pipeline::new(source, host, recogniser, judge, census, folder, limits);
+        pipeline.learn(baseline);
         if let Some((requests, shared)) = probing {
             let asks = requests.clone();
             pipeline.ask_for_plaintext(move |pid, wish| asks.fallback(pid, wish));
@@ -168,6 +171,7 @@ async fn async_run(
 
     // The order of the data: what was captured is judged, stored, and then the socket closes.
     save(&daemon).await;
+    usual::save(&daemon, &key).await;
     signals.stop.store(true, Ordering::Relaxed);
     let _ = tokio::task::spawn_blocking(move || join.join()).await;
     let _ = tokio::time::timeout(Duration::from_secs(5), relay).await;
@@ -242,7 +246,10 @@ async fn until_told(
                 take_over(daemon, key, reload()).await;
                 notify::tell(&[NotifyState::Ready]);
             }
-            _ = save_tick.tick() => save(daemon).await,
+            _ = save_tick.tick() => {
+                save(daemon).await;
+                usual::save(daemon, key).await;
+            }
             _ = life.tick() => if relay.is_finished() {
                 return Err(DaemonError::Internal("the hot thread ended; this is a bug".to_owned()));
             }
@@ -269,7 +276,13 @@ async fn take_over(daemon: &Daemon, key: &FingerprintKey, read: Result<Config, S
     });
     let result = match made {
         Ok((config, policy, rules, endpoints)) => {
-            let sent = daemon.commands.try_send(Command::Rules(rules));
+            let sent = daemon
+                .commands
+                .try_send(Command::Rules(rules))
+                .and_then(|()| {
+                    let learn = Command::Learn(usual::settings(&config));
+                    daemon.commands.try_send(learn)
+                });
             match (sent, daemon.alerts.reconfigure(endpoints).await) {
                 (Ok(()), Ok(())) => Ok((config, policy)),
                 (Err(_), _) => Err("the hot thread takes no commands".to_owned()),
@@ -312,8 +325,11 @@ async fn relay(daemon: Arc<Daemon>, mut outputs: mpsc::Receiver<Output>) {
                     tracing::error!(%error, "alerts are not durable yet");
                 }
             }
-            Output::Snapshot(snapshot) => {
+            Output::Snapshot(mut snapshot) => {
                 daemon.hub.rest();
+                if let Some(digest) = snapshot.digest.take() {
+                    usual::log_digest(&digest);
+                }
                 let now = Instant::now();
                 let rate = previous.map_or(0.0, |(accesses, at)| {
                     #[allow(clippy::cast_precision_loss, reason = "a rate for people")]

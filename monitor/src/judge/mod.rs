@@ -89,11 +89,13 @@ pub enum FindingKind {
     Hours,
     /// A credential of one environment was used by a workload of another.
     WorkloadEnvironment,
+    /// Nothing that policy says; but never or hardly ever done before by the identity (`baseline/`).
+    Unusual,
 }
 
 impl FindingKind {
     /// All kinds, in order of their discriminants. The store keeps these: a new kind goes to the end.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Duty,
         Self::Environment,
         Self::Workload,
@@ -111,6 +113,7 @@ impl FindingKind {
         Self::ReadWrites,
         Self::Hours,
         Self::WorkloadEnvironment,
+        Self::Unusual,
     ];
 
     /// Name in JSON, configuration and messages.
@@ -134,6 +137,7 @@ impl FindingKind {
             Self::ReadWrites => "read-writes",
             Self::Hours => "hours",
             Self::WorkloadEnvironment => "workload-environment",
+            Self::Unusual => "unusual",
         }
     }
 }

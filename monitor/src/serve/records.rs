@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
+use crate::baseline::BaselineStatus;
 use crate::coverage::Count;
 use crate::judge::{FindingKind, Severity};
 
@@ -54,6 +55,9 @@ pub struct StatusRecord {
     pub queues: Vec<QueueStatus>,
     /// Identities known.
     pub identities: IdentityStatus,
+    /// What is usual, and how much of the budget of alerts about it is left.
+    #[serde(default)]
+    pub baseline: BaselineStatus,
     /// Alerts.
     pub alerts: AlertStatus,
     /// Webhooks.
