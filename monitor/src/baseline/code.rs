@@ -21,9 +21,7 @@ pub const PARTS: u8 = 64;
 impl Baseline {
     /// The profiles of a part, if any of them changed since it was asked for last.
     pub fn save_part(&mut self, part: u8) -> Option<Vec<u8>> {
-        let seed = self.seed;
-        let of = |name: &str| part_of(seed.of(&[name.as_bytes()]));
-        let changed = |entry: &&mut super::profile::Entry| entry.dirty && of(&entry.name) == part;
+        let changed = |entry: &&mut super::profile::Entry| entry.dirty && entry.part == part;
         let mut dirty = false;
         for entry in self.room.iter_mut().filter(changed) {
             entry.dirty = false;
@@ -33,7 +31,7 @@ impl Baseline {
             return None;
         }
         let mut out = vec![VERSION];
-        for entry in self.room.iter().filter(|entry| of(&entry.name) == part) {
+        for entry in self.room.iter().filter(|entry| entry.part == part) {
             let name = entry.name.as_bytes();
             if name.len() > MAX_NAME {
                 continue;
@@ -75,8 +73,9 @@ impl Baseline {
                         self.groups.entry(group).or_default().add(stream, key);
                         self.host.add(stream, key);
                     }
+                    let part = self.part_of(&name);
                     let mature = profile.maturity(&self.settings) == Maturity::Mature;
-                    let at = self.room.insert(name, profile, group);
+                    let at = self.room.insert(name, profile, group, part);
                     self.note_maturity(at, mature);
                 }
             }
@@ -86,6 +85,12 @@ impl Baseline {
             self.recount();
         }
         (count, whole)
+    }
+
+    /// The part an identity's profile is stored in.
+    pub(super) fn part_of(&self, name: &str) -> u8 {
+        let hash = self.seed.of(&[name.as_bytes()]);
+        u8::try_from(hash % u64::from(PARTS)).unwrap_or(0)
     }
 
     /// The gate's state.
@@ -160,10 +165,6 @@ impl Baseline {
         }
         Some((Arc::from(name), group, profile))
     }
-}
-
-fn part_of(hash: u64) -> u8 {
-    u8::try_from(hash % u64::from(PARTS)).unwrap_or(0)
 }
 
 fn encode(profile: &Profile, out: &mut Vec<u8>) {

@@ -98,6 +98,8 @@ impl Default for Settings {
 
 /// Windows kept for reuse.
 const SPARE: usize = 64;
+/// Windows looked at in one tick: the hot thread must not stop long.
+const MOST_ENDS: usize = 4096;
 /// Alerts waiting to be taken; the gate lets fewer pass in any case.
 const MOST_WAITING: usize = 1024;
 /// How long after a loss windows count as touched by it, in microseconds.
@@ -222,7 +224,10 @@ impl Baseline {
         self.gate.pass_time(now_us);
         self.digest.turn(day_of(now_us));
         let length = self.window_us();
-        while let Some((end, at, ticket)) = self.ends.front().copied() {
+        for _ in 0..MOST_ENDS {
+            let Some((end, at, ticket)) = self.ends.front().copied() else {
+                break;
+            };
             // A clock that went back far must not keep windows open.
             if end > now_us && end <= now_us.saturating_add(length.saturating_mul(2)) {
                 break;
@@ -258,12 +263,12 @@ impl Baseline {
     }
 
     fn place(&mut self, name: &Arc<str>, access: &Access) -> u32 {
-        let settings = &self.settings;
-        let sights = &mut self.sights;
-        self.room.place(name, || {
-            let profile = Profile::new(access.time_us, settings);
-            (profile, sights.group(access))
-        })
+        if let Some(at) = self.room.known(name) {
+            return at;
+        }
+        let profile = Profile::new(access.time_us, &self.settings);
+        let (group, part) = (self.sights.group(access), self.part_of(name));
+        self.room.add(name, profile, group, part)
     }
 
     fn open(&mut self, at: u32, access: &Access) {

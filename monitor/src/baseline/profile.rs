@@ -308,6 +308,8 @@ pub(super) struct Look {
 pub(super) struct Entry {
     pub(super) name: Arc<str>,
     pub(super) hash: u64,
+    /// Which part of the store it is kept in.
+    pub(super) part: u8,
     /// Its peers: the identities with the same number.
     pub(super) group: u64,
     pub(super) profile: Profile,

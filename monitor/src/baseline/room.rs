@@ -90,34 +90,33 @@ impl Room {
         self.table.find(hash, same).copied()
     }
 
-    /// The identity's place, made if it has none, and used now.
-    pub(super) fn place(&mut self, name: &Arc<str>, make: impl FnOnce() -> (Profile, u64)) -> u32 {
+    /// The identity's place if it has one: used now.
+    pub(super) fn known(&mut self, name: &Arc<str>) -> Option<u32> {
         // Accesses come in runs of one identity.
         if let Some(entry) = self.get(self.latest)
             && Arc::ptr_eq(&entry.name, name)
         {
-            return self.latest;
+            return Some(self.latest);
         }
-        let at = match self.find(name) {
-            Some(at) => {
-                self.unlink(at);
-                self.link(at);
-                at
-            }
-            None => {
-                let (profile, group) = make();
-                self.insert(Arc::clone(name), profile, group)
-            }
-        };
+        let at = self.find(name)?;
+        self.unlink(at);
+        self.link(at);
         self.latest = at;
-        at
+        Some(at)
     }
 
-    pub(super) fn insert(&mut self, name: Arc<str>, profile: Profile, group: u64) -> u32 {
+    /// A place for an identity that has none: used now.
+    pub(super) fn add(&mut self, name: &Arc<str>, profile: Profile, group: u64, part: u8) -> u32 {
+        self.latest = self.insert(Arc::clone(name), profile, group, part);
+        self.latest
+    }
+
+    pub(super) fn insert(&mut self, name: Arc<str>, profile: Profile, group: u64, part: u8) -> u32 {
         let hash = self.hasher.hash_one(&*name);
         let entry = Entry {
             name,
             hash,
+            part,
             group,
             settled: profile.days > 1,
             profile,
