@@ -4,6 +4,7 @@ mod bad_input;
 mod baseline;
 mod bulk;
 mod clients;
+mod contain;
 mod coverage;
 mod expect;
 mod fallback;
@@ -16,6 +17,7 @@ mod netns;
 mod policy;
 mod privileges;
 mod remote;
+mod report;
 mod secrets;
 mod split;
 mod systemd;
@@ -48,11 +50,13 @@ fn main() -> ExitCode {
         split::trials(),
         lifecycle::trials(),
         policy::trials(),
+        report::trials(),
         baseline::trials(),
         secrets::trials(),
         bad_input::trials(),
         privileges::trials(),
         flood::trials(),
+        contain::trials(),
     ];
     run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

@@ -5,8 +5,10 @@
 //! [`ABI`] stands in the read-only globals so that an object of another build is refused.
 #![no_std]
 
+mod refused;
 mod secret;
 
+pub use refused::{REFUSE_BITS, REFUSE_LEVELS, REFUSE_MOST, Refused};
 pub use secret::{
     KEY_SLOTS, Key, KeySlot, SECRET_BYTES, key_flag, key_label, key_source, slot_state,
 };

@@ -1,5 +1,6 @@
 //! The kernel programs: BTF tracepoints on sends and receives of sockets, on TCP's changes of state,
-//! on births and deaths of processes, and on new control groups. They observe; they change nothing.
+//! on births and deaths of processes, and on new control groups. They observe; they change nothing. Those of
+//! `refuse` are the exception: they are loaded only when containment is configured.
 //!
 //! Linux ≥ 6.3 (`sock_send_length`, `sock_recv_length`).
 #![no_std]
@@ -17,14 +18,15 @@ mod kernel;
 mod keys;
 mod maps;
 mod process;
+mod refuse;
 mod socket;
 mod tls;
 
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, uprobe, uretprobe},
-    programs::{BtfTracePointContext, ProbeContext, RetProbeContext},
+    macros::{btf_tracepoint, cgroup_sock_addr, uprobe, uretprobe},
+    programs::{BtfTracePointContext, ProbeContext, RetProbeContext, SockAddrContext},
 };
 use monitor_ebpf::dir;
 
@@ -138,6 +140,18 @@ fn ssl_enter(ctx: ProbeContext) -> u32 {
 fn ssl_leave(ctx: RetProbeContext) -> u32 {
     fallback::leave(&ctx);
     0
+}
+
+#[cgroup_sock_addr(connect4)]
+fn refuse_connect4(ctx: SockAddrContext) -> i32 {
+    // SAFETY: the context is the program's own.
+    unsafe { refuse::connect4(ctx.sock_addr) }
+}
+
+#[cgroup_sock_addr(connect6)]
+fn refuse_connect6(ctx: SockAddrContext) -> i32 {
+    // SAFETY: as above.
+    unsafe { refuse::connect6(ctx.sock_addr) }
 }
 
 #[panic_handler]

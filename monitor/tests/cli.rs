@@ -99,6 +99,55 @@ fn commands_that_ask_the_daemon() {
         daemon,
         "dead-letters --replay letter-9"
     );
+    snapshot!("report", daemon, "report");
+    snapshot!("report_html_elsewhere", daemon, "status -o html");
+    snapshot!("report_since_nonsense", daemon, "report --since yesterday");
+    snapshot!("explain", daemon, "explain 01JDD9");
+    snapshot!("explain_missing", daemon, "explain 01X");
+}
+
+#[test]
+fn a_report_is_written_where_it_is_asked_for() {
+    let daemon = Daemon::start();
+    let page = ask(&daemon, "report -o html --since 2026-01-01");
+    assert_plain(&page);
+    let text = String::from_utf8(page.stdout).unwrap();
+    assert!(text.contains("since 2026-01-01T00:00Z"), "{text}");
+    assert!(text.contains("sub=&lt;script&gt; b"), "{text}");
+    let path = daemon.dir.path().join("report.html");
+    let written = ask(
+        &daemon,
+        &format!("report -o html --since 2026-01-01 --out {}", path.display()),
+    );
+    assert_eq!((code(&written), written.stdout.len()), (Some(0), 0));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    let nowhere = ask(&daemon, "report --out /nowhere/report.html");
+    assert_eq!(code(&nowhere), Some(69));
+}
+
+#[test]
+fn without_daemon_and_store_there_is_no_report() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("bailiwick.toml");
+    let text = format!(
+        "state_dir = {0:?}\nruntime_dir = {0:?}\n",
+        dir.path().join("none")
+    );
+    std::fs::write(&config, text).unwrap();
+    for line in ["report", "explain 01JDD9"] {
+        let output = bailiwick(line)
+            .arg("--config")
+            .arg(&config)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr.clone()).unwrap();
+        assert_eq!(code(&output), Some(69), "{said}");
+        assert!(
+            said.contains("there is no store") && said.contains("hint: "),
+            "{said}"
+        );
+    }
+    assert!(!dir.path().join("none").exists(), "nothing was made");
 }
 
 #[test]
@@ -113,6 +162,8 @@ fn json_output_parses_and_keeps_its_values() {
         "status",
         "send-test",
         "dead-letters",
+        "report",
+        "explain 01JDD9",
     ] {
         let output = ask(&daemon, &format!("{line} -o json"));
         assert_plain(&output);
@@ -249,7 +300,7 @@ fn help_and_pages() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     pages.sort();
-    assert_eq!(pages.len(), 14, "{pages:?}");
+    assert_eq!(pages.len(), 16, "{pages:?}");
     assert!(
         pages.contains(&"bailiwick.1".to_owned())
             && pages.contains(&"bailiwick-alerts-show.1".to_owned())
@@ -502,6 +553,26 @@ fn check_lints_the_policy() {
     assert!(!String::from_utf8(broken.stdout).unwrap().contains("SOD"));
     // Only `check` has findings to write.
     assert_eq!(code(&run("identities -o sarif")), Some(64));
+}
+
+/// A configuration named by a relative path, whose policy is named relative to it, was looked for in
+/// `config/config/`.
+#[test]
+fn relative_configuration_and_policy() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("config");
+    std::fs::create_dir(&config).unwrap();
+    std::fs::write(
+        config.join("bailiwick.toml"),
+        "policy = [\"policy.toml\"]\nstate_dir = \"state\"\nruntime_dir = \"run\"\n",
+    )
+    .unwrap();
+    std::fs::write(config.join("policy.toml"), "version = 1\n").unwrap();
+    let output = bailiwick("check --config config/bailiwick.toml")
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), Some(0), "{}", shown(&output, None));
 }
 
 #[test]

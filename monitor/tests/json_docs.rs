@@ -6,7 +6,12 @@ use bailiwick::alert::Alert;
 use bailiwick::census::IdentityRecord;
 use bailiwick::cli::Probe;
 use bailiwick::config::Diagnostic;
+use bailiwick::contain::ContainmentRecord;
 use bailiwick::coverage::CoverageRecord;
+use bailiwick::explain::Story;
+use bailiwick::lint::{CODES, Level, LintFinding};
+use bailiwick::policy::Place;
+use bailiwick::report::Report;
 use bailiwick::serve::filter::{Field, Filter};
 use bailiwick::serve::protocol::{Command, ErrorCode, Note, parse_request};
 use bailiwick::serve::records::{DeadLetter, DeliveryResult, ProbedRecord, StatusRecord};
@@ -114,6 +119,9 @@ fn examples_of_records_parse() {
             "dead-letter" => check::<DeadLetter>(section, &block),
             "coverage" => check::<CoverageRecord>(section, &block),
             "probed" => check::<ProbedRecord>(section, &block),
+            "containment" => check::<ContainmentRecord>(section, &block),
+            "report" => check::<Report>(section, &block),
+            "story" => check::<Story>(section, &block),
             "diagnostic" => {
                 let own = Diagnostic::error(value["message"].as_str().unwrap())
                     .in_file(value["file"].as_str().unwrap())
@@ -128,6 +136,27 @@ fn examples_of_records_parse() {
                 );
                 assert_eq!(serde_json::to_value(own.record()).unwrap(), value);
             }
+            "lint" => {
+                let text = |name: &str| value[name].as_str().unwrap().to_owned();
+                let number = |name: &str| u32::try_from(value[name].as_u64().unwrap()).unwrap();
+                let code = text("code");
+                let own = LintFinding {
+                    code: *CODES.iter().find(|known| known.id == code).unwrap(),
+                    level: Level::High,
+                    subject: text("subject"),
+                    message: text("message"),
+                    clause: text("clause"),
+                    place: Some(Place {
+                        file: text("file").into(),
+                        line: number("line"),
+                        column: number("column"),
+                    }),
+                    witness: Some(text("witness")),
+                    change: text("change"),
+                    accepted: None,
+                };
+                assert_eq!(serde_json::to_value(own.record()).unwrap(), value);
+            }
             other => panic!("an example of an unknown type {other}"),
         }
         seen.push(kind);
@@ -136,14 +165,18 @@ fn examples_of_records_parse() {
     let all = [
         "access",
         "alert",
+        "containment",
         "coverage",
         "dead-letter",
         "delivery",
         "diagnostic",
         "identity",
+        "lint",
         "probe",
         "probed",
+        "report",
         "status",
+        "story",
     ];
     // A type may have more than one example.
     seen.dedup();
@@ -208,6 +241,7 @@ fn names_are_documented() {
         ErrorCode::Busy,
         ErrorCode::Stopping,
         ErrorCode::Internal,
+        ErrorCode::Denied,
     ] {
         let name = serde_json::to_value(code).unwrap();
         assert!(

@@ -63,8 +63,8 @@ impl Answerer {
     }
 }
 
-/// Reads heads and answers each; bodies are not expected.
-fn serve(reader: impl Read, mut writer: impl Write) {
+/// Reads heads and answers each, until the connection ends; bodies are not expected.
+pub fn serve(reader: impl Read, mut writer: impl Write) {
     let mut lines = BufReader::new(reader);
     let mut line = String::new();
     let mut empty = true;

@@ -1,9 +1,10 @@
 //! A process of known behaviour at one end of a socket, for the end-to-end tests.
 //!
-//! `peer once|flood|neighbour|sendfile|uring|splice|relay|tls-serve|tls-get …`; what it did goes to standard
+//! `peer once|flood|neighbour|sendfile|uring|splice|relay|tls-serve|tls-get|answer|requests|connects …`; what it did goes to standard
 //! output.
 #![allow(clippy::print_stdout, reason = "its output is what a test reads")]
 
+mod kept;
 mod secure;
 mod uring;
 
@@ -31,9 +32,20 @@ fn main() -> Result<()> {
         ["tls-get", address, version, path, count] => {
             secure::get(address.parse()?, version, path, count.parse()?)
         }
+        ["answer", address] => kept::answer(address.parse()?),
+        ["requests", address, token, seconds] => kept::requests(
+            address.parse()?,
+            token,
+            Duration::from_secs(seconds.parse()?),
+        ),
+        ["connects", address, token, seconds] => kept::connects(
+            address.parse()?,
+            token,
+            Duration::from_secs(seconds.parse()?),
+        ),
         _ => {
             bail!(
-                "usage: peer once|flood|neighbour|sendfile|uring|splice|relay|tls-serve|tls-get …"
+                "usage: peer once|flood|neighbour|sendfile|uring|splice|relay|tls-serve|tls-get|answer|requests|connects …"
             )
         }
     }

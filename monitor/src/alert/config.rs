@@ -270,7 +270,8 @@ fn duration<'de, D: Deserializer<'de>>(
     Ok(duration)
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// `250ms`, `20s`, `5m`, `2h`, `1d`.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
     let number = number.parse::<u64>().ok()?;

@@ -135,7 +135,7 @@ pub fn wants(config: &WebhookConfig, alert: &Alert) -> bool {
 }
 
 /// `*` stands for any run of characters, everything else for itself.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let Some((head, mut rest)) = pattern.split_once('*') else {
         return pattern == text;
     };

@@ -7,6 +7,7 @@ use hashbrown::DefaultHashBuilder;
 
 use super::record::{IdentityRecord, Listed, OperationCount};
 use super::seen::{Item, Operation, Seen, Top, User};
+use super::usage::Usage;
 use crate::access::{Access, CredentialKind, Fingerprint};
 use crate::judge::FindingKind;
 
@@ -17,6 +18,8 @@ const MAX_WORKLOADS: usize = 8;
 const MAX_ENVIRONMENTS: usize = 8;
 const MAX_HOSTS: usize = 8;
 const MAX_OPERATIONS: usize = 5;
+/// Of an identity that the policy names: what it may do is compared with what it does.
+const MAX_OPERATIONS_NAMED: usize = 16;
 
 /// Marks the end of a list.
 pub(super) const NONE: u32 = u32::MAX;
@@ -65,6 +68,8 @@ pub(super) struct Entry {
     pub(super) environments: Seen<Arc<str>>,
     pub(super) hosts: Seen<Arc<str>>,
     pub(super) operations: Top,
+    /// Of an identity that the policy names.
+    pub(super) usage: Option<Box<Usage>>,
 }
 
 impl Entry {
@@ -90,6 +95,7 @@ impl Entry {
             environments: Seen::default(),
             hosts: Seen::default(),
             operations: Top::default(),
+            usage: None,
         }
     }
 
@@ -152,7 +158,15 @@ impl Entry {
                 host: access.host.clone(),
                 route: access.route.clone(),
             };
-            grown += self.operations.note(&operation, MAX_OPERATIONS, hasher);
+            let most = most_operations(self.owner.is_some());
+            grown += self.operations.note(&operation, most, hasher);
+        }
+        if access.owner.is_some() {
+            let usage = self.usage.get_or_insert_with(|| {
+                grown += size_of::<Usage>().cast_signed();
+                Box::default()
+            });
+            grown += usage.learn(access);
         }
         grown
     }
@@ -169,6 +183,7 @@ impl Entry {
             + self.environments.heap()
             + self.hosts.heap()
             + self.operations.heap()
+            + self.usage.as_ref().map_or(0, |usage| usage.heap())
     }
 
     pub(super) fn record(&self) -> IdentityRecord {
@@ -235,6 +250,7 @@ impl Entry {
                 items: operations,
                 more: self.operations.more(),
             },
+            usage: self.usage.as_ref().map(|usage| usage.record()),
             baseline: None,
         }
     }
@@ -297,8 +313,19 @@ impl Entry {
             };
             (operation, item.count)
         });
-        entry.operations = Top::restore(operations, MAX_OPERATIONS, record.operations.more);
+        let most = most_operations(record.owner.is_some());
+        entry.operations = Top::restore(operations, most, record.operations.more);
+        let usage = record.usage.as_ref().and_then(Usage::restore);
+        entry.usage = usage.map(Box::new);
         entry
+    }
+}
+
+fn most_operations(named: bool) -> usize {
+    if named {
+        MAX_OPERATIONS_NAMED
+    } else {
+        MAX_OPERATIONS
     }
 }
 

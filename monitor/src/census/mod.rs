@@ -14,14 +14,19 @@
 
 mod entry;
 mod record;
+mod save;
 mod seen;
+mod usage;
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-pub use record::{IdentityRecord, Listed, OperationCount};
+pub use record::{
+    DutyUseRecord, IdentityRecord, Listed, OperationCount, PlaceUseRecord, UsageRecord,
+};
+pub use save::to_json;
 
 use crate::access::Access;
 use entry::{Entry, Group, NONE, micros};
@@ -55,6 +60,8 @@ pub struct CensusStats {
     pub forgotten: u64,
     /// Accesses without a credential.
     pub anonymous: u64,
+    /// Accesses of identities that the policy names.
+    pub named: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +91,7 @@ pub struct Census {
     bytes: usize,
     forgotten: u64,
     anonymous: u64,
+    named: u64,
 }
 
 impl Census {
@@ -105,6 +113,7 @@ impl Census {
             bytes: 0,
             forgotten: 0,
             anonymous: 0,
+            named: 0,
         }
     }
 
@@ -114,6 +123,9 @@ impl Census {
             self.anonymous = self.anonymous.saturating_add(1);
             return;
         };
+        if access.owner.is_some() {
+            self.named = self.named.saturating_add(1);
+        }
         let refused = access.refused();
         let at = self.find_or_add(
             name,
@@ -156,6 +168,7 @@ impl Census {
             bytes: self.bytes,
             forgotten: self.forgotten,
             anonymous: self.anonymous,
+            named: self.named,
         }
     }
 
@@ -349,3 +362,5 @@ impl Census {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod usage_tests;

@@ -57,9 +57,59 @@ pub struct IdentityRecord {
     /// Its most frequent operations, most frequent first; a count may be too high, never too low.
     #[serde(default)]
     pub operations: Listed<OperationCount>,
+    /// What was used of what the policy grants it; null for an identity that no policy names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<UsageRecord>,
     /// How far its baseline is; null when nothing is learnt of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Standing>,
+}
+
+/// Use of duties and environments.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UsageRecord {
+    /// Version of this form: 1. Another one is left out when it is restored.
+    pub v: u32,
+    /// Duties used, by name.
+    #[serde(default)]
+    pub duties: Vec<DutyUseRecord>,
+    /// Environments it went to, by name.
+    #[serde(default)]
+    pub environments: Vec<PlaceUseRecord>,
+}
+
+impl UsageRecord {
+    pub(super) const VERSION: u32 = 1;
+}
+
+/// Use of one duty.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DutyUseRecord {
+    /// Name.
+    pub duty: String,
+    /// Accesses that it granted.
+    pub count: u64,
+    /// Distinct days (UTC) with such accesses.
+    pub days: u32,
+    /// RFC 3339.
+    pub last_used: String,
+}
+
+/// Accesses to one environment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlaceUseRecord {
+    /// Name.
+    pub environment: String,
+    /// Accesses.
+    pub count: u64,
+    /// RFC 3339.
+    pub last_used: String,
+    /// Accesses that the identity was not for.
+    #[serde(default)]
+    pub crossings: u64,
+    /// RFC 3339 of the last of them; null without any.
+    #[serde(default)]
+    pub last_crossing: Option<String>,
 }
 
 /// A bounded list.

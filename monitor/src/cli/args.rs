@@ -28,7 +28,8 @@ pub struct Cli {
     /// When to use colour; never when NO_COLOR is set, unless asked for here
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
-    /// Form of the output: lines for people, one JSON object a line, or SARIF (of `check`)
+    /// Form of the output: lines for people, one JSON object a line, SARIF (of `check`), or a page of HTML
+    /// (of `report`)
     #[arg(
         short,
         long,
@@ -62,6 +63,8 @@ pub enum Form {
     Json,
     /// SARIF 2.1.0, one document; not of every command.
     Sarif,
+    /// One page of HTML that needs nothing else; of `report`.
+    Html,
 }
 
 /// Commands.
@@ -91,6 +94,34 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print a manual page
     Man(ManArgs),
+    /// Show what containment did, or undo it (root only)
+    Contain(ContainArgs),
+    /// Report what is granted and what is used of it, how that is separated, and a score
+    Report(ReportArgs),
+    /// Tell one alert as a story: what happened, who it was, what it means, what to do
+    Explain(ExplainArgs),
+}
+
+/// `report`
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
+    /// How many days to look back [default: 30]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3660),
+          conflicts_with = "since")]
+    pub days: Option<u32>,
+    /// Since when to look back: a date (2026-11-01, UTC) or a time (2026-11-01T08:00:00Z)
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Write it into this file
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// `explain`
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArgs {
+    /// The alert's id, or the beginning of it
+    pub id: String,
 }
 
 /// `run`
@@ -258,6 +289,26 @@ pub struct CheckArgs {
 pub struct SendTestArgs {
     /// Name of the webhook; all when left away
     pub webhook: Option<String>,
+}
+
+/// `contain`
+#[derive(Clone, Debug, Args)]
+pub struct ContainArgs {
+    /// What.
+    #[command(subcommand)]
+    pub action: ContainAction,
+}
+
+/// `contain list`, `contain undo`
+#[derive(Clone, Debug, Subcommand)]
+pub enum ContainAction {
+    /// What was done, would have been done, or failed since the daemon started, oldest first
+    List,
+    /// Let connections through again, or a stopped process go on
+    Undo {
+        /// Its id
+        id: String,
+    },
 }
 
 /// `completions`

@@ -34,7 +34,7 @@ pub(super) fn check(
         _ => Vec::new(),
     };
     match out.form {
-        Form::Json => {
+        Form::Json | Form::Html => {
             for diagnostic in &diagnostics {
                 out.json(&diagnostic.record())?;
             }

@@ -176,9 +176,25 @@ pub(super) fn hung_up() -> Failure {
 
 /// All records of a request that ends.
 pub(super) async fn ask(socket: &Path, command: &Command) -> Result<Vec<Record>, Failure> {
-    let mut connection = Connection::open(socket, command)
+    let connection = Connection::open(socket, command)
         .await
         .map_err(|error| unreachable(socket, &error))?;
+    to_the_end(connection).await
+}
+
+/// As [`ask`]; the error that says so when no daemon listens.
+pub(super) async fn ask_if_there(
+    socket: &Path,
+    command: &Command,
+) -> Result<Result<Vec<Record>, io::Error>, Failure> {
+    match Connection::open(socket, command).await {
+        Ok(connection) => to_the_end(connection).await.map(Ok),
+        Err(error) if is_absence(&error) => Ok(Err(error)),
+        Err(error) => Err(unreachable(socket, &error)),
+    }
+}
+
+async fn to_the_end(mut connection: Connection) -> Result<Vec<Record>, Failure> {
     let mut records = Vec::new();
     loop {
         match connection.next().await? {

@@ -97,6 +97,7 @@ impl From<ErrorCode> for Exit {
             ErrorCode::NotFound => Self::Data,
             ErrorCode::Version | ErrorCode::Busy | ErrorCode::Stopping => Self::Unavailable,
             ErrorCode::Internal => Self::Software,
+            ErrorCode::Denied => Self::NoPermission,
         }
     }
 }

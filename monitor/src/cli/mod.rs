@@ -8,6 +8,7 @@ mod check;
 mod check_lint;
 mod check_sarif;
 mod client;
+mod contain;
 mod coverage;
 pub mod doctor;
 pub mod exit;
@@ -16,6 +17,7 @@ mod out;
 mod pages;
 pub mod quote;
 mod render;
+mod report;
 mod tail;
 
 use std::any::Any;
@@ -28,16 +30,23 @@ use clap::error::ErrorKind;
 
 use crate::census::IdentityRecord;
 use crate::config::{self, Config};
+use crate::explain::Story;
+use crate::report::Report;
 use crate::serve::filter::{Filter, Term};
 use crate::serve::protocol::Command as Ask;
 use crate::serve::records::{AlertQuery, DeadLetter, DeliveryResult, StatusRecord};
-use args::{AlertsAction, AlertsArgs, Cli, Command, Form, RunArgs, TailArgs};
+use args::{AlertsAction, AlertsArgs, Cli, Command, ContainAction, Form, RunArgs, TailArgs};
 use out::{Out, complain, note, say};
 
 pub use check::Validator;
 pub use check_lint::Linter;
 pub use doctor::Probe;
 pub use exit::{Exit, Failure};
+
+/// Makes a report of the time since then (microseconds since 1970), or of 30 days.
+pub type StoredReport = dyn Fn(&Config, Option<i64>) -> Result<Report, Failure>;
+/// Tells the alert of this id.
+pub type StoredStory = dyn Fn(&Config, &str) -> Result<Story, Failure>;
 
 /// What the other parts of the program do for the command line.
 pub struct Hooks {
@@ -49,6 +58,10 @@ pub struct Hooks {
     pub probes: Box<dyn Fn() -> Vec<Probe>>,
     /// Finds what is wrong with a policy that can be used.
     pub lint: Box<Linter>,
+    /// A report from the store, while no daemon is running: of the time since then, or of 30 days.
+    pub stored_report: Box<StoredReport>,
+    /// An alert's story from the store, while no daemon is running.
+    pub stored_story: Box<StoredStory>,
 }
 
 impl std::fmt::Debug for Hooks {
@@ -121,15 +134,20 @@ fn dispatch(arguments: Vec<OsString>, hooks: &Hooks) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Refuses `-o sarif` of a command that has no findings to write.
+/// Refuses a form that a command does not write.
 fn has_form(cli: &Cli) -> Result<(), Failure> {
-    let written = matches!(cli.command, Command::Check(_));
-    if written || cli.output != Form::Sarif {
+    let (name, of, written) = match cli.output {
+        Form::Compact | Form::Json => return Ok(()),
+        Form::Sarif => ("SARIF", "check", matches!(cli.command, Command::Check(_))),
+        Form::Html => ("HTML", "report", matches!(cli.command, Command::Report(_))),
+    };
+    if written {
         return Ok(());
     }
     Err(
-        Failure::new(Exit::Usage, "this command has no SARIF output")
-            .hint("`check` has; for programs, `-o json` is of every command"),
+        Failure::new(Exit::Usage, format!("this command has no {name} output")).hint(format!(
+            "`{of}` has; for programs, `-o json` is of every command"
+        )),
     )
 }
 
@@ -156,7 +174,7 @@ fn command(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
                 })?;
             return runtime.block_on(async {
                 tokio::select! {
-                    result = ask(cli, out) => result,
+                    result = ask(cli, hooks, out) => result,
                     // Who looks on ends it when they have seen enough.
                     result = tokio::signal::ctrl_c() => {
                         result.map_err(|error| Failure::new(Exit::Unavailable, format!("signals: {error}")))?;
@@ -240,7 +258,7 @@ fn socket(cli: &Cli) -> Result<PathBuf, Failure> {
 }
 
 /// The commands that ask the daemon.
-async fn ask(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
+async fn ask(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
     let style = out.style;
     match &cli.command {
         Command::Tail(args) => {
@@ -256,7 +274,7 @@ async fn ask(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
             let records = client::ask(&socket(cli)?, &Ask::DeadLetters).await?;
             for record in &records {
                 match out.form {
-                    Form::Json | Form::Sarif => out.line(&record.json())?,
+                    Form::Json | Form::Sarif | Form::Html => out.line(&record.json())?,
                     Form::Compact => {
                         out.line(&render::dead_letter(&record.parse::<DeadLetter>()?, style))?;
                     }
@@ -307,6 +325,15 @@ async fn ask(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
             };
             return deliveries(cli, command, "no webhook", out).await;
         }
+        Command::Contain(args) => {
+            let command = match &args.action {
+                ContainAction::List => Ask::Containments,
+                ContainAction::Undo { id } => Ask::UndoContainment { id: id.clone() },
+            };
+            contain::show(&client::ask(&socket(cli)?, &command).await?, out)?;
+        }
+        Command::Report(args) => return report::report(cli, args, hooks, out).await,
+        Command::Explain(args) => return report::explain(cli, args, hooks, out).await,
         // The others do not ask the daemon.
         Command::Run(_)
         | Command::Check(_)
@@ -394,7 +421,7 @@ async fn deliveries(cli: &Cli, command: Ask, none: &str, out: &mut Out) -> Resul
             exit = Exit::Found;
         }
         match out.form {
-            Form::Json | Form::Sarif => out.line(&record.json())?,
+            Form::Json | Form::Sarif | Form::Html => out.line(&record.json())?,
             Form::Compact => out.line(&render::delivery(&result, out.style))?,
         }
     }

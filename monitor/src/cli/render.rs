@@ -504,6 +504,9 @@ pub(super) fn status(status: &StatusRecord, style: Style) -> Vec<String> {
     counted("lost", Ink::Bad, &status.losses);
     counted("not understood", Ink::Doubtful, &status.anomalies);
     counted("not covered", Ink::Doubtful, &status.uncovered);
+    if let Some((ink, value)) = super::contain::status(&status.containment) {
+        row("containment", ink, value);
+    }
     if let Some(bytes) = status.memory_bytes {
         row("memory", None, mebibytes(bytes));
     }

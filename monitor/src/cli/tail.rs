@@ -106,7 +106,7 @@ fn show(answer: Answer, shown: &mut Shown, out: &mut Out) -> Result<Option<Ended
         Answer::Record(record) => one(&record, shown, out)?,
         Answer::Live => shown.skipping = false,
         Answer::Lost(count) => match out.form {
-            Form::Json | Form::Sarif => out.json(&Note::Lost { v: VERSION, count })?,
+            Form::Json | Form::Sarif | Form::Html => out.json(&Note::Lost { v: VERSION, count })?,
             Form::Compact => {
                 out.flush()?;
                 note(&format!(
@@ -142,7 +142,7 @@ fn one(record: &Record, shown: &mut Shown, out: &mut Out) -> Result<(), Failure>
         _ => return Ok(()),
     };
     match out.form {
-        Form::Json | Form::Sarif => out.line(&record.json()),
+        Form::Json | Form::Sarif | Form::Html => out.line(&record.json()),
         Form::Compact => out.line(&line),
     }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::diagnostic::{Diagnostic, Place, position};
 use super::reader::{Refused, Section, Source};
 use super::{
-    Baseline, Capture, CheckSetting, Checks, Config, DEFAULT_FILE, Dpop, Log, RawTable,
-    SOCKET_NAME, SecretSource, Tls, WebhookConfig,
+    Baseline, Capture, CheckSetting, Checks, Config, ContainRule, DEFAULT_FILE, Dpop, Log,
+    RawTable, SOCKET_NAME, SecretSource, Tls, WebhookConfig, contain,
 };
 use crate::judge::{FindingKind, Severity};
 use crate::source::key_logs;
@@ -86,8 +86,8 @@ impl fmt::Display for LoadError {
 impl std::error::Error for LoadError {}
 
 /// Reads the configuration: `file` and the `*.toml` files of a `conf.d` directory beside it, in lexical
-/// order of their names. A later file's keys replace an earlier one's; `[[webhook]]` and
-/// `[[credential]]` add to the list.
+/// order of their names. A later file's keys replace an earlier one's; `[[webhook]]`, `[[credential]]` and
+/// `[[contain]]` add to the list.
 ///
 /// Without `file`, [`DEFAULT_FILE`] is read when it is there, and else the built-in defaults are
 /// returned with an empty [`Config::files`].
@@ -188,7 +188,12 @@ fn apply(config: &mut Config, source: Source<'_>, out: &mut Vec<Diagnostic>) {
         config.environment = Some(name);
     }
     if let Some(paths) = top.take::<Vec<PathBuf>>("policy", out) {
-        config.policy = paths.into_iter().map(|path| base.join(path)).collect();
+        // Absolute: who loads them joins them with the directory of the main file.
+        let place = |path: PathBuf| {
+            let path = base.join(path);
+            std::path::absolute(&path).unwrap_or(path)
+        };
+        config.policy = paths.into_iter().map(place).collect();
     }
     if let Some(path) = top.take_if("state_dir", out, some_path) {
         config.state_dir = base.join(path);
@@ -257,6 +262,12 @@ fn apply(config: &mut Config, source: Source<'_>, out: &mut Vec<Diagnostic>) {
             column,
         };
         config.credentials.push(RawTable { table, place });
+    }
+    if let Some(section) = top.section("containment", out) {
+        contain::apply(&mut config.containment, section, out);
+    }
+    for (rule, span) in top.tables::<ContainRule>("contain", out) {
+        contain::add(&mut config.containment, rule, source, span, out);
     }
     top.finish(out);
     if let Some(own) = out.get_mut(first..) {
@@ -378,6 +389,10 @@ fn apply_tls(tls: &mut Tls, mut section: Section<'_>, base: &Path, out: &mut Vec
 fn apply_checks(checks: &mut Checks, mut section: Section<'_>, out: &mut Vec<Diagnostic>) {
     for kind in FindingKind::ALL {
         let setting = |text: String| match text.as_str() {
+            "off" if kind == FindingKind::Contained => Err((
+                "an act of containment is always told".to_owned(),
+                "mode = \"off\" in [containment] has none".to_owned(),
+            )),
             "off" => Ok(CheckSetting::Off),
             "low" => Ok(CheckSetting::Severity(Severity::Low)),
             "medium" => Ok(CheckSetting::Severity(Severity::Medium)),
@@ -400,7 +415,11 @@ fn apply_checks(checks: &mut Checks, mut section: Section<'_>, out: &mut Vec<Dia
     section.finish(out);
 }
 
-fn within(low: u32, high: u32, unit: &'static str) -> impl FnOnce(i64) -> Result<u32, Refused> {
+pub(super) fn within(
+    low: u32,
+    high: u32,
+    unit: &'static str,
+) -> impl FnOnce(i64) -> Result<u32, Refused> {
     move |value| {
         u32::try_from(value)
             .ok()

@@ -3,6 +3,7 @@
 //! Reading is strict: an unknown key, a wrong type and a value out of range are errors that name file,
 //! line and column and say what to do. `config/bailiwick.toml` explains every key.
 
+mod contain;
 mod diagnostic;
 pub mod key;
 mod load;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use crate::alert::WebhookConfig;
+pub use crate::contain::{ContainRule, Containment};
 pub use crate::secret::SecretSource;
 pub use diagnostic::{Diagnostic, DiagnosticRecord, Level, Place};
 pub use key::{KeyError, KeyOrigin, fingerprint_key};
@@ -65,6 +67,8 @@ pub struct Config {
     pub credentials: Vec<RawTable>,
     /// Names of cookies that are credentials.
     pub cookies: Vec<String>,
+    /// What is done about violations.
+    pub containment: Containment,
 }
 
 /// A table that another module reads.
@@ -280,6 +284,7 @@ impl Default for Config {
             webhooks: Vec::new(),
             credentials: Vec::new(),
             cookies: Vec::new(),
+            containment: Containment::default(),
         }
     }
 }

@@ -10,9 +10,12 @@ use crate::access::record::AccessRecord;
 use crate::alert::{Alert, AlertService};
 use crate::census::IdentityRecord;
 use crate::config::Config;
+use crate::contain::{self, ContainmentRecord, NotUndone};
 use crate::coverage::CoverageRecord;
+use crate::explain::{NoStory, Story};
 use crate::pipeline::thread::{Command, Snapshot};
 use crate::policy::Policy;
+use crate::report::Report;
 use crate::serve::Backend;
 use crate::serve::records::{
     AccessStatus, AlertQuery, AlertStatus, AttachedProbe, ConnectionStatus, CoverageStatus,
@@ -49,6 +52,10 @@ pub(super) struct Daemon {
     /// The newest counters, and accesses per second between the last two.
     pub(super) snapshot: Mutex<(Snapshot, f64)>,
     pub(super) identities: Mutex<IdentityStatus>,
+    /// What is done about violations.
+    pub(super) contain: contain::Handle,
+    /// How long this host was watched, and what was counted.
+    pub(super) watch: Mutex<super::reporting::Watch>,
 }
 
 fn losses(snapshot: &Snapshot) -> Vec<Loss> {
@@ -385,6 +392,7 @@ impl Backend for Daemon {
             },
             webhooks: self.webhooks(),
             memory_bytes: resident(),
+            containment: self.contain.status(),
         }
     }
 
@@ -405,6 +413,14 @@ impl Backend for Daemon {
                 duration_ms,
             })
             .collect()
+    }
+
+    async fn containments(&self) -> Option<Vec<ContainmentRecord>> {
+        self.contain.list().await
+    }
+
+    async fn undo_containment(&self, id: String) -> Option<Result<ContainmentRecord, NotUndone>> {
+        self.contain.undo(id).await
     }
 
     fn dead_letters(&self) -> Vec<DeadLetter> {
@@ -455,6 +471,14 @@ impl Backend for Daemon {
             }
         }
         results
+    }
+
+    async fn report(&self, since_us: Option<i64>) -> Result<Report, store::StoreError> {
+        self.make_report(since_us).await
+    }
+
+    async fn explain(&self, id: String) -> Result<Story, NoStory> {
+        self.tell_story(id).await
     }
 }
 

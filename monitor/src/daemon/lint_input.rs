@@ -219,6 +219,7 @@ mod tests {
             environments: Default::default(),
             hosts: Default::default(),
             operations: Default::default(),
+            usage: None,
             baseline: None,
         };
         let none = live_of(&[record("a", 0, None)]);

@@ -5,6 +5,7 @@ mod error;
 mod hub;
 mod lint_input;
 mod notify;
+mod reporting;
 mod setup;
 mod usual;
 pub mod wiring;
@@ -25,18 +26,19 @@ use hub::Hub;
 use crate::access::FingerprintKey;
 use crate::access::credential::Recogniser;
 use crate::access::record::rfc3339;
-use crate::alert::{AlertService, Clock, Endpoint, Folder, SystemClock};
+use crate::alert::{AlertService, AlertUpdate, Clock, Endpoint, Folder, SystemClock};
 use crate::census::{self, Census, IdentityRecord};
 use crate::config::{self, Config};
 use crate::host::Host;
 use crate::judge::Judge;
 use crate::pipeline::thread::{Command, Hot, Output, Snapshot, StartError, start};
 use crate::pipeline::{Limits, Pipeline};
+use crate::report::Ledger;
 use crate::serve::records::IdentityStatus;
 use crate::serve::{ControlSocket, serve};
 use crate::source::kernel::{Kernel, KernelSettings};
 use crate::source::procfs::RealFiles;
-use crate::store::{Store, StoreOptions};
+use crate::store::{MAX_META, Store, StoreError, StoreOptions};
 
 /// Key of the identities in the store.
 const CENSUS: &str = "census";
@@ -89,6 +91,7 @@ async fn async_run(
         .with_proof_allowance(config.dpop.verify_ms_per_second * 1000);
     let mut census = Census::new(census::Limits::default());
     restore(&store, &mut census);
+    let watch = reporting::Watch::resume(&store);
     let baseline = usual::restore(&store, &key, &config);
     let limits = Limits {
         connection_memory: (config.capture.max_connection_memory_mib as usize) << 20,
@@ -102,11 +105,14 @@ async fn async_run(
         secret: random_u64(),
     };
     let (logs, key_logs) = setup::key_logs(&config).unzip();
+    let (contain, refusing, contained) = setup::containment(&config, &policy)?;
+    let trigger = contain.trigger();
     let probed = Arc::new(OnceLock::new());
     let book = Arc::clone(&probed);
     let (hot, outputs, hooks) = start(config.capture.drain_interval, move || {
         let mut source = Kernel::load(&kernel)?;
         let probing = setup::probing(&mut source);
+        setup::hand_over(&mut source, &refusing);
         // After the hooks: what begins in between is in the records.
         let host = Host::new(Box::new(RealFiles::new()));
         let folder = Folder::default();
@@ -118,6 +124,7 @@ async fn async_run(
             pipeline.tell_of_images(move |pid| requests.exec(pid));
             let _ = book.set(shared);
         }
+        pipeline.contain_by(trigger);
         if let Some(logs) = logs {
             pipeline.take_secrets(move || logs.next());
         }
@@ -153,6 +160,8 @@ async fn async_run(
         started,
         snapshot: Mutex::new((Snapshot::default(), 0.0)),
         identities: Mutex::new(IdentityStatus::default()),
+        contain,
+        watch: Mutex::new(watch),
     });
 
     let (stop, stopped) = watch::channel(false);
@@ -163,6 +172,7 @@ async fn async_run(
         stopped,
     ));
     let relay = tokio::spawn(relay(Arc::clone(&daemon), outputs));
+    let contained = tokio::spawn(tell_contained(Arc::clone(&daemon), contained));
     let watchdog = tokio::spawn(notify::watchdog(Arc::clone(&signals)));
     notify::tell(&[NotifyState::Ready, NotifyState::Status("watching")]);
     let outcome = until_told(&daemon, &key, reload, &relay, signals_from_outside).await;
@@ -175,6 +185,10 @@ async fn async_run(
     signals.stop.store(true, Ordering::Relaxed);
     let _ = tokio::task::spawn_blocking(move || join.join()).await;
     let _ = tokio::time::timeout(Duration::from_secs(5), relay).await;
+    let ending = Arc::clone(&daemon);
+    let _ = tokio::task::spawn_blocking(move || ending.contain.end()).await;
+    // Its sender ends with the thread.
+    let _ = tokio::time::timeout(Duration::from_secs(5), contained).await;
     let _ = stop.send(true);
     let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
     if let Some(daemon) = Arc::into_inner(daemon) {
@@ -302,6 +316,14 @@ async fn take_over(daemon: &Daemon, key: &FingerprintKey, read: Result<Config, S
                 identities = policy.identities().len(),
                 "reloaded"
             );
+            if !daemon
+                .contain
+                .replace(setup::contain_rules(&config, &policy))
+            {
+                tracing::error!(
+                    "containment is too busy to be told: it goes on by the rules before; reload again"
+                );
+            }
             current.config = config;
             current.policy = policy;
             current.loaded = rfc3339(SystemClock.now_us());
@@ -353,15 +375,33 @@ async fn relay(daemon: Arc<Daemon>, mut outputs: mpsc::Receiver<Output>) {
     }
 }
 
-/// Keeps the identities over a restart.
+/// Makes alerts of what containment did. Ends with its thread.
+async fn tell_contained(daemon: Arc<Daemon>, mut acts: mpsc::Receiver<AlertUpdate>) {
+    while let Some(update) = acts.recv().await {
+        if let Err(error) = daemon.alerts.apply(vec![update]).await {
+            tracing::error!(%error, "alerts are not durable yet");
+        }
+    }
+}
+
+/// Keeps the identities, and how long this host was watched, over a restart.
 async fn save(daemon: &Daemon) {
     let identities = crate::serve::Backend::identities(daemon).await;
-    let Ok(json) = serde_json::to_vec(&identities) else {
-        return;
-    };
+    let ledger = daemon.ledger();
     let store = daemon.store.clone();
-    let written = tokio::task::spawn_blocking(move || store.meta_put(CENSUS, &json)).await;
-    if let Ok(Err(error)) = written {
+    let written = tokio::task::spawn_blocking(move || {
+        let refused = |error: serde_json::Error| StoreError::Refused(error.to_string());
+        let (json, left_out) = census::to_json(identities, MAX_META).map_err(refused)?;
+        if left_out > 0 {
+            tracing::warn!(
+                left_out,
+                "identities used longest ago did not fit the store"
+            );
+        }
+        store.meta_put(CENSUS, &json)?;
+        store.meta_put(Ledger::KEY, &ledger.to_json().map_err(refused)?)
+    });
+    if let Ok(Err(error)) = written.await {
         tracing::warn!(%error, "the identities seen are not saved");
     }
 }

@@ -5,19 +5,26 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use crate::access::FingerprintKey;
 use crate::access::credential::CredentialTable;
+use crate::alert::AlertUpdate;
 use crate::config::{CheckSetting, Config};
+use crate::contain::{self, RealActs, RefusingSlot};
 use crate::judge::{FindingKind, FindingSet, Settings};
 use crate::policy::{self, Files, Policy};
+
+use tokio::sync::mpsc;
 
 use super::DaemonError;
 use crate::source::kernel::Kernel;
 use crate::source::key_logs::{self, KeyLogs, SharedKeyLogs};
 use crate::source::libraries::{Finder, RealLibraryFiles, Requests};
 use crate::source::prober::{self, SharedBook};
+
+/// Acts of containment that may wait for their alert.
+const CONTAINED: usize = 1024;
 
 /// Makes a directory if it is missing.
 pub(super) fn directory(path: &Path, mode: u32) -> Result<(), DaemonError> {
@@ -164,6 +171,53 @@ pub(super) fn probing(source: &mut Kernel) -> Option<(Requests, SharedBook)> {
     prober::start(finder, probes)
         .inspect_err(|error| tracing::warn!(%error, "no thread for probes: TLS stays closed"))
         .ok()
+}
+
+/// Starts the thread of containment, which does nothing unless it is configured. Comes with where the kernel
+/// side of refusals is to be put, and with what the thread has to tell.
+pub(super) fn containment(
+    config: &Config,
+    policy: &Arc<Policy>,
+) -> Result<(contain::Handle, RefusingSlot, mpsc::Receiver<AlertUpdate>), DaemonError> {
+    let slot = RefusingSlot::default();
+    let (sender, receiver) = mpsc::channel(CONTAINED);
+    let handle = contain::start(
+        RealActs::new(Arc::clone(&slot)),
+        contain_rules(config, policy),
+        move |update| sender.try_send(update).is_ok(),
+    )
+    .map_err(|error| DaemonError::Internal(format!("no thread: {error}")))?;
+    Ok((handle, slot, receiver))
+}
+
+/// What containment follows.
+pub(super) fn contain_rules(config: &Config, policy: &Arc<Policy>) -> contain::Rules {
+    let kind = FindingKind::Contained;
+    let own = kind.default_severity();
+    let mode = config.containment.mode;
+    if mode != contain::Mode::Off {
+        tracing::info!(
+            mode = mode.name(),
+            rules = config.containment.rules.len(),
+            "containment"
+        );
+    }
+    contain::Rules {
+        containment: Arc::new(config.containment.clone()),
+        policy: Arc::clone(policy),
+        severity: config.checks.severity(kind, own).unwrap_or(own),
+    }
+}
+
+/// Gives containment its kernel side.
+pub(super) fn hand_over(source: &mut Kernel, slot: &RefusingSlot) {
+    match source.take_refusing() {
+        Some(Ok(refusing)) => {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusing);
+        }
+        Some(Err(error)) => tracing::warn!(error, "containment cannot refuse connections"),
+        None => {}
+    }
 }
 
 /// Follows the configured key logs.

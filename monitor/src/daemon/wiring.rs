@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use super::setup::{self, PolicyFiles};
-use super::{DaemonError, lint_input, run};
+use super::{DaemonError, lint_input, reporting, run};
 use crate::access::FingerprintKey;
 use crate::alert::Endpoint;
 use crate::alert::secret::SecretEnv;
 use crate::cli::{Exit, Failure, Hooks, Probe};
 use crate::config::{self, Config, Diagnostic};
+use crate::contain;
 use crate::policy::{self, PolicyError};
-use crate::source::kernel::{Kernel, KernelSettings, ProbeError, Probes};
+use crate::source::kernel::{Kernel, KernelSettings, ProbeError, Probes, Refusing};
 
 /// The real daemon behind the real command line.
 #[must_use]
@@ -23,6 +24,8 @@ pub fn hooks() -> Hooks {
         validate: Box::new(validate),
         probes: Box::new(load_trial),
         lint: Box::new(lint_input::check),
+        stored_report: Box::new(reporting::stored_report),
+        stored_story: Box::new(reporting::stored_story),
     }
 }
 
@@ -62,6 +65,19 @@ fn validate(config: &Config) -> Vec<Diagnostic> {
         .unwrap_or(Path::new("."));
     match policy::load(&config.policy, base, &PolicyFiles, &key) {
         Ok(loaded) => {
+            let rules = &config.containment.rules;
+            let here = config.environment.as_deref();
+            for (at, name) in contain::strange_environments(rules, &loaded.policy, here) {
+                let place = rules.get(at).map(|rule| rule.place.clone());
+                let mut found_one = Diagnostic::warning(format!(
+                    "[[contain]] follows no access: no environment is called \"{name}\""
+                ))
+                .hint("name one of [environments] in the policy");
+                if let Some(place) = place {
+                    found_one = found_one.in_file(place.file).at(place.line, place.column);
+                }
+                found.push(found_one);
+            }
             for warning in &loaded.warnings {
                 let make = if warning.fails_check() {
                     Diagnostic::error
@@ -133,7 +149,8 @@ fn load_trial() -> Vec<Probe> {
             let hooks = crate::source::Source::hooks(&kernel);
             let loaded = Probe::ok(NAME, format!("{} hooks: {}", hooks.len(), hooks.join(", ")));
             let keys = kernel.take_probes().map(|probes| keys_trial(&probes));
-            std::iter::once(loaded).chain(keys).collect()
+            let contain = kernel.take_refusing().map(contain_trial);
+            std::iter::once(loaded).chain(keys).chain(contain).collect()
         }
         Err(error) => {
             let exit = if error.exit_code() == 77 {
@@ -165,4 +182,28 @@ fn keys_trial(probes: &Result<Probes, ProbeError>) -> Probe {
             "TLS stays closed; everything in clear text is seen",
         ),
     }
+}
+
+/// Whether containment could act here. It is off unless configured, so that nothing is amiss when it could not.
+fn contain_trial(refusing: Result<Refusing, String>) -> Probe {
+    const NAME: &str = "containment";
+    let refuse =
+        refusing.and_then(|mut refusing| refusing.load().map_err(|(error, _)| error.to_string()));
+    let told = |act: &str, result: Result<(), String>| match result {
+        Ok(()) => format!("{act} would work"),
+        Err(error) => format!("{act} would not ({error})"),
+    };
+    let reset = contain::can_destroy().map_err(|error| error.to_string());
+    let works = reset.is_ok() && refuse.is_ok();
+    let detail = format!(
+        "{}; {}; stop would work on processes that this user may signal{}",
+        told("reset", reset),
+        told("refuse", refuse),
+        if works {
+            ""
+        } else {
+            " (it is off unless configured; docs/containment.md tells what it needs)"
+        }
+    );
+    Probe::ok(NAME, detail)
 }

@@ -93,6 +93,7 @@ impl FindingKind {
             | Self::KeyShared => Severity::High,
             Self::SecondFactor | Self::ReadWrites | Self::WorkloadEnvironment => Severity::High,
             Self::Hours | Self::Unusual => Severity::Medium,
+            Self::Contained => Severity::High,
         }
     }
 }

@@ -39,7 +39,7 @@ mod proofs;
 mod read_writes;
 mod second_factor;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod words;
 mod workload;
 mod workload_environment;
@@ -89,13 +89,15 @@ pub enum FindingKind {
     Hours,
     /// A credential of one environment was used by a workload of another.
     WorkloadEnvironment,
+    /// Something was done about a violation, or would have been.
+    Contained,
     /// Nothing that policy says; but never or hardly ever done before by the identity (`baseline/`).
     Unusual,
 }
 
 impl FindingKind {
     /// All kinds, in order of their discriminants. The store keeps these: a new kind goes to the end.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Duty,
         Self::Environment,
         Self::Workload,
@@ -113,6 +115,7 @@ impl FindingKind {
         Self::ReadWrites,
         Self::Hours,
         Self::WorkloadEnvironment,
+        Self::Contained,
         Self::Unusual,
     ];
 
@@ -137,6 +140,7 @@ impl FindingKind {
             Self::ReadWrites => "read-writes",
             Self::Hours => "hours",
             Self::WorkloadEnvironment => "workload-environment",
+            Self::Contained => "contained",
             Self::Unusual => "unusual",
         }
     }

@@ -48,7 +48,7 @@ impl Files for One {
     }
 }
 
-pub(super) fn policy(text: &'static str) -> Arc<Policy> {
+pub(crate) fn policy(text: &'static str) -> Arc<Policy> {
     let key = FingerprintKey::new([1; 32]);
     let loaded = load(
         &["policy.toml".into()],

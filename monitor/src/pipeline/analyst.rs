@@ -13,6 +13,7 @@ use crate::access::{Access, Peer, Role};
 use crate::alert::fold::Folder;
 use crate::baseline::Baseline;
 use crate::census::Census;
+use crate::contain::Trigger;
 use crate::judge::{Finding, FindingSet, Judge, Sighted};
 use crate::wire::{Anomaly, Exchanges, RequestHead, ResponseHead, Unanswered};
 
@@ -100,6 +101,8 @@ pub(super) struct Analyst {
     no_duties: Arc<[Arc<str>]>,
     #[expect(clippy::vec_box, reason = "they come and go as boxes")]
     spare: Vec<Box<Recognised>>,
+    /// Where violations go that something may be done about.
+    pub(super) contain: Option<Trigger>,
     findings: Vec<Finding>,
 }
 
@@ -126,6 +129,7 @@ impl Analyst {
             delay: Histogram::new_with_bounds(1, 60_000_000, 2).ok(),
             no_duties: Arc::from([]),
             spare: Vec::new(),
+            contain: None,
             findings: Vec::new(),
         }
     }
@@ -249,6 +253,9 @@ impl Analyst {
         }
         self.counters.findings += self.findings.len() as u64;
         for finding in &self.findings {
+            if let Some(trigger) = &self.contain {
+                trigger.see(*finding, access, &ends.sockets);
+            }
             let words = || self.judge.words(finding.kind, access);
             self.folder.observe(*finding, access, words);
         }

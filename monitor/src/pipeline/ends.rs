@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::taps::Side;
 use crate::access::{Endpoint, Peer, Role, Tls};
+use crate::contain::{Socket, Sockets};
 
 /// The ends of one link. What an access repeats of them is derived when they change, not for each access.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(super) struct Ends {
     pub(super) taps: u8,
     /// The TLS that is read.
     pub(super) tls: Option<Arc<Tls>>,
+    /// Its sockets on this host, as they opened.
+    pub(super) sockets: Sockets,
     /// Derived from the above.
     pub(super) role: Role,
     pub(super) peer: Peer,
@@ -41,6 +44,7 @@ impl Ends {
             at_home: false,
             taps: 1,
             tls: None,
+            sockets: [None, None],
             role: Role::Client,
             peer: Peer::Unknown,
             local: unix,
@@ -81,6 +85,13 @@ impl Ends {
     pub(super) fn swap_addresses(&mut self) {
         std::mem::swap(&mut self.server_address, &mut self.client_address);
         self.derive();
+    }
+
+    /// Notes a socket of the connection.
+    pub(super) fn opened(&mut self, socket: Socket) {
+        if let Some(free) = self.sockets.iter_mut().find(|slot| slot.is_none()) {
+            *free = Some(socket);
+        }
     }
 
     /// Notes the path of a unix socket, unless it is known.

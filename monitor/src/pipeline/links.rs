@@ -15,6 +15,7 @@ use super::plain::Probed;
 use super::secure::Secure;
 use super::taps::Side;
 use super::turns::{Turns, Waits};
+use crate::contain::Socket;
 use crate::coverage::First;
 use crate::wire::tls::Keyring;
 use crate::wire::{Connection, Dir, Piece};
@@ -308,6 +309,18 @@ impl Links {
             if unix {
                 link.ends.unix_path(|| unix_path(record));
             }
+            link.ends.opened(Socket {
+                cookie: record.sock,
+                local: record.local,
+                remote: record.remote,
+                local_port: record.local_port,
+                remote_port: record.remote_port,
+                family: record.family,
+                protocol: record.protocol,
+                netns: record.netns,
+                pid: record.tgid,
+                client: side == Some(Side::Client),
+            });
             if link.keys[0].is_none() {
                 link.keys[0] = Some(own);
             } else {

@@ -198,6 +198,11 @@ impl<S: Source> Pipeline<S> {
         self.state.keyless.ask_by(Box::new(ask));
     }
 
+    /// Hands findings to containment.
+    pub fn contain_by(&mut self, trigger: crate::contain::Trigger) {
+        self.state.analyst.contain = Some(trigger);
+    }
+
     /// Takes secrets from `next`, too, in every pass. It must not wait.
     pub fn take_secrets(&mut self, next: impl FnMut() -> Option<LoggedSecret> + Send + 'static) {
         self.state.logged = Some(Box::new(next));

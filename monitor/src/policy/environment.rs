@@ -216,6 +216,34 @@ impl Environments {
         self.names.iter()
     }
 
+    /// Every address and range that the policy lists, the port if it names one, and whose it is. Names are left
+    /// out: what they resolve to is not known here.
+    pub fn ranges(&self) -> impl Iterator<Item = (IpNet, Option<u16>, EnvironmentId)> {
+        let single = self.addresses.iter().flat_map(|(ip, ports)| {
+            let any = ports.any.map(|id| (IpNet::from(*ip), None, id));
+            let some = ports.some.iter();
+            any.into_iter()
+                .chain(some.map(|(port, id)| (IpNet::from(*ip), Some(*port), *id)))
+        });
+        let network = |ip: IpAddr, length: u8, id: EnvironmentId| {
+            IpNet::new(ip, length).ok().map(|net| (net, None, id))
+        };
+        let v4 = self.v4.iter().flat_map(move |(length, table)| {
+            table.iter().filter_map(move |(bits, id)| {
+                let bits = bits.checked_shl(u32::from(32_u8.saturating_sub(*length)));
+                let bits = u32::try_from(bits.unwrap_or(0)).unwrap_or(0);
+                network(IpAddr::V4(bits.into()), *length, *id)
+            })
+        });
+        let v6 = self.v6.iter().flat_map(move |(length, table)| {
+            table.iter().filter_map(move |(bits, id)| {
+                let bits = bits.checked_shl(u32::from(128_u8.saturating_sub(*length)));
+                network(IpAddr::V6(bits.unwrap_or(0).into()), *length, *id)
+            })
+        });
+        single.chain(v4).chain(v6)
+    }
+
     /// By the host a request claims: exact name (with port before without), else exact address and
     /// longest network when the host is an address, else longest suffix.
     #[must_use]
@@ -341,6 +369,32 @@ mod tests {
 
     fn name(all: &Environments, id: Option<EnvironmentId>) -> &str {
         id.and_then(|id| all.name(id)).map_or("-", |name| name)
+    }
+
+    #[test]
+    fn addresses_are_listed_and_names_are_not() {
+        let all = environments();
+        let mut ranges: Vec<String> = all
+            .ranges()
+            .map(|(net, port, id)| {
+                let name = all.name(id).map_or("?", |name| name);
+                format!("{net} {port:?} {name}")
+            })
+            .collect();
+        ranges.sort();
+        assert_eq!(
+            ranges,
+            [
+                "0.0.0.0/0 None edge",
+                "10.20.0.0/16 None prod",
+                "10.20.9.0/24 None dev",
+                "10.20.9.7/32 None dev",
+                "10.20.9.7/32 Some(99) lab",
+                "198.51.100.1/32 None edge",
+                "2001:db8::/32 None lab",
+                "::1/128 None dev",
+            ]
+        );
     }
 
     #[test]

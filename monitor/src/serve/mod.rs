@@ -1,6 +1,7 @@
 //! The control socket: clients ask, the daemon answers. Clients never slow the daemon down: each has a
 //! bounded queue and is told what it missed.
 
+mod contain;
 pub mod filter;
 mod listen;
 pub mod protocol;
@@ -19,7 +20,11 @@ pub use listen::{ControlSocket, ListenError, probe};
 use crate::access::record::AccessRecord;
 use crate::alert::Alert;
 use crate::census::IdentityRecord;
+use crate::contain::{ContainmentRecord, NotUndone};
 use crate::coverage::CoverageRecord;
+use crate::explain::{NoStory, Story};
+use crate::report::Report;
+use crate::store::StoreError;
 use records::{AlertQuery, DeadLetter, DeliveryResult, ProbedRecord, StatusRecord};
 
 /// Most clients at once.
@@ -55,6 +60,31 @@ pub trait Backend: Send + Sync + 'static {
     fn dead_letters(&self) -> Vec<DeadLetter>;
     /// Queues one dead letter, or all, again. Empty: there was none.
     fn replay(&self, id: Option<String>) -> impl Future<Output = Vec<DeliveryResult>> + Send;
+    /// What containment did, oldest first; `None` when it does not answer.
+    fn containments(&self) -> impl Future<Output = Option<Vec<ContainmentRecord>>> + Send {
+        std::future::ready(Some(Vec::new()))
+    }
+    /// Undoes an act of containment; `None` when it does not answer.
+    fn undo_containment(
+        &self,
+        id: String,
+    ) -> impl Future<Output = Option<Result<ContainmentRecord, NotUndone>>> + Send {
+        drop(id);
+        std::future::ready(Some(Err(NotUndone::Unknown)))
+    }
+    /// A report of the time since then (microseconds since 1970), or of 30 days.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn report(
+        &self,
+        since_us: Option<i64>,
+    ) -> impl Future<Output = Result<Report, StoreError>> + Send;
+    /// The story of the alert whose id this is, or begins so.
+    ///
+    /// # Errors
+    /// There is no such alert, or several.
+    fn explain(&self, id: String) -> impl Future<Output = Result<Story, NoStory>> + Send;
 }
 
 /// Patience of the server.
@@ -103,8 +133,10 @@ pub async fn serve<B: Backend>(
                 continue;
             }
         };
+        let mut user = None;
         match stream.peer_cred() {
             Ok(peer) => {
+                user = Some(peer.uid());
                 tracing::debug!(
                     pid = peer.pid(),
                     uid = peer.uid(),
@@ -116,7 +148,7 @@ pub async fn serve<B: Backend>(
         }
         match places.clone().try_acquire_owned() {
             Ok(place) => {
-                let session = session::run(stream, backend.clone(), limits, stop.clone());
+                let session = session::run(stream, backend.clone(), limits, stop.clone(), user);
                 sessions.spawn(async move {
                     session.await;
                     drop(place);

@@ -79,6 +79,24 @@ pub enum Command {
         #[serde(default)]
         id: Option<String>,
     },
+    /// What containment did, oldest first. Root only.
+    Containments,
+    /// Undo an act of containment. Root only.
+    UndoContainment {
+        /// Its id.
+        id: String,
+    },
+    /// A report. It is remembered for the trend.
+    Report {
+        /// Since when (RFC 3339); null: of 30 days.
+        #[serde(default)]
+        since: Option<String>,
+    },
+    /// One alert as a story.
+    Explain {
+        /// Its id, or the beginning of it.
+        id: String,
+    },
 }
 
 fn default_last() -> usize {
@@ -137,6 +155,8 @@ pub enum ErrorCode {
     Stopping,
     /// The daemon failed.
     Internal,
+    /// The client's user may not ask for that.
+    Denied,
 }
 
 /// A request that is none: the answer to it.

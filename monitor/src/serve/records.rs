@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
 use crate::baseline::BaselineStatus;
+use crate::contain::ContainmentStatus;
 use crate::coverage::Count;
 use crate::judge::{FindingKind, Severity};
 
@@ -66,6 +67,9 @@ pub struct StatusRecord {
     /// Resident memory of the daemon, in bytes.
     #[serde(default)]
     pub memory_bytes: Option<u64>,
+    /// What is done about violations.
+    #[serde(default)]
+    pub containment: ContainmentStatus,
 }
 
 /// The policy in force.

@@ -15,6 +15,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::contain;
 use super::filter::Filter;
 use super::protocol::{Command, ErrorCode, MAX_REQUEST, Note, VERSION, parse_request};
 use super::records::AlertQuery;
@@ -22,6 +23,7 @@ use super::{Backend, Limits};
 use crate::access::record::AccessRecord;
 use crate::alert::Alert;
 use crate::cli::quote;
+use crate::explain::NoStory;
 
 /// Bytes gathered before they are written.
 const CHUNK: usize = 32 * 1024;
@@ -29,7 +31,7 @@ const CHUNK: usize = 32 * 1024;
 const MAX_LOOK_BACK: usize = 100_000;
 
 /// Why a session is over before its end.
-enum Over {
+pub(super) enum Over {
     /// The client is gone, or took nothing for too long.
     Gone,
     /// It must be told why.
@@ -42,7 +44,7 @@ impl From<io::Error> for Over {
     }
 }
 
-fn error(code: ErrorCode, message: impl Into<String>, hint: &str) -> Over {
+pub(super) fn error(code: ErrorCode, message: impl Into<String>, hint: &str) -> Over {
     Over::Told(Note::Error {
         v: VERSION,
         code,
@@ -71,12 +73,13 @@ pub(super) fn refuse(stream: UnixStream) {
     drop(stream.try_write(&out));
 }
 
-/// Serves one client to the end.
+/// Serves one client to the end. `user` is who it is, by the kernel.
 pub(super) async fn run<B: Backend>(
     stream: UnixStream,
     backend: Arc<B>,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
+    user: Option<u32>,
 ) {
     let (mut from, to) = stream.into_split();
     let mut to = Writer {
@@ -98,7 +101,7 @@ pub(super) async fn run<B: Backend>(
         Ok(Ok(command)) => {
             let mut stop_here = stop.clone();
             tokio::select! {
-                result = answer(&mut to, &backend, command) => result,
+                result = answer(&mut to, &backend, command, user) => result,
                 () = hang_up(&mut from) => return,
                 () = stopped(&mut stop_here) => {
                     Err(error(ErrorCode::Stopping, "the daemon is stopping", "connect again once it is back"))
@@ -185,8 +188,12 @@ async fn answer<B: Backend>(
     to: &mut Writer,
     backend: &Arc<B>,
     command: Command,
+    user: Option<u32>,
 ) -> Result<(), Over> {
     match command {
+        Command::Containments | Command::UndoContainment { .. } => {
+            contain::answer(to, &**backend, command, user).await
+        }
         Command::Tail {
             last,
             follow,
@@ -259,6 +266,43 @@ async fn answer<B: Backend>(
             }
             Ok(())
         }
+        Command::Report { since } => report(to, &**backend, since).await,
+        Command::Explain { id } => match backend.explain(id).await {
+            Ok(story) => to.line(&story).await,
+            Err(none) => {
+                let code = match &none {
+                    NoStory::Store(_) => ErrorCode::Internal,
+                    NoStory::Unknown { .. } | NoStory::Several { .. } => ErrorCode::NotFound,
+                };
+                Err(error(code, none.to_string(), &none.hint()))
+            }
+        },
+    }
+}
+
+async fn report<B: Backend>(
+    to: &mut Writer,
+    backend: &B,
+    since: Option<String>,
+) -> Result<(), Over> {
+    let since = since
+        .map(|text| text.parse::<jiff::Timestamp>())
+        .transpose();
+    let since = since.map_err(|cause| {
+        error(
+            ErrorCode::Request,
+            format!("since is no time: {cause}"),
+            "see docs/json.md",
+        )
+    })?;
+    let since_us = since.map(jiff::Timestamp::as_microsecond);
+    match backend.report(since_us).await {
+        Ok(report) => to.line(&report).await,
+        Err(cause) => Err(error(
+            ErrorCode::Internal,
+            format!("the store cannot be read: {cause}"),
+            "`bailiwick status` tells how the store is",
+        )),
     }
 }
 
@@ -414,14 +458,14 @@ async fn next<T: Clone>(to: &mut Writer, receiver: &mut broadcast::Receiver<T>) 
     }
 }
 
-struct Writer {
+pub(super) struct Writer {
     to: OwnedWriteHalf,
     buffer: Vec<u8>,
     limits: Limits,
 }
 
 impl Writer {
-    async fn line(&mut self, record: &impl Serialize) -> Result<(), Over> {
+    pub(super) async fn line(&mut self, record: &impl Serialize) -> Result<(), Over> {
         push(&mut self.buffer, record);
         if self.buffer.len() >= CHUNK {
             self.flush().await

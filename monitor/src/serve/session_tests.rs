@@ -17,8 +17,11 @@ use crate::access::Role;
 use crate::access::record::{RequestRecord, ResponseRecord};
 use crate::census::IdentityRecord;
 use crate::coverage::CoverageRecord;
+use crate::explain::Story;
+use crate::report::Report;
 use crate::serve::records::{DeadLetter, DeliveryResult, ProbedRecord, StatusRecord};
 use crate::serve::{ControlSocket, serve};
+use crate::store::StoreError;
 
 struct Fake {
     kept: Mutex<Vec<Arc<AccessRecord>>>,
@@ -105,6 +108,15 @@ impl Backend for Fake {
     }
     async fn replay(&self, _: Option<String>) -> Vec<DeliveryResult> {
         Vec::new()
+    }
+    async fn report(&self, since_us: Option<i64>) -> Result<Report, StoreError> {
+        Err(StoreError::Refused(format!("asked since {since_us:?}")))
+    }
+    async fn explain(&self, id: String) -> Result<Story, NoStory> {
+        Err(NoStory::Unknown {
+            id,
+            near: vec!["01A".to_owned()],
+        })
     }
 }
 
@@ -414,4 +426,34 @@ async fn those_that_follow_are_told_of_the_end() {
         .unwrap()
         .unwrap();
     assert!(!server.path.exists());
+}
+
+#[tokio::test]
+async fn a_report_and_a_story_that_cannot_be_had_say_why() {
+    let server = server(Limits::default(), 8);
+    for (request, code, message) in [
+        (
+            json!({"v": 1, "command": "report", "since": "soon"}),
+            "request",
+            "since is no time",
+        ),
+        (
+            json!({"v": 1, "command": "report", "since": "1970-01-01T00:00:01Z"}),
+            "internal",
+            "asked since Some(1000000)",
+        ),
+        (
+            json!({"v": 1, "command": "explain", "id": "01B"}),
+            "not-found",
+            "there is no alert \"01B\"",
+        ),
+    ] {
+        let mut client = Client::ask(&server, request).await;
+        let answer = client.line().await.unwrap();
+        assert_eq!(answer["code"], code, "{answer}");
+        assert!(
+            answer["message"].as_str().unwrap().contains(message),
+            "{answer}"
+        );
+    }
 }

@@ -9,6 +9,7 @@ mod alerts;
 mod error;
 mod evict;
 mod files;
+mod look;
 mod meta;
 mod open;
 mod outbox;
@@ -37,6 +38,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
 
 pub use alerts::{AppliedBatch, Batch, Route};
 pub use error::StoreError;
+pub use look::{Lookup, Undelivered};
 pub use meta::MAX_META;
 pub use outbox::{DeadLetter, Message, Queued};
 pub use peek::peek_meta;

@@ -8,10 +8,13 @@ use bailiwick::access::record::AccessRecord;
 use bailiwick::alert::Alert;
 use bailiwick::census::IdentityRecord;
 use bailiwick::coverage::CoverageRecord;
+use bailiwick::explain::{NoStory, Story};
+use bailiwick::report::Report;
 use bailiwick::serve::records::{
     AlertQuery, DeadLetter, DeliveryResult, ProbedRecord, StatusRecord,
 };
 use bailiwick::serve::{Backend, ControlSocket, Limits, serve};
+use bailiwick::store::StoreError;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tempfile::TempDir;
@@ -147,6 +150,27 @@ impl Backend for Fixed {
             Vec::new()
         };
         std::future::ready(results)
+    }
+
+    async fn report(&self, since_us: Option<i64>) -> Result<Report, StoreError> {
+        let mut report: Report = example("report");
+        if let Some(since_us) = since_us {
+            report.period.since = bailiwick::access::record::rfc3339(since_us);
+        }
+        report.unnamed.items[0].identity = "\u{202e}jwt:iss=x,sub=<script> b".to_owned();
+        Ok(report)
+    }
+
+    async fn explain(&self, id: String) -> Result<Story, NoStory> {
+        let mut story: Story = example("story");
+        if story.id.starts_with(&id) {
+            story.title.push_str(" \u{1b}[2J\u{202e}");
+            return Ok(story);
+        }
+        Err(NoStory::Unknown {
+            id,
+            near: vec![story.id],
+        })
     }
 }
 

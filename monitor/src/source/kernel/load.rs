@@ -9,7 +9,8 @@ use aya::{Btf, Ebpf, EbpfLoader, Pod};
 use monitor_ebpf::{ABI, Offsets, ProcessCounters, Settings, Syscalls, loss, uncovered};
 
 use super::fallback::Fallback;
-use super::probes::{ProbeError, Probes};
+use super::probes::{Code, ProbeError, Probes};
+use super::refusing::Refusing;
 use super::ring::Ring;
 use super::slots::Slots;
 use super::{offsets, record};
@@ -130,6 +131,7 @@ pub struct Kernel {
     data: Vec<Ring>,
     keys: Slots,
     probes: Option<Result<Probes, ProbeError>>,
+    refusing: Option<Result<Refusing, String>>,
     /// Keep the maps alive: the rings above are mappings of them.
     _maps: Vec<MapData>,
     losses: PerCpuArray<MapData, u64>,
@@ -255,10 +257,17 @@ impl Kernel {
             .map_err(|e| kernel_error("creating the maps", &e))?;
 
         // Without them everything but TLS is still seen.
-        let mut probes = Probes::load(OBJECT, &|name| {
+        let code = Code::read(OBJECT, &|name| {
             let map = map_data(programs.map(name)?)?;
             Some(map.fd().as_fd().as_raw_fd())
         });
+        let refusing = code.as_ref().map_err(ToString::to_string).and_then(|code| {
+            let table = programs
+                .take_map("REFUSED")
+                .ok_or("no map REFUSED; build again")?;
+            Refusing::read(code, table)
+        });
+        let mut probes = code.and_then(|code| Probes::load(&code));
         let mut outer: ArrayOfMaps<MapData> =
             ArrayOfMaps::try_from(take(&mut programs, "DATA")?)
                 .map_err(|e| kernel_error("opening the ring table", &e))?;
@@ -354,6 +363,7 @@ impl Kernel {
             data,
             keys,
             probes: Some(probes),
+            refusing: Some(refusing),
             _maps: maps,
             losses,
             processes,
@@ -372,6 +382,11 @@ impl Kernel {
         self.probes.take()
     }
 
+    /// The kernel side of refusals, or why there is none; `None` when it was taken before.
+    pub fn take_refusing(&mut self) -> Option<Result<Refusing, String>> {
+        self.refusing.take()
+    }
+
     /// One loss counter, over all processors.
     fn loss(&self, which: u32) -> u64 {
         self.losses
@@ -387,6 +402,7 @@ fn map_data(map: &Map) -> Option<&MapData> {
         Map::Array(data)
         | Map::ArrayOfMaps(data)
         | Map::HashMap(data)
+        | Map::LpmTrie(data)
         | Map::LruHashMap(data)
         | Map::PerCpuArray(data)
         | Map::RingBuf(data)

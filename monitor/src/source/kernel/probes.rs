@@ -172,16 +172,11 @@ pub struct Probes {
 }
 
 impl Probes {
-    /// Loads the programs out of `object`, with the maps that were created for the others: `map` gives
-    /// the descriptor of one by its name.
+    /// Loads the programs out of the object.
     ///
     /// # Errors
     /// What the object lacks or the kernel refused.
-    pub(super) fn load(
-        object: &[u8],
-        map: &dyn Fn(&str) -> Option<RawFd>,
-    ) -> Result<Self, ProbeError> {
-        let code = Code::read(object, map)?;
+    pub(super) fn load(code: &Code) -> Result<Self, ProbeError> {
         let first = code.load(Hook::ALL[0], true)?;
         let means = if multi_works(&first) {
             Means::Multi
@@ -346,10 +341,15 @@ fn perf_type() -> u32 {
 }
 
 /// The object's instructions, with the maps' descriptors in them.
-struct Code(aya_obj::Object);
+pub(super) struct Code(aya_obj::Object);
 
 impl Code {
-    fn read(object: &[u8], map: &dyn Fn(&str) -> Option<RawFd>) -> Result<Self, ProbeError> {
+    /// Reads `object`, with the maps that were created for the others: `map` gives the descriptor of one by
+    /// its name.
+    pub(super) fn read(
+        object: &[u8],
+        map: &dyn Fn(&str) -> Option<RawFd>,
+    ) -> Result<Self, ProbeError> {
         let broken = |cause: String| ProbeError::Object {
             program: Hook::ALL[0].program(),
             cause,
@@ -378,6 +378,16 @@ impl Code {
 
     fn load(&self, hook: Hook, multi: bool) -> Result<OwnedFd, ProbeError> {
         self.load_named(hook.program(), multi)
+    }
+
+    /// Instructions and licence of a program.
+    pub(super) fn instructions(
+        &self,
+        name: &str,
+    ) -> Option<(Vec<aya_obj::generated::bpf_insn>, CString)> {
+        let program = self.0.programs.get(name)?;
+        let function = self.0.functions.get(&program.function_key())?;
+        Some((function.instructions.clone(), program.license.clone()))
     }
 
     fn load_named(&self, name: &'static str, multi: bool) -> Result<OwnedFd, ProbeError> {

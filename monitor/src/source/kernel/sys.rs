@@ -14,6 +14,9 @@ use aya_obj::generated::bpf_insn;
 const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_PROG_TYPE_KPROBE: u32 = 2;
+const BPF_PROG_TYPE_CGROUP_SOCK_ADDR: u32 = 18;
+const BPF_CGROUP_INET4_CONNECT: u32 = 10;
+const BPF_CGROUP_INET6_CONNECT: u32 = 11;
 const BPF_F_SLEEPABLE: u32 = 1 << 4;
 const BPF_PERF_EVENT: u32 = 41;
 const BPF_TRACE_UPROBE_MULTI: u32 = 48;
@@ -21,6 +24,30 @@ const BPF_F_UPROBE_MULTI_RETURN: u32 = 1;
 const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 /// Bytes of the verifier's words that are asked for.
 const LOG_BYTES: usize = 1 << 20;
+
+/// On which connect(2) a program of a control group decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Connect {
+    V4,
+    V6,
+}
+
+impl Connect {
+    /// Name of the program in the object.
+    pub(super) fn program(self) -> &'static str {
+        match self {
+            Self::V4 => "refuse_connect4",
+            Self::V6 => "refuse_connect6",
+        }
+    }
+
+    fn attach_type(self) -> u32 {
+        match self {
+            Self::V4 => BPF_CGROUP_INET4_CONNECT,
+            Self::V6 => BPF_CGROUP_INET6_CONNECT,
+        }
+    }
+}
 
 /// `bpf_attr` of BPF_PROG_LOAD, as far as it is used.
 #[repr(C)]
@@ -58,7 +85,7 @@ struct LinkMulti {
     pad: u32,
 }
 
-/// `bpf_attr` of BPF_LINK_CREATE for a perf event.
+/// `bpf_attr` of BPF_LINK_CREATE for a perf event, and, without a cookie, for a control group.
 #[repr(C)]
 #[derive(Default)]
 struct LinkPerf {
@@ -150,8 +177,13 @@ pub(super) fn load_probe(
     for (to, from) in attr.prog_name[..15].iter_mut().zip(name.bytes()) {
         *to = from;
     }
+    load(&mut attr)
+}
+
+/// Loads what `attr` says, whose pointers the caller keeps alive.
+fn load(attr: &mut ProgLoad) -> Result<OwnedFd, (io::Error, String)> {
     // SAFETY: instructions and licence outlive the call.
-    let error = match unsafe { bpf(BPF_PROG_LOAD, &attr) } {
+    let error = match unsafe { bpf(BPF_PROG_LOAD, &*attr) } {
         Ok(fd) => return Ok(fd),
         Err(error) => error,
     };
@@ -160,7 +192,7 @@ pub(super) fn load_probe(
     attr.log_size = u32::try_from(log.len()).unwrap_or(0);
     attr.log_buf = pointer(log.as_mut_ptr());
     // SAFETY: as above, and so does the log.
-    match unsafe { bpf(BPF_PROG_LOAD, &attr) } {
+    match unsafe { bpf(BPF_PROG_LOAD, &*attr) } {
         Ok(fd) => Ok(fd),
         Err(_) => {
             let words = CStr::from_bytes_until_nul(&log)
@@ -169,6 +201,49 @@ pub(super) fn load_probe(
             Err((error, words))
         }
     }
+}
+
+/// Loads a program that decides on connect(2) in a control group.
+///
+/// # Errors
+/// As [`load_probe`].
+pub(super) fn load_connect(
+    which: Connect,
+    instructions: &[bpf_insn],
+    license: &CStr,
+) -> Result<OwnedFd, (io::Error, String)> {
+    let mut attr = ProgLoad {
+        prog_type: BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+        insn_cnt: u32::try_from(instructions.len()).unwrap_or(u32::MAX),
+        insns: pointer(instructions.as_ptr()),
+        license: pointer(license.as_ptr()),
+        expected_attach_type: which.attach_type(),
+        ..ProgLoad::default()
+    };
+    for (to, from) in attr.prog_name[..15].iter_mut().zip(which.program().bytes()) {
+        *to = from;
+    }
+    load(&mut attr)
+}
+
+/// Attaches a program to a control group (its directory), beside whatever is attached there, until the link is
+/// dropped (Linux 5.7).
+///
+/// # Errors
+/// What the kernel said.
+pub(super) fn link_group(
+    program: BorrowedFd<'_>,
+    group: BorrowedFd<'_>,
+    which: Connect,
+) -> io::Result<OwnedFd> {
+    let attr = LinkPerf {
+        prog_fd: raw(program),
+        target_fd: raw(group),
+        attach_type: which.attach_type(),
+        ..LinkPerf::default()
+    };
+    // SAFETY: the structure has no pointers.
+    unsafe { bpf(BPF_LINK_CREATE, &attr) }
 }
 
 /// Attaches a program to `offset` (bytes into the file) of the file at `path`, in every process that maps
