@@ -98,7 +98,9 @@ fn bursty() {
 
 #[test]
 fn periodic() {
-    let alerts = ninety_days(|_, now| 20.0 + 20.0 * ((now as f64) / DAY as f64 * 6.283).sin());
+    let alerts = ninety_days(|_, now| {
+        20.0 + 20.0 * ((now as f64) / DAY as f64 * std::f64::consts::TAU).sin()
+    });
     assert!((90..=273).contains(&alerts), "{alerts}");
 }
 

@@ -108,8 +108,10 @@ fn what_is_always_new_is_no_news() {
 /// A value becomes usual after distinct days, whatever the number of requests.
 #[test]
 fn requests_make_nothing_usual() {
-    let mut settings = Settings::default();
-    settings.mature_after_days = 1;
+    let settings = Settings {
+        mature_after_days: 1,
+        ..Settings::default()
+    };
     let mut baseline = baseline(settings);
     let mut one = [access("a", "GET", "api.example", "/a", "/usr/bin/x")];
     for window in 0..500 {
@@ -186,8 +188,10 @@ fn policy_and_refusals_are_left_to_others() {
 #[test]
 fn what_peers_do_is_milder() {
     let evidence = |peers_do_it: bool| {
-        let mut settings = Settings::default();
-        settings.budget = 0;
+        let settings = Settings {
+            budget: 0,
+            ..Settings::default()
+        };
         let mut baseline = baseline(settings);
         for peer in ["b", "c", "d", "e"] {
             for day in 0..20 {
@@ -301,8 +305,10 @@ fn profiles_merge() {
 /// Junk identities, routes, hosts and programs: the bound holds, and what was learnt over days stays.
 #[test]
 fn junk_does_not_exceed_the_memory_nor_push_out_what_is_known() {
-    let mut settings = Settings::default();
-    settings.bytes = 2 << 20;
+    let settings = Settings {
+        bytes: 2 << 20,
+        ..Settings::default()
+    };
     let mut baseline = baseline(settings);
     work(&mut baseline, "ci-bot", 0, 20);
     for number in 0..60_000_u32 {
