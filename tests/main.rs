@@ -1,6 +1,7 @@
 //! End to end: real programs on the real kernel. One file a theme.
 
 mod bad_input;
+mod baseline;
 mod bulk;
 mod clients;
 mod contain;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         policy::trials(),
         report::trials(),
         separation::trials(),
+        baseline::trials(),
         secrets::trials(),
         stored::trials(),
         bad_input::trials(),

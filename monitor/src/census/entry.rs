@@ -251,6 +251,7 @@ impl Entry {
                 more: self.operations.more(),
             },
             usage: self.usage.as_ref().map(|usage| usage.record()),
+            baseline: None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::access::CredentialKind;
+use crate::baseline::Standing;
 
 /// `{"type":"identity","v":1,…}`. Also what is saved and restored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,6 +60,9 @@ pub struct IdentityRecord {
     /// What was used of what the policy grants it; null for an identity that no policy names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<UsageRecord>,
+    /// How far its baseline is; null when nothing is learnt of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Standing>,
 }
 
 /// Use of duties and environments.

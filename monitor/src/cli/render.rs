@@ -4,6 +4,7 @@ use super::out::{Ink, Style, Table};
 use super::quote::{field, text};
 use crate::access::record::{AccessRecord, EndpointRecord};
 use crate::alert::Alert;
+use crate::baseline::BaselineStatus;
 use crate::census::{IdentityRecord, Listed};
 use crate::judge::Severity;
 use crate::serve::records::{DeadLetter, DeliveryResult, Loss, ScanStatus, StatusRecord};
@@ -222,6 +223,7 @@ pub(super) fn identities(records: &mut [IdentityRecord], style: Style) -> Vec<St
         "ENVIRONMENTS",
         "WORKLOADS",
         "HOSTS",
+        "BASELINE",
     ];
     table.row(head.map(|name| (Some(Ink::Dim), name.to_owned())));
     for record in records {
@@ -256,6 +258,16 @@ pub(super) fn identities(records: &mut [IdentityRecord], style: Style) -> Vec<St
             (None, listed(&record.environments, 3)),
             (None, listed(&record.workloads, 2)),
             (None, listed(&record.hosts, 3)),
+            (
+                None,
+                match &record.baseline {
+                    None => NOTHING.to_owned(),
+                    Some(standing) => standing.waits_for.as_deref().map_or_else(
+                        || "mature".to_owned(),
+                        |what| format!("learning, {}", text(what)),
+                    ),
+                },
+            ),
         ]);
     }
     table.lines(style)
@@ -263,6 +275,53 @@ pub(super) fn identities(records: &mut [IdentityRecord], style: Style) -> Vec<St
 
 pub(super) fn mebibytes(bytes: u64) -> String {
     format!("{}.{} MiB", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20)
+}
+
+/// What is learnt, and what found no budget: as many lines as it needs.
+fn baseline(status: &BaselineStatus) -> Vec<(&'static str, String)> {
+    if !status.enabled {
+        return vec![("baseline", "off".to_owned())];
+    }
+    let mut lines = vec![
+        (
+            "baseline",
+            format!(
+                "{} profiles, {} mature, {} of {}, {} forgotten",
+                status.profiles,
+                status.mature,
+                mebibytes(status.bytes),
+                mebibytes(status.max_bytes),
+                status.forgotten
+            ),
+        ),
+        (
+            "budget",
+            format!(
+                "{} unusual raised; at most {} x days + {}, {} left now; from {:.1} bits",
+                status.alerts, status.budget, status.burst, status.left, status.threshold
+            ),
+        ),
+    ];
+    let shown = status.digest.iter().take(5).map(|entry| {
+        let (identity, what) = (field(&entry.identity), text(&entry.what));
+        let times = entry.count;
+        (
+            "digest",
+            format!(
+                "{:.1} bits, {times} times: {identity}: {what}",
+                entry.evidence
+            ),
+        )
+    });
+    lines.extend(shown);
+    let more = status.digest.len().saturating_sub(5) as u64 + status.digest_left_out;
+    if more > 0 {
+        lines.push((
+            "digest",
+            format!("{more} more beyond today's budget: -o json"),
+        ));
+    }
+    lines
 }
 
 /// The daemon's state.
@@ -398,6 +457,9 @@ pub(super) fn status(status: &StatusRecord, style: Style) -> Vec<String> {
             status.identities.known, status.identities.forgotten
         ),
     );
+    for (name, line) in baseline(&status.baseline) {
+        row(name, None, line);
+    }
     row(
         "history",
         None,

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use super::diagnostic::{Diagnostic, Place, position};
 use super::reader::{Section, Source};
 use super::sections::{
-    apply_capture, apply_checks, apply_dpop, apply_history, apply_log, apply_metrics, apply_scan,
-    apply_tls, cookie_names, environment_name, group_name, key_place, some_path,
+    apply_baseline, apply_capture, apply_checks, apply_dpop, apply_history, apply_log,
+    apply_metrics, apply_scan, apply_tls, cookie_names, environment_name, group_name, key_place,
+    some_path,
 };
 use super::{Config, ContainRule, DEFAULT_FILE, RawTable, SOCKET_NAME, WebhookConfig, contain};
 
@@ -239,6 +240,9 @@ fn apply(config: &mut Config, source: Source<'_>, out: &mut Vec<Diagnostic>) {
     }
     if let Some(scan) = top.section("scan", out) {
         apply_scan(&mut config.scan, scan, out);
+    }
+    if let Some(baseline) = top.section("baseline", out) {
+        apply_baseline(&mut config.baseline, baseline, out);
     }
     for (webhook, span) in top.tables::<WebhookConfig>("webhook", out) {
         if let Err((what, hint)) = webhook.check() {

@@ -66,6 +66,8 @@ pub struct Config {
     pub tls: Tls,
     /// Credentials beside the code of workloads.
     pub scan: ScanConfig,
+    /// What is usual, learnt.
+    pub baseline: Baseline,
     /// Where alerts go.
     pub webhooks: Vec<WebhookConfig>,
     /// Extra rules that recognise credentials, as written, each with its place.
@@ -191,6 +193,42 @@ pub struct History {
     pub save_s: u32,
 }
 
+/// What is learnt of identities, and how many alerts may come of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Baseline {
+    /// Whether anything is learnt.
+    pub enabled: bool,
+    /// Alerts a day, and how many of them can come at once.
+    pub alerts_per_day: u32,
+    /// The same for one identity.
+    pub alerts_per_identity: u32,
+    /// Memory of all profiles together, in MiB.
+    pub memory_mib: u32,
+    /// Distinct days after which something is usual.
+    pub usual_after_days: u16,
+    /// Distinct days of activity before an identity's profile is mature.
+    pub mature_after_days: u16,
+    /// Windows before it is.
+    pub mature_after_windows: u32,
+    /// Seconds of a window.
+    pub window_s: u32,
+}
+
+impl Default for Baseline {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            alerts_per_day: 3,
+            alerts_per_identity: 1,
+            memory_mib: 64,
+            usual_after_days: 3,
+            mature_after_days: 7,
+            mature_after_windows: 50,
+            window_s: 60,
+        }
+    }
+}
+
 /// What `[checks]` says of one kind of finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckSetting {
@@ -298,6 +336,7 @@ impl Default for Config {
             history: History::default(),
             tls: Tls::default(),
             scan: ScanConfig::default(),
+            baseline: Baseline::default(),
             webhooks: Vec::new(),
             credentials: Vec::new(),
             cookies: Vec::new(),

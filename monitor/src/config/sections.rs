@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::diagnostic::Diagnostic;
 use super::reader::{Refused, Section};
-use super::{Capture, CheckSetting, Checks, Dpop, History, Log, ScanConfig, SecretSource, Tls};
+use super::{
+    Baseline, Capture, CheckSetting, Checks, Dpop, History, Log, ScanConfig, SecretSource, Tls,
+};
 use crate::judge::{FindingKind, Severity};
 use crate::metrics::{Listen, Metrics};
 use crate::source::key_logs;
@@ -78,6 +80,42 @@ pub(super) fn apply_history(
     }
     if let Some(seconds) = section.take_if("save_s", out, within(1, 3600, "seconds")) {
         history.save_s = seconds;
+    }
+    section.finish(out);
+}
+
+pub(super) fn apply_baseline(
+    baseline: &mut Baseline,
+    mut section: Section<'_>,
+    out: &mut Vec<Diagnostic>,
+) {
+    if let Some(enabled) = section.take("enabled", out) {
+        baseline.enabled = enabled;
+    }
+    if let Some(alerts) = section.take_if("alerts_per_day", out, within(0, 1000, "alerts")) {
+        baseline.alerts_per_day = alerts;
+    }
+    if let Some(alerts) = section.take_if("alerts_per_identity", out, within(0, 1000, "alerts")) {
+        baseline.alerts_per_identity = alerts;
+    }
+    if let Some(mib) = section.take_if("memory_mib", out, within(1, 512, "MiB")) {
+        baseline.memory_mib = mib;
+    }
+    let mut days = |key, slot: &mut u16, most| {
+        let number = section.take_if(key, out, within(1, most, "days"));
+        if let Some(number) = number.and_then(|number| u16::try_from(number).ok()) {
+            *slot = number;
+        }
+    };
+    days("usual_after_days", &mut baseline.usual_after_days, 30);
+    days("mature_after_days", &mut baseline.mature_after_days, 90);
+    if let Some(windows) =
+        section.take_if("mature_after_windows", out, within(1, 100_000, "windows"))
+    {
+        baseline.mature_after_windows = windows;
+    }
+    if let Some(seconds) = section.take_if("window_s", out, within(1, 3600, "seconds")) {
+        baseline.window_s = seconds;
     }
     section.finish(out);
 }

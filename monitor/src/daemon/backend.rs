@@ -432,6 +432,7 @@ impl Backend for Daemon {
                 max_bytes: snapshot.history.max_bytes as u64,
                 forgotten: snapshot.history.forgotten,
             },
+            baseline: snapshot.baseline.clone(),
             alerts: AlertStatus {
                 raised: alerts.stored,
                 stored: alerts.store.alerts,

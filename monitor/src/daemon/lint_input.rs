@@ -215,6 +215,7 @@ mod tests {
             hosts: Default::default(),
             operations: Default::default(),
             usage: None,
+            baseline: None,
         };
         let none = live_of(&[record("a", 0, None)]);
         assert!(matches!(none, Live::Unknown(_)));

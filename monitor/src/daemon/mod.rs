@@ -11,6 +11,7 @@ mod policy;
 mod reporting;
 mod setup;
 mod stored;
+mod usual;
 pub mod wiring;
 
 use std::sync::atomic::Ordering;
@@ -102,6 +103,7 @@ async fn async_run(
     let mut census = Census::new(census::Limits::default());
     restore(&store, &mut census);
     let watch = reporting::Watch::resume(&store);
+    let baseline = usual::restore(&store, &key, &config);
     let limits = Limits {
         connection_memory: (config.capture.max_connection_memory_mib as usize) << 20,
         ..Limits::default()
@@ -129,6 +131,7 @@ async fn async_run(
         let host = Host::new(Box::new(RealFiles::new()));
         let folder = Folder::default();
         let mut pipeline = Pipeline::new(source, host, recogniser, judge, census, folder, limits);
+        pipeline.learn(baseline);
         if let Some((requests, shared)) = probing {
             let asks = requests.clone();
             pipeline.ask_for_plaintext(move |pid, wish| asks.fallback(pid, wish));
@@ -211,6 +214,7 @@ async fn async_run(
 
     // The order of the data: what was captured is judged, stored, and then the socket closes.
     save(&daemon).await;
+    usual::save(&daemon, &key).await;
     signals.stop.store(true, Ordering::Relaxed);
     let _ = tokio::task::spawn_blocking(move || join.join()).await;
     let _ = tokio::time::timeout(Duration::from_secs(5), relay).await;
@@ -298,6 +302,7 @@ async fn until_told(
             _ = save_tick.tick() => {
                 save(daemon).await;
                 save_history(daemon).await;
+                usual::save(daemon, key).await;
             }
             _ = life.tick() => if relay.is_finished() {
                 return Err(DaemonError::Internal("the hot thread ended; this is a bug".to_owned()));
@@ -327,7 +332,13 @@ async fn take_over(daemon: &Daemon, key: &FingerprintKey, read: Result<Config, S
     });
     let result = match made {
         Ok((config, policy, rules, endpoints)) => {
-            let sent = daemon.commands.try_send(Command::Rules(rules));
+            let sent = daemon
+                .commands
+                .try_send(Command::Rules(rules))
+                .and_then(|()| {
+                    let learn = Command::Learn(usual::settings(&config));
+                    daemon.commands.try_send(learn)
+                });
             match (sent, daemon.alerts.reconfigure(endpoints).await) {
                 (Ok(()), Ok(())) => Ok((config, policy)),
                 (Err(_), _) => Err("the hot thread takes no commands".to_owned()),
@@ -384,8 +395,11 @@ async fn relay(daemon: Arc<Daemon>, mut outputs: mpsc::Receiver<Output>) {
                 }
             }
             Output::History(remembered) => write_history(&daemon, remembered, true).await,
-            Output::Snapshot(snapshot) => {
+            Output::Snapshot(mut snapshot) => {
                 daemon.hub.rest();
+                if let Some(digest) = snapshot.digest.take() {
+                    usual::log_digest(&digest);
+                }
                 let now = Instant::now();
                 let rate = previous.map_or(0.0, |(accesses, at)| {
                     #[allow(clippy::cast_precision_loss, reason = "a rate for people")]

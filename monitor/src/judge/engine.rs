@@ -98,7 +98,7 @@ impl FindingKind {
             | Self::ProofReplayed
             | Self::KeyShared => Severity::High,
             Self::SecondFactor | Self::ReadWrites | Self::WorkloadEnvironment => Severity::High,
-            Self::Hours => Severity::Medium,
+            Self::Hours | Self::Unusual => Severity::Medium,
             Self::Contained => Severity::High,
             Self::Separation | Self::Approval | Self::CredentialShared => Severity::High,
             Self::StoredCredential => Severity::High,
@@ -235,6 +235,14 @@ impl Judge {
                 super::coverage_lost::words(workload, turned),
             )
         })
+    }
+
+    /// How bad it is what the baseline finds unusual; `None` when nobody wants to hear of it.
+    #[must_use]
+    pub fn unusual(&self) -> Option<Finding> {
+        let kind = FindingKind::Unusual;
+        let severity = self.severities.get(kind as usize).copied()?;
+        (!self.settings.disabled.contains(kind)).then_some(Finding { kind, severity })
     }
 
     /// What is remembered of proofs.

@@ -96,11 +96,13 @@ pub enum FindingKind {
     CredentialShared,
     /// A credential in use is stored beside a workload's code, or is in its environment.
     StoredCredential,
+    /// Nothing that policy says; but never or hardly ever done before by the identity (`baseline/`).
+    Unusual,
 }
 
 impl FindingKind {
     /// All kinds, in order of their discriminants. The store keeps these: a new kind goes to the end.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Duty,
         Self::Environment,
         Self::Workload,
@@ -123,6 +125,7 @@ impl FindingKind {
         Self::Approval,
         Self::CredentialShared,
         Self::StoredCredential,
+        Self::Unusual,
     ];
 
     /// Name in JSON, configuration and messages.
@@ -151,6 +154,7 @@ impl FindingKind {
             Self::Approval => "approval",
             Self::CredentialShared => "credential-shared",
             Self::StoredCredential => "stored-credential",
+            Self::Unusual => "unusual",
         }
     }
 }

@@ -234,7 +234,10 @@ impl Evidence {
         }
         subject.requests = subject.requests.saturating_add(1);
         subject.kinds.insert(credential.kind);
-        subject.owner = subject.owner.take().or_else(|| record.owner.clone());
+        subject.owner = subject
+            .owner
+            .take()
+            .or_else(|| fit(record.owner.as_deref()).map(str::to_owned));
         subject.see_credential(&credential.fingerprint, credential.hint.as_deref());
         subject.see_client(record.client.as_ref());
         let went = match (record.role, &record.peer) {
@@ -253,10 +256,11 @@ impl Evidence {
                 *count = count.saturating_add(1);
             }
         }
-        if let Some(environment) = &record.environment
+        let environment = fit(record.environment.as_deref());
+        if let Some(environment) = environment
             && subject.environments.len() < 64
         {
-            subject.environments.insert(environment.clone());
+            subject.environments.insert(environment.to_owned());
         }
         if let Some(time) = time {
             subject.span.add(time);
@@ -265,7 +269,7 @@ impl Evidence {
             }
             self.span.add(time);
         }
-        if let Some(environment) = &record.environment {
+        if let Some(environment) = environment {
             self.see_host(&request.host, environment);
         }
         self.operations = self.operations.saturating_add(usize::from(new));
@@ -295,7 +299,10 @@ impl Evidence {
         };
         let more = record.accesses.saturating_sub(subject.requests);
         subject.requests = subject.requests.max(record.accesses);
-        subject.owner = subject.owner.take().or_else(|| record.owner.clone());
+        subject.owner = subject
+            .owner
+            .take()
+            .or_else(|| fit(record.owner.as_deref()).map(str::to_owned));
         subject.kinds.extend(record.kinds.iter().copied());
         for print in &record.fingerprints.items {
             subject.see_credential(print, None);
@@ -366,8 +373,13 @@ impl Evidence {
             );
         }
         // The daemon keeps the most frequent operations only; hosts without one would have no environment.
-        for environment in record.environments.items.iter().take(64) {
-            subject.environments.insert(environment.clone());
+        let environments = &record.environments.items;
+        for environment in environments
+            .iter()
+            .take(64)
+            .filter_map(|name| fit(Some(name)))
+        {
+            subject.environments.insert(environment.to_owned());
         }
         self.operations = MAX_OPERATIONS_IN_ALL.saturating_sub(room);
         self.span.join(span);
@@ -474,4 +486,9 @@ fn micros(text: &str) -> Option<i64> {
     text.parse::<Timestamp>()
         .ok()
         .map(|time| time.as_microsecond())
+}
+
+/// A name from a policy; whoever made the record up may have written one that no policy can hold.
+fn fit(name: Option<&str>) -> Option<&str> {
+    name.filter(|name| crate::policy::unfit_name(name).is_none())
 }

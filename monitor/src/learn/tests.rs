@@ -344,6 +344,7 @@ fn what_the_daemon_remembers_adds_to_what_it_shows() {
             more: 0,
         },
         usage: None,
+        baseline: None,
     });
     let text = propose(&evidence).to_toml();
     load(&text);

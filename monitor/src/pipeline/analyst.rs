@@ -12,6 +12,7 @@ use crate::access::dpop::Proof;
 use crate::access::share::{share, share_end, share_some};
 use crate::access::{Access, Peer, Role};
 use crate::alert::fold::Folder;
+use crate::baseline::Baseline;
 use crate::census::Census;
 use crate::contain::Trigger;
 use crate::judge::{Finding, FindingCounts, FindingSet, Judge, Sighted};
@@ -84,6 +85,8 @@ pub(super) struct Analyst {
     pub(super) census: Census,
     pub(super) folder: Folder,
     pub(super) uses: Uses,
+    /// What is usual; none in tests of other things.
+    pub(super) baseline: Option<Box<Baseline>>,
     pub(super) counters: Counters,
     /// Newest last. A new one is written over the oldest.
     pub(super) recent: VecDeque<Numbered>,
@@ -120,6 +123,7 @@ impl Analyst {
             census,
             folder,
             uses: Uses::default(),
+            baseline: None,
             counters: Counters::default(),
             recent: VecDeque::with_capacity(RECENT),
             live: Vec::new(),
@@ -206,6 +210,23 @@ impl Analyst {
         }
     }
 
+    /// Closes windows that are over, and folds what the baseline found since. `lost`: so far, in records.
+    pub(super) fn rest(&mut self, lost: u64) {
+        let now_us = self.wall_us(self.now);
+        let Some(baseline) = &mut self.baseline else {
+            return;
+        };
+        baseline.tick(now_us, lost);
+        while let Some(unusual) = baseline.next_unusual() {
+            let Some(finding) = self.judge.unusual() else {
+                continue;
+            };
+            self.counters.findings += 1;
+            self.folder
+                .observe(finding, &unusual.access, || Some(unusual.words));
+        }
+    }
+
     /// Judges, counts and remembers an access: in the place of the oldest one that is remembered.
     fn conclude(
         &mut self,
@@ -247,6 +268,9 @@ impl Analyst {
         }
         self.census.observe(access);
         self.uses.note(access);
+        if let Some(baseline) = &mut self.baseline {
+            baseline.observe(access);
+        }
         if self.watched {
             if self.live.len() < MOST_LIVE {
                 self.live.push((*number, access.clone()));

@@ -35,6 +35,7 @@ pub use uses::CredentialUse;
 use crate::access::Endpoint;
 use crate::access::credential::Recogniser;
 use crate::alert::fold::Folder;
+use crate::baseline::Baseline;
 use crate::census::Census;
 use crate::coverage::Coverage;
 use crate::host::Host;
@@ -51,6 +52,8 @@ const IMPATIENT: u64 = 5_000_000;
 /// How long after a loss that is assumed, in ns.
 const LOSS_MATTERS: u64 = 1_000_000_000;
 
+/// Time between two looks at the baseline's windows, in ns.
+const REST_EVERY: u64 = 250_000_000;
 /// Secrets from key logs that are taken in one pass.
 const LOGGED_PER_PASS: usize = 1024;
 
@@ -110,6 +113,8 @@ struct State {
     limits: Limits,
     losses: PipelineLosses,
     pass: u64,
+    /// When the baseline's windows were looked at last, ns.
+    rested: u64,
     /// Records that the source had lost when last asked, and when that number last grew.
     lost: u64,
     lost_at: u64,
@@ -164,6 +169,7 @@ impl<S: Source> Pipeline<S> {
             limits,
             losses: PipelineLosses::default(),
             pass: 0,
+            rested: 0,
             lost: 0,
             lost_at: 0,
             waiting: Vec::new(),
@@ -178,6 +184,11 @@ impl<S: Source> Pipeline<S> {
             logged: None,
         };
         Self { source, state }
+    }
+
+    /// Learns what is usual, and tells of what is not.
+    pub fn learn(&mut self, baseline: Baseline) {
+        self.state.analyst.baseline = Some(Box::new(baseline));
     }
 
     /// Tells `hear` of each process that replaced its image. It must not wait.
@@ -234,6 +245,11 @@ impl<S: Source> Pipeline<S> {
             state.finish_closed(limit);
         }
         state.analyst.look_back();
+        if now.saturating_sub(state.rested) >= REST_EVERY && state.analyst.baseline.is_some() {
+            state.rested = now;
+            let own = state.losses.gaps + state.losses.unheld + state.losses.evicted;
+            state.analyst.rest(self.source.lost().saturating_add(own));
+        }
         state.expire_secrets(now);
         state.cover_now_and_then(now);
         for (sock, advice) in std::mem::take(&mut state.advice) {

@@ -10,6 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::{ANOMALIES, Numbered, Pipeline, PipelineLosses};
 use crate::access::credential::Recogniser;
 use crate::alert::AlertUpdate;
+use crate::baseline::gate::Gate;
+use crate::baseline::{BaselineStatus, Digest, Settings};
 use crate::census::{CensusStats, IdentityRecord};
 use crate::coverage::{CoverageRecord, CoverageStats};
 use crate::judge::{FindingCounts, HistoryMemory, Judge, Remembered};
@@ -38,6 +40,10 @@ pub enum Command {
     Identities(oneshot::Sender<Vec<IdentityRecord>>),
     /// What is remembered of earlier accesses.
     History(oneshot::Sender<Remembered>),
+    /// Learn by these settings from now on.
+    Learn(Settings),
+    /// The baseline's gate, and one part of its profiles if it changed.
+    Baseline(u8, oneshot::Sender<(Gate, Option<Vec<u8>>)>),
     /// How each workload's traffic was understood.
     Coverage(oneshot::Sender<Vec<CoverageRecord>>),
 }
@@ -82,6 +88,10 @@ pub struct Snapshot {
     pub census: CensusStats,
     /// What is remembered of earlier accesses.
     pub history: HistoryMemory,
+    /// What the baseline says of itself.
+    pub baseline: BaselineStatus,
+    /// Yesterday's digest, once.
+    pub digest: Option<Box<Digest>>,
     /// How connections were understood.
     pub coverage: CoverageStats,
     /// DPoP proofs whose signature was not verified for want of time, and that were forgotten before their
@@ -262,7 +272,24 @@ fn obey<S: Source>(pipeline: &mut Pipeline<S>, command: Command) {
             let _ = answer.send(analyst.recent.iter().skip(skip).cloned().collect());
         }
         Command::Identities(answer) => {
-            let _ = answer.send(analyst.census.snapshot());
+            let mut records = analyst.census.snapshot();
+            if let Some(baseline) = &analyst.baseline {
+                for record in &mut records {
+                    record.baseline = baseline.standing(&record.identity);
+                }
+            }
+            let _ = answer.send(records);
+        }
+        Command::Learn(settings) => {
+            if let Some(baseline) = &mut analyst.baseline {
+                baseline.configure(settings);
+            }
+        }
+        Command::Baseline(part, answer) => {
+            if let Some(baseline) = &mut analyst.baseline {
+                let saved = baseline.save_part(part);
+                let _ = answer.send((baseline.gate(), saved));
+            }
         }
         Command::History(answer) => {
             let now = analyst.wall_us(analyst.now);
@@ -282,6 +309,10 @@ impl<S: Source> Pipeline<S> {
         self.state.cover_processes(&source);
         source.uncovered.truncate(MOST_LISTED);
         source.shed.truncate(MOST_LISTED);
+        let baseline = self.state.analyst.baseline.as_mut();
+        let (baseline, digest) = baseline.map_or_else(Default::default, |baseline| {
+            (baseline.status(), baseline.closed_digest())
+        });
         let state = &self.state;
         let counters = &state.analyst.counters;
         let delay = state.analyst.delay.as_ref().map_or([0; 3], |delay| {
@@ -308,6 +339,8 @@ impl<S: Source> Pipeline<S> {
             processes: state.host.sizes().0,
             census: state.analyst.census.stats(),
             history: state.analyst.judge.history_memory(),
+            baseline,
+            digest,
             coverage: state.coverage.stats(),
             proofs: [
                 state.analyst.recogniser.stats().proofs.unverified,

@@ -366,14 +366,7 @@ impl Compiler<'_> {
 
     /// Names must be fit to be printed anywhere.
     pub(super) fn name(&mut self, name: &str, place: &Place, key: &str) {
-        let odd = |c: char| c.is_control() || crate::judge::words::is_deceptive(c);
-        let problem = if name.is_empty() || name.trim() != name {
-            "a name is empty or has white space at its ends"
-        } else if name.len() > LONGEST_NAME {
-            "a name is longer than 128 bytes"
-        } else if name.chars().any(odd) {
-            "a name holds control or invisible characters"
-        } else {
+        let Some(problem) = unfit_name(name) else {
             return;
         };
         let hint = "names appear in alerts: use letters, digits, `-`, `_`, `.` or `@`".to_owned();
@@ -450,6 +443,20 @@ impl Compiler<'_> {
             format!("there is no {what} `{}`", name.value),
             Some(hint),
         );
+    }
+}
+
+/// Why a name is refused: it must be fit to be printed anywhere.
+pub(crate) fn unfit_name(name: &str) -> Option<&'static str> {
+    let odd = |c: char| c.is_control() || crate::judge::words::is_deceptive(c);
+    if name.is_empty() || name.trim() != name {
+        Some("a name is empty or has white space at its ends")
+    } else if name.len() > LONGEST_NAME {
+        Some("a name is longer than 128 bytes")
+    } else if name.chars().any(odd) {
+        Some("a name holds control or invisible characters")
+    } else {
+        None
     }
 }
 

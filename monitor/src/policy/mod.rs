@@ -33,6 +33,7 @@ mod workload_overlap;
 use std::sync::Arc;
 
 pub use accept::Accept;
+pub(crate) use compile::unfit_name;
 pub use environment::{EnvironmentId, Environments, Found};
 pub use error::{Place, PolicyError, PolicyWarning, WarningKind};
 pub use high_value::HighValue;

@@ -85,6 +85,7 @@ pub(crate) fn identity(
         r#type: "identity".to_owned(),
         v: 1,
         identity: name.to_owned(),
+        baseline: None,
         owner: owner.map(str::to_owned),
         kinds: Vec::new(),
         fingerprints: Listed {

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
+use crate::baseline::BaselineStatus;
 use crate::contain::ContainmentStatus;
 use crate::coverage::Count;
 use crate::judge::{FindingKind, Severity};
@@ -58,6 +59,9 @@ pub struct StatusRecord {
     /// What is remembered for separations and approvals.
     #[serde(default)]
     pub history: HistoryStatus,
+    /// What is usual, and how much of the budget of alerts about it is left.
+    #[serde(default)]
+    pub baseline: BaselineStatus,
     /// Alerts.
     pub alerts: AlertStatus,
     /// Webhooks.
