@@ -21,6 +21,7 @@ pub mod judge;
 pub mod learn;
 pub mod lint;
 pub mod metrics;
+pub mod page;
 pub mod pipeline;
 pub mod policy;
 pub mod report;

@@ -117,6 +117,8 @@ pub enum Command {
     Learn(LearnArgs),
     /// Find hard-coded credentials, and say which are in use: exit 0 none, 1 found
     Scan(ScanArgs),
+    /// Print the address of the live view, for a browser (it holds a secret: who has it sees what you see)
+    Page,
 }
 
 /// `learn`

@@ -17,6 +17,7 @@ mod gateway;
 mod learn;
 pub mod log;
 mod out;
+mod page;
 mod pages;
 pub mod quote;
 mod render;
@@ -195,6 +196,7 @@ fn command(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
         Command::Man(args) => pages::man(args.command.as_deref(), args.dir.as_deref(), out)?,
         Command::Drill(args) => return drill::drill(args, out),
         Command::DrillPeer(args) => return drill::peer(args),
+        Command::Page => return page::address(cli.config.as_deref(), out),
         _ => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -374,7 +376,8 @@ async fn ask(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
         | Command::Export(_)
         | Command::Drill(_)
         | Command::DrillPeer(_)
-        | Command::Scan(_) => {}
+        | Command::Scan(_)
+        | Command::Page => {}
     }
     Ok(Exit::Success)
 }

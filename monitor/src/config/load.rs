@@ -9,8 +9,8 @@ use super::diagnostic::{Diagnostic, Place, position};
 use super::reader::{Section, Source};
 use super::sections::{
     apply_baseline, apply_capture, apply_checks, apply_dpop, apply_history, apply_log,
-    apply_metrics, apply_scan, apply_tls, cookie_names, environment_name, group_name, key_place,
-    some_path,
+    apply_metrics, apply_page, apply_scan, apply_tls, cookie_names, environment_name, group_name,
+    key_place, some_path,
 };
 use super::{Config, ContainRule, DEFAULT_FILE, RawTable, SOCKET_NAME, WebhookConfig, contain};
 
@@ -278,6 +278,9 @@ fn apply(config: &mut Config, source: Source<'_>, out: &mut Vec<Diagnostic>) {
     }
     if let Some(section) = top.section("metrics", out) {
         apply_metrics(&mut config.metrics, section, out);
+    }
+    if let Some(section) = top.section("page", out) {
+        apply_page(&mut config.page, section, out);
     }
     top.finish(out);
     if let Some(own) = out.get_mut(first..) {

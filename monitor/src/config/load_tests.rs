@@ -379,6 +379,24 @@ fn no_text_makes_the_reader_panic() {
 }
 
 #[test]
+fn the_page_is_served_only_where_it_is_said() {
+    assert_eq!(one("").unwrap().page.listen, None);
+    let config = one("[page]\nlisten = \"0.0.0.0:1\"\nallow_remote = true\n").unwrap();
+    assert!(config.page.listen.is_some_and(|listen| !listen.is_local()));
+    let error = errors("[page]\nlisten = \"0.0.0.0:1\"\n");
+    assert!(
+        error.contains("other hosts reach") && error.contains("allow_remote"),
+        "{error}"
+    );
+    let error = errors("[page]\nlisten = \"here\"\n");
+    assert!(
+        error.contains("no address") && error.contains("9465"),
+        "{error}"
+    );
+    assert!(errors("[page]\nport = 1\n").contains("port"));
+}
+
+#[test]
 fn metrics_are_served_only_where_it_is_said() {
     assert_eq!(one("").unwrap().metrics, Metrics::default());
     let config = one("[metrics]\nlisten = \"0.0.0.0:1\"\nallow_remote = true\n").unwrap();

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::alert::WebhookConfig;
 pub use crate::contain::{ContainRule, Containment};
 pub use crate::metrics::Metrics;
+pub use crate::page::Page;
 pub use crate::secret::SecretSource;
 pub use diagnostic::{Diagnostic, DiagnosticRecord, Level, Place};
 pub use key::{KeyError, KeyOrigin, fingerprint_key};
@@ -78,6 +79,8 @@ pub struct Config {
     pub containment: Containment,
     /// Counters for scrapers.
     pub metrics: Metrics,
+    /// The live view in a browser.
+    pub page: Page,
 }
 
 /// A table that another module reads.
@@ -342,6 +345,7 @@ impl Default for Config {
             cookies: Vec::new(),
             containment: Containment::default(),
             metrics: Metrics::default(),
+            page: Page::default(),
         }
     }
 }

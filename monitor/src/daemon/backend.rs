@@ -74,6 +74,8 @@ pub(super) struct Daemon {
     pub(super) watch: Mutex<super::reporting::Watch>,
     /// This run of the kernel.
     pub(super) boot: Arc<str>,
+    /// Tells this run of the daemon from others.
+    pub(super) run_id: u64,
 }
 
 /// By cause, those that never happened included.

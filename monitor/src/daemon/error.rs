@@ -33,6 +33,9 @@ pub enum DaemonError {
     /// The endpoint for metrics.
     #[error("{0}")]
     Metrics(#[from] crate::metrics::MetricsError),
+    /// The page.
+    #[error("{0}")]
+    Page(#[from] crate::page::PageError),
     /// No runtime or thread, or the hot thread died.
     #[error("{0}")]
     Internal(String),
@@ -51,7 +54,11 @@ impl DaemonError {
                 77
             }
             Self::Socket(error) if error.is_permission() => 77,
-            Self::Directory { .. } | Self::Store(_) | Self::Socket(_) | Self::Metrics(_) => 69,
+            Self::Directory { .. }
+            | Self::Store(_)
+            | Self::Socket(_)
+            | Self::Metrics(_)
+            | Self::Page(_) => 69,
             Self::Internal(_) => 70,
         }
     }

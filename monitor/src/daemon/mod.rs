@@ -7,6 +7,7 @@ mod hub;
 mod lint_input;
 mod memory;
 mod notify;
+mod page;
 mod policy;
 mod reporting;
 mod setup;
@@ -89,6 +90,7 @@ async fn async_run(
     // Before the hooks: two daemons on one socket end here.
     let socket = ControlSocket::bind(&config.socket(), &config.socket_group)?;
     let metrics = setup::metrics(&config).await?;
+    let viewed = page::listen(&config).await?;
 
     let mut judge = Judge::new(Arc::clone(&policy), setup::settings(&config));
     let boot = memory::boot();
@@ -182,12 +184,17 @@ async fn async_run(
         contain,
         watch: Mutex::new(watch),
         boot,
+        run_id: random_u64(),
     });
 
     let (stop, stopped) = watch::channel(false);
     let scraped = metrics.map(|metrics| {
         let daemon = Arc::clone(&daemon);
         tokio::spawn(metrics.run(Arc::new(move || daemon.metrics()), stopped.clone()))
+    });
+    let viewed = viewed.map(|page| {
+        let limits = crate::page::Limits::default();
+        tokio::spawn(page.run(Arc::clone(&daemon), limits, stopped.clone()))
     });
     let server = tokio::spawn(serve(
         socket,
@@ -226,8 +233,8 @@ async fn async_run(
     let _ = tokio::time::timeout(Duration::from_secs(5), beside).await;
     let _ = stop.send(true);
     let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
-    if let Some(scraped) = scraped {
-        let _ = tokio::time::timeout(Duration::from_secs(2), scraped).await;
+    for served in [scraped, viewed].into_iter().flatten() {
+        let _ = tokio::time::timeout(Duration::from_secs(2), served).await;
     }
     if let Some(daemon) = Arc::into_inner(daemon) {
         daemon.alerts.shutdown().await;
@@ -370,6 +377,9 @@ async fn take_over(daemon: &Daemon, key: &FingerprintKey, read: Result<Config, S
             }
             if current.config.metrics != config.metrics {
                 tracing::warn!("[metrics] changed: that takes effect with a restart");
+            }
+            if current.config.page != config.page {
+                tracing::warn!("[page] changed: that takes effect with a restart");
             }
             current.config = config;
             current.policy = policy;
