@@ -7,8 +7,11 @@
 )]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
     REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -27,8 +30,10 @@ use super::guard;
 use super::policy::PolicyRecord;
 use super::stream::{Viewer, parse_id};
 use super::token::Token;
+use crate::alert::{MarkRequest, NotMarked};
 use crate::explain::NoStory;
 use crate::serve::filter::{Filter, Term};
+use crate::serve::protocol::Command;
 use crate::serve::records::AlertQuery;
 
 /// Nothing but the page's own files, no frame around it, no markup made of text.
@@ -43,6 +48,8 @@ const MOST_IDENTITIES: usize = 1000;
 const MOST_COVERAGE: usize = 500;
 /// Longest id of an alert.
 const MAX_ID: usize = 64;
+/// Longest body, in bytes.
+const MAX_BODY: usize = 4096;
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -55,14 +62,16 @@ pub(super) struct Site<B> {
     pub(super) host: Option<String>,
     /// Streams at a time.
     pub(super) viewers: usize,
+    /// For the body of a request.
+    pub(super) patience: Duration,
 }
 
 type Answer = Response<Reply>;
 
 impl<B: Viewed> Site<B> {
-    /// Answers one request, whose body is not wanted yet.
-    pub(super) async fn answer(&self, parts: &Parts) -> Answer {
-        let mut answer = self.answer_bare(parts).await;
+    /// Answers one request.
+    pub(super) async fn answer(&self, parts: &Parts, body: Incoming) -> Answer {
+        let mut answer = self.answer_bare(parts, body).await;
         let headers = answer.headers_mut();
         for (name, value) in [
             (CONTENT_SECURITY_POLICY, POLICY),
@@ -84,7 +93,7 @@ impl<B: Viewed> Site<B> {
         answer
     }
 
-    async fn answer_bare(&self, parts: &Parts) -> Answer {
+    async fn answer_bare(&self, parts: &Parts, body: Incoming) -> Answer {
         if let Err((status, words)) = guard::admit(parts, self.host.as_deref()) {
             return plain(status, words);
         }
@@ -110,10 +119,68 @@ impl<B: Viewed> Site<B> {
                 .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             return refused;
         }
-        if !reads {
-            return not_allowed("GET, HEAD");
+        match (name, &parts.method) {
+            ("mark", &Method::POST) => self.mark(parts, body).await,
+            ("mark", _) => not_allowed("POST"),
+            _ if reads => self.read(name, parts).await,
+            _ => not_allowed("GET, HEAD"),
         }
-        self.read(name, parts).await
+    }
+
+    /// Says something about an alert, in the form of the control protocol.
+    async fn mark(&self, parts: &Parts, body: Incoming) -> Answer {
+        let kind = parts.headers.get(CONTENT_TYPE);
+        let is_json = kind
+            .and_then(|kind| kind.to_str().ok())
+            .and_then(|kind| kind.split(';').next())
+            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(JSON));
+        if !is_json {
+            return plain(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "only application/json is read",
+            );
+        }
+        let whole = Limited::new(body, MAX_BODY).collect();
+        let Ok(Ok(whole)) = tokio::time::timeout(self.patience, whole).await else {
+            return plain(StatusCode::BAD_REQUEST, "the body is too long, or too late");
+        };
+        let command = match serde_json::from_slice::<Command>(&whole.to_bytes()) {
+            Ok(command) => command,
+            Err(cause) => {
+                let words = format!("not a mark: {cause}");
+                return respond(StatusCode::BAD_REQUEST, TEXT, Bytes::from(words));
+            }
+        };
+        let (id, mark) = match command {
+            Command::Acknowledge { id, note } => (id, MarkRequest::Acknowledge { note }),
+            Command::Mute { id, until } => match until.parse::<jiff::Timestamp>() {
+                Ok(until) => {
+                    let until_us = until.as_microsecond();
+                    (id, MarkRequest::Mute { until_us })
+                }
+                Err(_) => return plain(StatusCode::BAD_REQUEST, "until is no time"),
+            },
+            Command::Unmark { id } => (id, MarkRequest::Unmark),
+            _ => return plain(StatusCode::BAD_REQUEST, "that is no mark"),
+        };
+        // Whoever has the token: nothing says which of them.
+        match self
+            .feed
+            .backend()
+            .mark(id, mark, "the page".to_owned())
+            .await
+        {
+            Ok(alert) => ok(&brief(&alert)),
+            Err(cause) => {
+                let status = match &cause {
+                    NotMarked::Unknown(_) | NotMarked::Several(_) => StatusCode::NOT_FOUND,
+                    NotMarked::Refused(..) => StatusCode::BAD_REQUEST,
+                    NotMarked::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+                };
+                let words = format!("{cause}: {}", cause.hint());
+                respond(status, TEXT, Bytes::from(words))
+            }
+        }
     }
 
     async fn read(&self, name: &str, parts: &Parts) -> Answer {
@@ -146,7 +213,9 @@ impl<B: Viewed> Site<B> {
         let id = parameter(query, "id").unwrap_or_default();
         let plausible = !id.is_empty()
             && id.len() <= MAX_ID
-            && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
         if !plausible {
             return plain(StatusCode::BAD_REQUEST, "id is no alert's id");
         }

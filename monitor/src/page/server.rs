@@ -154,6 +154,7 @@ impl PageServer {
             token: self.token,
             host: self.host,
             viewers: limits.viewers,
+            patience: limits.request,
         });
         let places = Arc::new(Semaphore::new(limits.connections));
         let mut connections = JoinSet::new();
@@ -194,8 +195,8 @@ async fn serve<B: Viewed>(stream: Box<dyn Stream>, site: Arc<Site<B>>, limits: L
     let service = service_fn(move |request: Request<Incoming>| {
         let site = Arc::clone(&site);
         async move {
-            let (parts, _) = request.into_parts();
-            Ok::<_, Infallible>(site.answer(&parts).await)
+            let (parts, body) = request.into_parts();
+            Ok::<_, Infallible>(site.answer(&parts, body).await)
         }
     });
     let connection = http1::Builder::new()

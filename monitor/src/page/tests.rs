@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::access::Role;
 use crate::access::record::{RequestRecord, ResponseRecord};
-use crate::alert::Alert;
+use crate::alert::{Alert, MarkRequest, NotMarked};
 use crate::census::IdentityRecord;
 use crate::coverage::CoverageRecord;
 use crate::explain::{NoStory, Story};
@@ -139,6 +139,19 @@ impl Backend for Fake {
             id,
             near: Vec::new(),
         })
+    }
+    async fn mark(
+        &self,
+        id: String,
+        mark: MarkRequest,
+        by: String,
+    ) -> Result<Arc<Alert>, NotMarked> {
+        let mut alert = crate::alert::testing::alert("al_1", 1);
+        if id != alert.id {
+            return Err(NotMarked::Unknown(id));
+        }
+        mark.apply(&mut alert, &by, 1_795_000_000_000_000);
+        Ok(Arc::new(alert))
     }
     async fn matches(&self, _: Vec<Candidate>) -> Result<Vec<(u32, LiveUse)>, TooMany> {
         Err(TooMany)
@@ -359,6 +372,49 @@ async fn other_sites_and_names_are_refused() {
             "{fields}"
         );
     }
+}
+
+#[tokio::test]
+async fn alerts_are_marked_by_who_knows_the_token() {
+    let server = server(&Fake::new(1), Limits::default()).await;
+    let post = async |fields: &str, body: &str| {
+        let request = format!(
+            "POST /api/mark HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{fields}Content-Length: {}\r\n\r\n{body}",
+            server.address,
+            body.len()
+        );
+        ask(&server, &request).await
+    };
+    let json = "Content-Type: application/json\r\n";
+    let known = format!("{json}Authorization: Bearer {}\r\n", server.token);
+    let said = r#"{"command":"acknowledge","id":"al_1","note":"known"}"#;
+    assert_eq!(post(json, said).await.0, 401);
+    let other = format!("{known}Origin: http://evil.example\r\n");
+    assert_eq!(post(&other, said).await.0, 403);
+    let form = known.replace("application/json", "text/plain");
+    assert_eq!(post(&form, said).await.0, 415);
+    let (status, _, body) = post(&known, said).await;
+    let alert: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (status, &alert["acknowledged"]["by"], &alert["evidence"]),
+        (200, &"the page".into(), &serde_json::json!([]))
+    );
+    let until = r#"{"command":"mute","id":"al_1","until":"2027-01-01T00:00:00.000Z"}"#;
+    assert_eq!(post(&known, until).await.0, 200);
+    assert_eq!(
+        post(&known, r#"{"command":"unmark","id":"al_1"}"#).await.0,
+        200
+    );
+    for (bad, expected) in [
+        (r#"{"command":"unmark","id":"al_2"}"#, 404),
+        (r#"{"command":"mute","id":"al_1","until":"soon"}"#, 400),
+        (r#"{"command":"status"}"#, 400),
+        ("{", 400),
+        (&*"x".repeat(5000), 400),
+    ] {
+        assert_eq!(post(&known, bad).await.0, expected, "{bad}");
+    }
+    assert_eq!(get(&server, "/api/mark", "", true).await.0, 405);
 }
 
 /// A stream that is read event by event.
