@@ -17,6 +17,7 @@ mod learn;
 mod lifecycle;
 mod metrics;
 mod netns;
+mod page;
 mod policy;
 mod privileges;
 mod remote;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         contain::trials(),
         learn::trials(),
         metrics::trials(),
+        page::trials(),
     ];
     run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

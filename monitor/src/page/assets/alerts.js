@@ -6,6 +6,7 @@ import { change, matches, state } from './state.js';
 const alerts = new Map();
 const MOST = 300;
 let list, bar;
+let asked = false;
 
 export function build(section) {
   bar = el('div', { class: 'bar' });
@@ -14,6 +15,7 @@ export function build(section) {
 }
 
 export function reset(all) {
+  asked = true;
   alerts.clear();
   take(all);
 }
@@ -88,7 +90,7 @@ function paint() {
     quiet ? el('label', null, el('input', { type: 'checkbox', id: 'show-all', checked: state.all, on: { change: (event) => change({ all: event.target.checked }) } }), ' show ' + number(quiet) + ' acknowledged or muted') : '');
   const all = groups();
   if (all.length === 0) {
-    list.replaceChildren(state.terms.length && alerts.size
+    list.replaceChildren(!asked ? empty('Asking the monitor …') : state.terms.length && alerts.size
       ? empty('No alert passes the filter')
       : quiet && !state.all ? empty('Nothing is open', el('p', null, 'All alerts are acknowledged or muted.'))
       : empty('No alert', el('p', null, 'No credential has left its bailiwick. Without a policy only the checks that need none speak: '), el('pre', null, 'bailiwick learn --out policy.toml'), el('p', null, 'proposes one of what was seen.')));

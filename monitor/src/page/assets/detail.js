@@ -64,6 +64,17 @@ function event(one) {
   return el('li', null, when(one.time), ' ', clean(one.operation, 300), one.status ? ' → ' + one.status : '', one.environment ? el('span', { class: 'tag' }, clean(one.environment, 30)) : '');
 }
 
+// Processes of the same program and descent are one place.
+function places(all) {
+  const found = new Map();
+  for (const from of all) {
+    const key = JSON.stringify([from.workload, from.exe, from.user, from.lineage, from.peer]);
+    if (!found.has(key)) found.set(key, { ...from, pids: [] });
+    if (from.pid) found.get(key).pids.push(from.pid);
+  }
+  return [...found.values()];
+}
+
 function storyBody(story) {
   const alert = alerts.find(story.id);
   const others = alerts.together(story.id).filter((other) => other.id !== story.id);
@@ -82,9 +93,9 @@ function storyBody(story) {
         ['Credential', story.who.credential && clean(story.who.credential.kind + ' ' + story.who.credential.fingerprint)],
         ['Known by', clean(story.who.identified, 300)],
         ['Policy', story.who.place && el('code', null, clean(story.who.place))]),
-      story.from.map((from) => pairs(
+      places(story.from).map((from) => pairs(
         ['Workload', from.workload ? value(from.workload.startsWith('peer:') ? null : 'workload', from.workload, { most: 80 }) : 'elsewhere'],
-        ['Program', from.exe && clean(from.exe) + (from.pid ? ' (process ' + from.pid + ', user ' + clean(from.user) + ')' : '')],
+        ['Program', from.exe && clean(from.exe) + (from.pids.length ? (from.pids.length === 1 ? ' (process ' : ' (processes ') + from.pids.slice(0, 5).join(', ') + (from.pids.length > 5 ? ' …' : '') + ', user ' + clean(from.user) + ')' : '')],
         ['Started by', from.lineage.length ? clean(from.lineage.join(' ← '), 400) : null],
         ['Other end', from.peer && clean(from.peer)]))),
     part('Usual against seen',

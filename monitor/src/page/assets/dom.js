@@ -34,12 +34,20 @@ export function clean(text, most = 160) {
   return whole > most ? shown + '… (' + whole + ' characters)' : shown;
 }
 
+// Names that are long by nature, shortened where they say least; the whole name is the title.
+export function brief(text) {
+  if (/^bw1:[0-9a-f]{20,}$/.test(text)) return text.slice(0, 16) + '…';
+  const path = /^exe:.*\/([^/]+)$/.exec(text);
+  if (path && text.length > 26) return 'exe:…/' + path[1];
+  return /^container:[0-9a-f]{20,}$/.test(text) ? text.slice(0, 22) + '…' : text;
+}
+
 // A value that can be clicked to filter for it.
 export function value(field, text, options = {}) {
   if (text === null || text === undefined || text === '') return el('span', { class: 'none' }, options.none || '–');
-  const shown = clean(options.label ?? text, options.most);
+  const shown = clean(options.label ?? brief(String(text)), options.most);
   if (String(text).length > 512 || !field) return el('span', null, shown);
-  return el('button', { class: 'v', type: 'button', tabindex: '-1', 'data-field': field, 'data-value': text, title: options.title }, shown);
+  return el('button', { class: 'v', type: 'button', tabindex: '-1', 'data-field': field, 'data-value': text, title: options.title || clean(text, 300) }, shown);
 }
 
 const two = (n) => String(n).padStart(2, '0');

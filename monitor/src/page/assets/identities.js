@@ -9,12 +9,14 @@ const DAYS = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'];
 let list;
 let identities = [];
 let more = 0;
+let asked = false;
 
 export function build(section) {
   list = el('div', { class: 'scroll', tabindex: '0', 'aria-label': 'Identities' });
   section.append(list);
 }
 export function take(answer) {
+  asked = true;
   identities = answer.identities;
   more = answer.more;
   draw();
@@ -33,7 +35,7 @@ export function draw() {
   if (state.pane !== 'identities') return;
   const kept = identities.filter(passes);
   if (kept.length === 0) {
-    list.replaceChildren(empty(identities.length ? 'No identity passes the filter' : 'No credential was seen yet', identities.length ? '' : el('p', null, 'An identity shows here within a second of its first use.')));
+    list.replaceChildren(!asked ? empty('Asking the monitor …') : empty(identities.length ? 'No identity passes the filter' : 'No credential was seen yet', identities.length ? '' : el('p', null, 'An identity shows here within a second of its first use.')));
     return;
   }
   list.replaceChildren(el('div', { class: 'cards' }, kept.slice(0, MOST).map(card)),
@@ -77,6 +79,7 @@ function week(standing) {
   const hours = standing.week || [];
   const most = Math.max(1, ...hours);
   const busy = DAYS.map((day, at) => [day, hours.slice(at * 24, at * 24 + 24).reduce((sum, n) => sum + n, 0)]).filter(([, n]) => n).map(([day]) => day);
+  if (busy.length === 0) return el('p', { class: 'none' }, 'Its week: no hour is learnt yet · ' + state);
   const cells = [];
   hours.forEach((n, at) => {
     if (n) cells.push(svg('rect', { x: 26 + (at % 24) * 7, y: Math.floor(at / 24) * 9, width: 6, height: 8, class: 'heat', 'fill-opacity': (0.25 + 0.75 * Math.sqrt(n / most)).toFixed(2) }));

@@ -20,7 +20,7 @@ export function build(section) {
   fresh = el('button', { class: 'fresh', type: 'button', hidden: true, on: { click: resume } });
   note = el('p', { class: 'note', role: 'status' });
   none = empty('No access yet', el('p', null, 'Every request with a credential shows here as soon as it is answered. Try one: '), el('pre', null, 'curl -H "Authorization: Bearer try-me" http://localhost/'), el('p', null, 'Nothing? ', el('code', null, 'bailiwick doctor'), ' says what this kernel allows, ', el('code', null, 'bailiwick coverage'), ' what was not understood.'));
-  const head = ['Time', 'Identity', 'Workload', 'Operation', 'Env', 'Answer', 'Finding'];
+  const head = ['Time', 'Identity', 'Workload', 'Operation', 'Env', 'Answer', 'Finding or duty'];
   scroller = el('div', { class: 'scroll', tabindex: '0', 'aria-label': 'Accesses, newest first' },
     el('table', { class: 'rows' }, el('thead', null, el('tr', null, head.map((text) => el('th', { scope: 'col' }, text)))), body), none);
   section.append(el('div', { class: 'bar' }, el('button', { id: 'pause', type: 'button', on: { click: toggle } }, 'Pause'), fresh, note), scroller);
@@ -108,7 +108,7 @@ function line({ n, workload, access }) {
     el('td', { class: 'time', title: access.time }, clock(access.time)),
     el('td', { 'data-h': 'Identity' }, value('identity', access.identity, { none: 'no credential', most: 40, title: access.credential?.fingerprint })),
     el('td', { 'data-h': 'Workload' }, value(workload.startsWith('peer:') ? null : 'workload', workload, { most: 60 })),
-    el('td', { class: 'op', 'data-h': 'Operation' }, value('method', request.method), ' ', value('host', request.host, { most: 60 }), el('span', { class: 'path' }, clean(request.path, 120))),
+    el('td', { class: 'op', 'data-h': 'Operation' }, value('method', request.method), ' ', value('host', request.host, { most: 60 }), el('span', { class: 'path' }, clean(request.path, 80))),
     el('td', { 'data-h': 'Env' }, value('env', access.environment, { most: 30 })),
     el('td', { 'data-h': 'Answer', class: status >= 400 ? 'warn' : '' }, status ? value('status', status) : el('span', { class: 'none' }, 'none')),
     el('td', { 'data-h': 'Finding' }, bad ? access.findings.map((kind) => [value('finding', kind, { label: '▲ ' + kind }), ' ']) : el('span', { class: 'none' }, access.duties.length ? clean(access.duties.join(', '), 60) : '–')));

@@ -1,6 +1,6 @@
 // Workloads to environments: width by rate, red where something was broken.
 
-import { clean, el, empty, number, svg } from './dom.js';
+import { brief, clean, el, empty, number, svg } from './dom.js';
 import { addTerm, matches, state } from './state.js';
 import * as alerts from './alerts.js';
 
@@ -48,7 +48,7 @@ export function draw() {
   const left = [...new Set(shown.map((one) => one.workload))];
   const right = [...new Set(shown.map((one) => one.environment))].sort((a, b) => (a === '') - (b === '') || a.localeCompare(b));
   const width = Math.max(320, Math.min(1200, place.clientWidth - 32));
-  const rowHeight = 40;
+  const rowHeight = 52;
   const height = Math.max(left.length, right.length) * rowHeight + 40;
   const letters = Math.max(10, Math.floor((width * 0.4) / 7.6));
   const x1 = Math.round(width * 0.44);
@@ -57,7 +57,7 @@ export function draw() {
   const seconds = record?.seconds || 60;
   const per = (n) => (n / seconds >= 10 ? number(Math.round(n / seconds)) : (n / seconds).toFixed(1)) + '/s';
   const say = (one) => one.workload + ' → ' + (one.environment || 'no environment') + ': ' + number(one.accesses) + ' in ' + seconds + ' s' + (one.broken ? ', ' + number(one.broken) + ' with a finding' : '') + (one.alerts ? ', ' + one.alerts + ' open alerts' : '');
-  const lines = shown.map((one) => {
+  const lines = [...shown].reverse().map((one) => {
     const a = y(left, left.indexOf(one.workload));
     const b = y(right, right.indexOf(one.environment));
     const bad = one.broken || one.alerts;
@@ -65,7 +65,7 @@ export function draw() {
     const middle = (x1 + x2) / 2;
     return svg('g', null,
       svg('path', { d: `M${x1} ${a}C${middle} ${a} ${middle} ${b} ${x2} ${b}`, class: 'edge' + (bad ? ' broken' : '') + (one.accesses ? '' : ' past'), 'stroke-width': thick.toFixed(1) }, svg('title', null, clean(say(one), 300))),
-      bad ? svg('text', { x: x1 + (x2 - x1) * 0.25, y: a + (b - a) * 0.16 - 6, class: 'label broken', 'text-anchor': 'middle' }, '▲ ' + (one.broken ? number(one.broken) : one.alerts + ' open')) : '');
+      bad ? svg('text', { x: x1 + (x2 - x1) * 0.25, y: a + (b - a) * 0.16 - 9, class: 'label broken', 'text-anchor': 'middle' }, '▲ ' + (one.broken ? number(one.broken) : one.alerts + ' open')) : '');
   });
   const node = (field, text, x, at, anchor, label) => svg('text', { x, y: at + 4, 'text-anchor': anchor, class: 'node', tabindex: '-1', role: 'button', 'aria-label': 'Filter for ' + clean(text || 'no environment'), on: { click: () => text.startsWith('peer:') || addTerm({ field, value: text || 'none' }) } }, label, svg('title', null, clean(text || 'no environment', 300)));
   const rate = (workload) => shown.filter((one) => one.workload === workload).reduce((sum, one) => sum + one.accesses, 0);
@@ -75,7 +75,7 @@ export function draw() {
       svg('text', { x: x1 - 10, y: 20, class: 'axis', 'text-anchor': 'end' }, 'Workload'),
       svg('text', { x: x2 + 10, y: 20, class: 'axis' }, 'Environment'),
       lines,
-      left.map((text, at) => [svg('circle', { cx: x1, cy: y(left, at), r: 4, class: 'dot' }), node('workload', text, x1 - 10, y(left, at), 'end', short(clean(text, 200), letters)), svg('text', { x: x1 - 10, y: y(left, at) + 18, 'text-anchor': 'end', class: 'axis' }, per(rate(text)))]),
+      left.map((text, at) => [svg('circle', { cx: x1, cy: y(left, at), r: 4, class: 'dot' }), node('workload', text, x1 - 10, y(left, at), 'end', short(clean(brief(text), 200), letters)), svg('text', { x: x1 - 10, y: y(left, at) + 18, 'text-anchor': 'end', class: 'axis' }, per(rate(text)))]),
       right.map((text, at) => [svg('circle', { cx: x2, cy: y(right, at), r: 4, class: 'dot' }), node('env', text, x2 + 10, y(right, at), 'start', short(clean(text || 'none', 60), Math.max(6, Math.floor((width * 0.18) / 7.6))))])),
     el('details', null, el('summary', null, 'As a table'),
       el('table', { class: 'plain' }, el('thead', null, el('tr', null, ['Workload', 'Environment', 'In ' + seconds + ' s', 'With a finding', 'Open alerts'].map((text) => el('th', { scope: 'col' }, text)))),

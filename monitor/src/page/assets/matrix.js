@@ -21,7 +21,11 @@ export function take(next) {
 export const granted = () => byIdentity;
 
 export function draw() {
-  if (state.pane !== 'separation' || !record) return;
+  if (state.pane !== 'separation') return;
+  if (!record) {
+    place.replaceChildren(empty('Asking the monitor …'));
+    return;
+  }
   if (record.owners.length === 0) {
     place.replaceChildren(empty('No policy names an identity', el('p', null, 'What was seen can be made one, to be read and narrowed: '), el('pre', null, 'bailiwick learn --out policy.toml'), el('p', null, 'Then name it in the configuration, and '), el('pre', null, 'systemctl reload bailiwick')));
     return;
