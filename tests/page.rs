@@ -58,7 +58,8 @@ fn token(daemon: &Daemon) -> Result<String> {
 
 fn page(daemon: &Daemon) -> Result<String> {
     let output = daemon
-        .command(&["page", "--config"])?
+        .command(&["page"])?
+        .arg("--config")
         .arg(daemon.dir().join("bailiwick.toml"))
         .output()?;
     ensure!(
@@ -461,6 +462,7 @@ fn many_accesses() -> Result<()> {
          requestAnimationFrame(on); })(last); 0",
     )?;
     let before = daemon.status()?["accesses"]["total"].as_u64();
+    let idle = browser.figure("TaskDuration")?;
     let begun = Instant::now();
     let mut load = Command::new("/usr/bin/h2load");
     load.args([
@@ -484,32 +486,26 @@ fn many_accesses() -> Result<()> {
     browser.until("document.querySelector('#accesses .note').textContent.includes('more came')")?;
     let rows = browser.run("document.querySelectorAll('#accesses tbody tr').length")?;
     ensure!(rows.as_u64() <= Some(500), "{rows} rows");
-    let metrics = browser.call("Performance.getMetrics", json!({}))?;
-    let heap = metrics["metrics"]
-        .as_array()
-        .and_then(|all| all.iter().find(|one| one["name"] == "JSHeapUsedSize"))
-        .and_then(|one| one["value"].as_f64())
-        .context("no heap")?;
+    let heap = browser.figure("JSHeapUsedSize")?;
+    let worked = (browser.figure("TaskDuration")? - idle) * 1000.0;
     let frames = browser.run(
         "(() => { const f = window.frames_.sort((a, b) => a - b); return { count: f.length, half: f[f.length >> 1], \
          p95: f[Math.floor(f.length * 0.95)], most: f[f.length - 1] }; })()",
     )?;
+    let each = worked / frames["count"].as_f64().unwrap_or(1.0);
     #[allow(clippy::print_stderr, reason = "figures for whoever measures")]
     #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
     {
         let rate = count as f64 / took;
         eprintln!(
-            "page: {rate:.0} accesses/s, heap {:.1} MiB, frames in ms {frames}",
+            "page: {rate:.0} accesses/s, heap {:.1} MiB, {each:.1} ms of work a frame; between frames {frames}",
             heap / f64::from(1 << 20)
         );
     }
     ensure!(count > 1000, "only {count} accesses: no load");
     ensure!(heap < 150e6, "{heap} bytes");
-    // Half of the frames: the rest is for a machine that has other things to do.
-    ensure!(
-        frames["half"].as_f64().is_some_and(|half| half < 50.0),
-        "{frames}"
-    );
+    // What the tab itself does for one: when the next may come is up to a machine that has other things to do.
+    ensure!(each < 50.0, "{each} ms a frame");
     Ok(())
 }
 
@@ -561,9 +557,9 @@ fn pictures() -> Result<()> {
         .config(&format!("[page]\nlisten = \"{address}\"\n"))
         .start()?;
     let mut browser = Browser::start()?;
-    browser.look(1280, 760, "light")?;
+    browser.look(1280, 700, "light")?;
     let url = page(&daemon)?;
-    let mut keep = |browser: &mut Browser, name: &str| -> Result<()> {
+    let keep = |browser: &mut Browser, name: &str| -> Result<()> {
         std::thread::sleep(Duration::from_millis(700));
         let picture = browser.picture()?;
         ensure!(picture.starts_with(b"\x89PNG"), "no picture");
@@ -578,7 +574,7 @@ fn pictures() -> Result<()> {
     browser.open(&url)?;
     browser.until("document.querySelector('#health').innerText.includes('live')")?;
     // Others use this host too: their alerts, if any, are not what is pictured.
-    let own = "&not=host=127.0.0.1*&not=host=localhost*";
+    let own = "&not=identity=bw?:*";
     story(&daemon)?;
     let pane = |name: &str| url.replace("#token=", &format!("#pane={name}{own}&token="));
     browser.open(&pane("alerts"))?;
@@ -586,6 +582,8 @@ fn pictures() -> Result<()> {
     browser.run("[...document.querySelectorAll('#alerts [data-open]')].find(r => r.textContent.includes('environment')).click()")?;
     browser.until("document.querySelector('#detail').innerText.includes('Usual against seen')")?;
     keep(&mut browser, "alerts")?;
+    browser.run("[...document.querySelectorAll('#detail h3')].find(h => h.textContent === 'Usual against seen').scrollIntoView()")?;
+    keep(&mut browser, "story")?;
     browser.look(1280, 760, "dark")?;
     browser.open(&pane("accesses"))?;
     browser.until("document.querySelectorAll('#accesses tbody tr').length > 10")?;
@@ -596,7 +594,7 @@ fn pictures() -> Result<()> {
     keep(&mut browser, "identities")?;
     browser.look(1280, 560, "light")?;
     browser.open(&pane("map"))?;
-    browser.until("document.querySelectorAll('.edge.broken').length > 0")?;
+    browser.until("document.querySelectorAll('.edge.broken:not(.past)').length > 1")?;
     keep(&mut browser, "map")?;
     browser.look(1280, 560, "dark")?;
     browser.open(&pane("separation"))?;

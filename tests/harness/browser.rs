@@ -104,9 +104,12 @@ impl Browser {
             .as_str()
             .context("no session")?
             .clone_into(&mut browser.session);
-        for domain in ["Page", "Runtime", "Log", "Performance"] {
+        for domain in ["Page", "Runtime", "Log"] {
             browser.call(&format!("{domain}.enable"), json!({}))?;
         }
+        // In time of its processor: others may keep the machine busy.
+        let ticks = json!({"timeDomain": "threadTicks"});
+        browser.call("Performance.enable", ticks)?;
         Ok(browser)
     }
 
@@ -195,13 +198,18 @@ impl Browser {
     pub fn until(&mut self, script: &str) -> Result<Value> {
         let until = Instant::now() + scaled(Duration::from_secs(30));
         loop {
-            let value = self.run(script)?;
-            if !matches!(value, Value::Null | Value::Bool(false)) && value != "" && value != 0 {
-                return Ok(value);
+            // What it looks at may not be there yet.
+            let value = self.run(script);
+            if let Ok(value) = &value
+                && !matches!(value, Value::Null | Value::Bool(false))
+                && value != ""
+                && value != 0
+            {
+                return Ok(value.clone());
             }
             if Instant::now() > until {
-                let text = self.run("document.body.innerText")?;
-                bail!("never: {script}\n{text}\n{:?}", self.complaints);
+                let text = self.run("document.body?.innerText")?;
+                bail!("never: {script} ({value:?})\n{text}\n{:?}", self.complaints);
             }
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -226,6 +234,19 @@ impl Browser {
             json!({"type": "keyUp", "key": key}),
         )?;
         Ok(())
+    }
+
+    /// A figure of the tab's main thread: `JSHeapUsedSize` in bytes, `TaskDuration` in seconds of its processor …
+    ///
+    /// # Errors
+    /// As [`Self::call`], or when there is no such figure.
+    pub fn figure(&mut self, name: &str) -> Result<f64> {
+        let metrics = self.call("Performance.getMetrics", json!({}))?;
+        let all = metrics["metrics"].as_array().context("no figures")?;
+        let found = all.iter().find(|one| one["name"] == name);
+        found
+            .and_then(|one| one["value"].as_f64())
+            .with_context(|| format!("no {name}"))
     }
 
     /// What the tab shows, as PNG.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::{Capture, CheckSetting, Dpop, History, Log, LogFormat, LogLevel, SecretSource};
 use crate::judge::{FindingKind, Severity};
-use crate::metrics::Metrics;
+use crate::metrics::{Listen, Metrics};
 
 fn one(text: &str) -> Result<Config, LoadError> {
     parse(vec![(
@@ -32,8 +32,13 @@ fn the_shipped_file_loads_strictly() {
             Path::new("/etc/bailiwick/policy.d/")
         ]
     );
+    assert!(
+        config.page.listen.as_ref().is_some_and(Listen::is_local),
+        "the page is on, for this host alone"
+    );
     let defaults = Config {
         files: config.files.clone(),
+        page: config.page.clone(),
         environment: config.environment.clone(),
         policy: config.policy.clone(),
         ..Config::default()

@@ -145,6 +145,8 @@ pub(super) struct Begin {
     pub(super) past: Vec<Row>,
     /// Number of the newest access.
     pub(super) last: u64,
+    /// The map as it is now.
+    pub(super) map: Bytes,
 }
 
 impl<B: Viewed> Feed<B> {
@@ -186,6 +188,7 @@ impl<B: Viewed> Feed<B> {
             receiver: self.sender.subscribe(),
             past: state.ring.iter().cloned().collect(),
             last: state.last,
+            map: json(&state.flow.record()),
         }
     }
 

@@ -73,8 +73,10 @@ impl Viewer {
             mut receiver,
             past,
             last,
+            map,
         } = begin;
         self.past(&past, last, since).await?;
+        self.send("map", &map).await?;
         drop(past);
         loop {
             let message = tokio::select! {

@@ -10,6 +10,8 @@ import * as policy from './matrix.js';
 
 let opener = null;
 let shown = null;
+let told = null;
+let marked = '';
 
 export function openFor(what, from) {
   opener = from || document.activeElement;
@@ -38,11 +40,24 @@ export async function draw() {
   frame('Alert', el('p', { class: 'none' }, 'Asking …'));
   try {
     const story = await get('explain?id=' + encodeURIComponent(id));
-    if (shown === state.detail) frame(null, storyBody(story), story);
+    if (shown === state.detail) tellStory(story);
   } catch (error) {
     if (error instanceof Refused) return;
     if (shown === state.detail) frame('Alert', el('p', null, clean(error.message, 300)));
   }
+}
+function tellStory(story) {
+  told = story;
+  marked = markOf(story.id);
+  frame(null, storyBody(story), story);
+}
+const markOf = (id) => {
+  const alert = alerts.find(id);
+  return alert ? JSON.stringify([alert.acknowledged, alert.muted_until]) : '';
+};
+// Alerts came in: the one that is shown may be marked now, or known only now.
+export function refresh() {
+  if (told && shown === 'alert:' + told.id && marked !== markOf(told.id)) tellStory(told);
 }
 export function again() {
   shown = null;

@@ -50,7 +50,7 @@ function card(one) {
     ? [items.items.slice(0, 3).map((text) => [value(text.startsWith('peer:') ? null : field, text, { most: 48 }), ' ']), items.items.length > 3 || items.more ? el('span', { class: 'none' }, '+ ' + number(items.items.length - Math.min(3, items.items.length) + items.more)) : '']
     : el('span', { class: 'none' }, '–'));
   return el('article', { class: 'card' + (findings.length ? ' bad' : ''), tabindex: '-1' },
-    el('h3', null, value('identity', one.identity, { most: 44 }), one.owner ? el('span', { class: 'none' }, ' of ' + clean(one.owner, 40)) : '', granted?.canary ? el('span', { class: 'tag bad' }, 'canary') : ''),
+    el('h3', null, value('identity', one.identity, { most: 44 }), one.owner ? el('span', { class: 'none' }, ' of ' + clean(one.owner, 40)) : '', granted?.canary ? [' ', el('span', { class: 'tag bad' }, 'canary')] : ''),
     findings.length ? el('p', null, findings.map(([kind, count]) => [el('span', { class: 'tag bad' }, '▲ ' + clean(kind) + ' ×' + number(count)), ' '])) : '',
     el('dl', { class: 'pairs' },
       el('div', null, el('dt', null, 'Workloads'), el('dd', null, listed('workload', one.workloads))),

@@ -26,7 +26,11 @@ async function ask(path, take) {
     if (error instanceof link.Refused) gate(true);
   }
 }
-const askAlerts = () => ask('alerts', (answer) => alerts.reset(answer.alerts));
+const askAlerts = () => ask('alerts', (answer) => {
+  alerts.reset(answer.alerts);
+  detail.refresh();
+  map.draw();
+});
 const askIdentities = () => ask('identities', identities.take).then(() => matrix.draw());
 const askPolicy = () => ask('policy', matrix.take).then(() => identities.draw());
 
@@ -34,6 +38,7 @@ let generation = null;
 link.on('hello', (hello) => {
   if (hello.missed || hello.restarted) health.showMissed(hello.missed);
   if (hello.restarted) say('The daemon was restarted. What passed in between is not known here.');
+  ask('status', health.show);
   askAlerts();
   askPolicy();
   askIdentities();
@@ -41,6 +46,7 @@ link.on('hello', (hello) => {
 link.on('accesses', live.take);
 link.on('alerts', (all) => {
   alerts.take(all);
+  detail.refresh();
   map.draw();
 });
 link.on('status', (status) => {
