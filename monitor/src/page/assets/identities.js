@@ -24,7 +24,8 @@ export function take(answer) {
 export const all = () => identities;
 
 const passes = (one) => matches({
-  identity: [one.identity, ...one.fingerprints.items],
+  identity: [one.identity],
+  fingerprints: [one.identity, ...one.fingerprints.items],
   workload: one.workloads.items,
   host: one.hosts.items,
   env: one.environments.items.length ? one.environments.items : ['none'],

@@ -66,7 +66,9 @@ export function matches(values) {
   for (const term of state.terms) {
     const known = values[term.field];
     if (known === undefined) continue;
-    const hit = known.some((text) => glob(term.value).test(text ?? 'none') || (term.field === 'finding' && term.value === 'any'));
+    // As in the daemon: the beginning of a fingerprint, or a name.
+    const prints = term.field === 'identity' && /^bw1:/.test(term.value) ? values.fingerprints || known : [];
+    const hit = prints.some((text) => (text ?? '').startsWith(term.value)) || known.some((text) => glob(term.value).test(text ?? 'none') || (term.field === 'finding' && term.value === 'any'));
     if (term.not) {
       if (hit) return false;
     } else {
