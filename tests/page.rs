@@ -592,7 +592,7 @@ fn pictures() -> Result<()> {
     browser.open(&pane("identities"))?;
     browser.until("document.querySelectorAll('#identities .card').length >= 4")?;
     keep(&mut browser, "identities")?;
-    browser.look(1280, 560, "light")?;
+    browser.look(1280, 800, "light")?;
     browser.open(&pane("map"))?;
     browser.until("document.querySelectorAll('.edge.broken:not(.past)').length > 1")?;
     keep(&mut browser, "map")?;
