@@ -19,7 +19,7 @@ export function build(section) {
   body = el('tbody');
   fresh = el('button', { class: 'fresh', type: 'button', hidden: true, on: { click: resume } });
   note = el('p', { class: 'note', role: 'status' });
-  none = empty('No access yet', el('p', null, 'Every request with a credential shows here as soon as it is answered. Try one: '), el('pre', null, 'curl -H "Authorization: Bearer try-me" http://localhost/'), el('p', null, 'Nothing? ', el('code', null, 'bailiwick doctor'), ' says what this kernel allows, ', el('code', null, 'bailiwick coverage'), ' what was not understood.'));
+  none = empty('No access yet', el('p', null, 'Every request with a credential shows here as soon as it is answered. Try one: '), el('pre', null, 'curl -H "Authorization: Bearer try-me" localhost'), el('p', null, 'Nothing? ', el('code', null, 'bailiwick doctor'), ' says what this kernel allows, ', el('code', null, 'bailiwick coverage'), ' what was not understood.'));
   const head = ['Time', 'Identity', 'Workload', 'Operation', 'Env', 'Answer', 'Finding or duty'];
   scroller = el('div', { class: 'scroll', tabindex: '0', 'aria-label': 'Accesses, newest first' },
     el('table', { class: 'rows' }, el('thead', null, el('tr', null, head.map((text) => el('th', { scope: 'col' }, text)))), body), none);
