@@ -15,6 +15,7 @@ pub mod coverage;
 pub mod daemon;
 pub mod drill;
 pub mod explain;
+pub mod filter;
 pub mod gateway;
 pub mod host;
 pub mod judge;
