@@ -160,7 +160,7 @@ fn credentials() -> Vec<&'static str> {
 }
 
 /// All of them.
-pub(crate) static FIELDS: [FieldInfo; 86] = [
+pub(crate) static FIELDS: [FieldInfo; 91] = [
     field("identity", Kind::Text, ACCESS | ALERT | IDENTITY),
     field("owner", Kind::Text, ACCESS | ALERT | IDENTITY),
     field("environment", Kind::Text, ACCESS | ALERT),
@@ -232,6 +232,11 @@ pub(crate) static FIELDS: [FieldInfo; 86] = [
     field("techniques", Kind::List, ALERT),
     field("normal", Kind::Text, ALERT),
     field("action", Kind::Text, ALERT),
+    field("acknowledged", Kind::Object, ALERT),
+    field("acknowledged.at", Kind::Time, ALERT),
+    field("acknowledged.by", Kind::Text, ALERT),
+    field("acknowledged.note", Kind::Text, ALERT),
+    field("muted_until", Kind::Time, ALERT),
     // Of identities.
     field("kinds", Kind::WordList(credentials), IDENTITY),
     field("fingerprints", Kind::List, IDENTITY),

@@ -196,7 +196,18 @@ pub(crate) fn severity(severity: Severity) -> &'static str {
 
 impl Fields for Alert {
     fn get(&self, name: &str) -> Option<Value<'_>> {
+        if let Some(field) = name.strip_prefix("acknowledged.") {
+            let known = self.acknowledged.as_ref()?;
+            return match field {
+                "at" => Some(Value::Text(&known.at)),
+                "by" => Some(Value::Text(&known.by)),
+                "note" => text(known.note.as_ref()),
+                _ => None,
+            };
+        }
         match name {
+            "acknowledged" => there(self.acknowledged.as_ref()),
+            "muted_until" => text(self.muted_until.as_ref()),
             "id" => Some(Value::Text(&self.id)),
             "severity" => Some(Value::Text(severity(self.severity))),
             "kind" => Some(Value::Text(self.kind.name())),
