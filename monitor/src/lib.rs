@@ -32,4 +32,5 @@ pub mod serve;
 pub mod source;
 pub mod store;
 pub mod suggest;
+pub mod top;
 pub mod wire;

@@ -124,6 +124,8 @@ pub enum Command {
     Mute(MuteArgs),
     /// Take acknowledgement and muting of an alert back
     Unmark(UnmarkArgs),
+    /// Show it all live, in a terminal: health, alerts, accesses, identities, coverage; ? there explains the keys
+    Top,
 }
 
 /// `ack`

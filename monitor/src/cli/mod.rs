@@ -7,9 +7,9 @@ pub mod args;
 mod check;
 mod check_lint;
 mod check_sarif;
-mod client;
+pub(crate) mod client;
 mod contain;
-mod coverage;
+pub(crate) mod coverage;
 pub mod doctor;
 mod drill;
 pub mod exit;
@@ -17,10 +17,10 @@ mod gateway;
 mod learn;
 pub mod log;
 mod mark;
-mod out;
+pub(crate) mod out;
 mod pages;
 pub mod quote;
-mod render;
+pub(crate) mod render;
 mod report;
 mod scan;
 mod tail;
@@ -349,6 +349,13 @@ async fn ask(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
             };
             contain::show(&client::ask(&socket(cli)?, &command).await?, out)?;
         }
+        Command::Top => {
+            if out.form != Form::Compact {
+                return Err(Failure::new(Exit::Usage, "top is for people, and has no JSON")
+                    .hint("`bailiwick tail -o json`, `bailiwick alerts -f -o json` and `bailiwick status -o json` have"));
+            }
+            crate::top::run(&socket(cli)?, style.color).await?;
+        }
         Command::Ack(args) => {
             let (id, note) = (args.id.clone(), args.note.clone());
             mark::run(cli, &Ask::Acknowledge { id, note }, out).await?;
@@ -493,6 +500,13 @@ async fn alerts(cli: &Cli, args: &AlertsArgs, out: &mut Out) -> Result<Exit, Fai
     )
     .await?;
     Ok(Exit::Success)
+}
+
+/// Until when an alert is muted, as RFC 3339, from what was typed (`2h`, a time).
+pub(crate) fn mute_until(text: &str, now_us: i64) -> Result<String, String> {
+    let now = jiff::Timestamp::from_microsecond(now_us).unwrap_or_default();
+    mark::until(text, now)
+        .map_err(|_| format!("{text:?} is neither a duration (2h, 3d) nor a time"))
 }
 
 async fn deliveries(cli: &Cli, command: Ask, none: &str, out: &mut Out) -> Result<Exit, Failure> {

@@ -418,7 +418,7 @@ fn a_filter_of_a_webhook_is_checked() {
         ("where = \"count > 1 and onwer == 'a'\"", "5:24"),
         (
             r#"where = "title == \"é\\u00e9\" and onwer == 'a'""#,
-            "5:34",
+            "5:36",
         ),
         (r#"where = "title == \"\u00e9\" and onwer == 'a'""#, "5:34"),
         ("where = '''\ncount > 1\nand onwer == \"a\"'''", "7:5"),

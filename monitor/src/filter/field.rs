@@ -110,7 +110,7 @@ impl PartialEq for FieldInfo {
 }
 
 impl FieldInfo {
-    pub(super) fn is_of(&self, subject: Subject) -> bool {
+    pub(crate) fn is_of(&self, subject: Subject) -> bool {
         self.of & subject.bit() != 0
     }
 
@@ -168,6 +168,17 @@ pub(crate) static FIELDS: [FieldInfo; 91] = [
     // Of accesses.
     field("time", Kind::Time, ACCESS),
     field("role", Kind::Words(roles), ACCESS),
+    field("request.method", Kind::Folded, ACCESS),
+    field("request.host", Kind::Folded, ACCESS),
+    field("host", Kind::Folded, ACCESS),
+    field("request.path", Kind::Text, ACCESS),
+    field("request.route", Kind::Text, ACCESS),
+    field("request.unknown_fields", Kind::Number, ACCESS),
+    field("response", Kind::Object, ACCESS),
+    field("response.status", Kind::Number, ACCESS),
+    field("response.grpc_status", Kind::Number, ACCESS),
+    field("duration_us", Kind::Micros, ACCESS),
+    field("duties", Kind::List, ACCESS),
     field("credential", Kind::Object, ACCESS),
     field("credential.kind", Kind::Words(credentials), ACCESS),
     field("credential.fingerprint", Kind::Text, ACCESS),
@@ -207,17 +218,6 @@ pub(crate) static FIELDS: [FieldInfo; 91] = [
     field("tls.alpn", Kind::Text, ACCESS),
     field("tls.via", Kind::Text, ACCESS),
     field("tls.ja4", Kind::Text, ACCESS),
-    field("request.method", Kind::Folded, ACCESS),
-    field("request.host", Kind::Folded, ACCESS),
-    field("host", Kind::Folded, ACCESS),
-    field("request.path", Kind::Text, ACCESS),
-    field("request.route", Kind::Text, ACCESS),
-    field("request.unknown_fields", Kind::Number, ACCESS),
-    field("response", Kind::Object, ACCESS),
-    field("response.status", Kind::Number, ACCESS),
-    field("response.grpc_status", Kind::Number, ACCESS),
-    field("duration_us", Kind::Micros, ACCESS),
-    field("duties", Kind::List, ACCESS),
     // Of alerts.
     field("id", Kind::Text, ALERT),
     field("severity", Kind::Severity, ALERT),

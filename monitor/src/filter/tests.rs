@@ -38,7 +38,8 @@ fn access() -> AccessRecord {
 
 fn alert() -> Alert {
     let mut json = example("alert");
-    json["acknowledged"] = serde_json::json!({"at":"2026-11-24T09:00:00.000000Z","by":"ann","note":"T-1"});
+    json["acknowledged"] =
+        serde_json::json!({"at":"2026-11-24T09:00:00.000000Z","by":"ann","note":"T-1"});
     json["muted_until"] = "2026-11-25T09:00:00.000000Z".into();
     serde_json::from_value(json).unwrap()
 }
@@ -296,7 +297,8 @@ fn the_fields_are_those_of_json() {
     let mut known = identity();
     known.baseline.as_mut().unwrap().waits_for = Some("days".to_owned());
     let alert = alert();
-    let records: [(Subject, Json, &dyn Fn(&str) -> bool); 3] = [
+    type Get<'a> = &'a dyn Fn(&str) -> bool;
+    let records: [(Subject, Json, Get<'_>); 3] = [
         (
             Subject::Access,
             serde_json::to_value(&full).unwrap(),
