@@ -27,6 +27,11 @@ impl State {
                 _ => None,
             };
         }
+        // Esc and a key right behind it arrive as one: to a terminal both are Alt and that key.
+        if key.modifiers.contains(KeyModifiers::ALT) {
+            self.key(KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE));
+            return self.key(KeyEvent::new(key.code, key.modifiers - KeyModifiers::ALT));
+        }
         if self.prompt.is_some() {
             return self.typed(key.code);
         }

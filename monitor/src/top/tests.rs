@@ -184,6 +184,9 @@ fn a_line_is_edited() {
     );
     // Keys are letters while a line is typed.
     assert_eq!(edit(&mut state, KeyCode::Char('q')), ("bcq".to_owned(), 3));
+    // Esc and a digit, typed so fast that they come as one.
+    state.key(KeyEvent::new(KeyCode::Char('1'), KeyModifiers::ALT));
+    assert!(state.prompt.is_none() && state.pane == Pane::Overview);
 }
 
 #[test]

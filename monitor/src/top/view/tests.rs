@@ -23,7 +23,9 @@ fn drawn(state: &State, color: bool) -> Terminal<TestBackend> {
 fn frame(state: &State) -> String {
     let terminal = drawn(state, false);
     let buffer = terminal.backend().buffer();
-    let rows = buffer.content().chunks(usize::from(buffer.area.width).max(1));
+    let rows = buffer
+        .content()
+        .chunks(usize::from(buffer.area.width).max(1));
     let lines: Vec<String> = rows
         .map(|row| {
             row.iter()
