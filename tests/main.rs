@@ -27,6 +27,7 @@ mod split;
 mod stored;
 mod systemd;
 mod tls;
+mod top;
 mod tunnel;
 mod unix;
 
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         contain::trials(),
         learn::trials(),
         metrics::trials(),
+        top::trials(),
     ];
     run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

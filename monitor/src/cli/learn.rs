@@ -105,6 +105,7 @@ async fn from_daemon(cli: &Cli) -> Result<Evidence, Failure> {
         last: LAST,
         follow: false,
         filter: Vec::new(),
+        r#where: None,
     };
     for record in client::ask(&socket, &tail).await? {
         if record.kind == "access" {
