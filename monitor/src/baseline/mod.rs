@@ -258,6 +258,12 @@ impl Baseline {
         self.waiting.pop_front()
     }
 
+    /// When the next window's time is over, in microseconds since 1970; `None`: none is open.
+    #[must_use]
+    pub fn next_end_us(&self) -> Option<i64> {
+        self.ends.front().map(|(end, ..)| *end)
+    }
+
     fn window_us(&self) -> i64 {
         i64::from(self.settings.window_s).saturating_mul(1_000_000)
     }
