@@ -28,6 +28,8 @@ impl Alert {
             techniques: update.techniques.iter().map(|&id| id.to_owned()).collect(),
             normal: update.normal.clone(),
             action: update.action.clone(),
+            acknowledged: None,
+            muted_until: None,
             evidence: records(update),
         };
         evidence::bound_words(&mut alert);

@@ -29,6 +29,8 @@ pub(crate) struct Judging {
     /// What is usual; none in tests of other things.
     pub(crate) baseline: Option<Box<Baseline>>,
     pub(crate) tally: Tally,
+    /// What was found about earlier accesses, for who evaluates; `None`: nobody asks.
+    pub(crate) heard: Option<Vec<(Finding, Access)>>,
     findings: Vec<Finding>,
 }
 
@@ -40,12 +42,13 @@ impl Judging {
             folder,
             baseline: None,
             tally: Tally::default(),
+            heard: None,
             findings: Vec::new(),
         }
     }
 
-    /// Judges an access, folds what was found, counts and learns it. `told` hears of each finding: those about
-    /// this access, and those that it brings about for earlier ones. Returns the access' number.
+    /// Judges an access, folds what was found, counts and learns it. `told` hears of each finding about it.
+    /// Returns the access' number.
     pub(crate) fn conclude(
         &mut self,
         access: &mut Access,
@@ -90,6 +93,9 @@ impl Judging {
             };
             self.tally.findings += 1;
             self.tally.by_kind.note(finding);
+            if let Some(heard) = &mut self.heard {
+                heard.push((finding, unusual.access.clone()));
+            }
             self.folder
                 .observe(finding, &unusual.access, || Some(unusual.words));
         }
@@ -102,6 +108,9 @@ impl Judging {
             self.tally.by_kind.note(finding);
             let mut access = later.access().clone();
             access.findings.insert(finding.kind);
+            if let Some(heard) = &mut self.heard {
+                heard.push((finding, access.clone()));
+            }
             let beside = (later.beside(), later.clause());
             let words = || Some(later.words());
             self.folder.observe_beside(finding, &access, beside, words);

@@ -124,6 +124,11 @@ impl Replay {
 
     /// Judges the next access. What stood in the fields that judging fills is written over.
     pub fn take(&mut self, access: &mut Access) {
+        self.take_telling(access, |_| ());
+    }
+
+    /// As [`Self::take`]; `told` hears of each finding about the access.
+    pub(super) fn take_telling(&mut self, access: &mut Access, mut told: impl FnMut(FindingKind)) {
         if access.time_us > self.now_us {
             self.advance(access.time_us);
         } else if access.time_us < self.now_us.saturating_sub(self.late_us) {
@@ -137,7 +142,8 @@ impl Replay {
             }
         }
         self.summary.saw(access.time_us);
-        self.judging.conclude(access, |_, _| ());
+        self.judging
+            .conclude(access, |finding, _| told(finding.kind));
         if self.judging.folder.pressed() {
             self.gather();
         }
@@ -153,12 +159,17 @@ impl Replay {
         }
     }
 
-    /// The recording is over, and the host taken to be quiet: what waits is concluded.
-    #[must_use]
-    pub fn end(mut self) -> Outcome {
+    /// The host is taken to be quiet from now on: what waits is concluded.
+    pub(super) fn settle(&mut self) {
         if self.started {
             self.advance(self.now_us.saturating_add(self.quiet_us));
         }
+    }
+
+    /// The recording is over, and the host taken to be quiet: what waits is concluded.
+    #[must_use]
+    pub fn end(mut self) -> Outcome {
+        self.settle();
         self.gather();
         let (alerts, left_out) = self.alerts.end();
         let summary = self.summary.end(&self.judging, alerts.len(), left_out);

@@ -25,6 +25,7 @@
 
 mod alerts;
 mod engine;
+pub mod eval;
 pub mod formats;
 pub mod input;
 mod shared;

@@ -131,11 +131,6 @@ impl Summary {
         *count = count.saturating_add(1);
     }
 
-    /// First and last access, in µs since 1970.
-    pub(super) fn span(&self) -> Option<(i64, i64)> {
-        self.span
-    }
-
     pub(super) fn end(mut self, judging: &Judging, alerts: usize, left_out: u64) -> Self {
         let (tally, census) = (&judging.tally, judging.census.stats());
         self.accesses = tally.accesses;

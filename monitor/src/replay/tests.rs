@@ -5,9 +5,9 @@ use crate::access::record::AccessRecord;
 use crate::judge;
 use crate::policy::{Policy, load_text};
 
-const MONDAY: i64 = 1_795_392_000_000_000;
-const SECOND: i64 = 1_000_000;
-const DAY: i64 = 86_400 * SECOND;
+pub(super) const MONDAY: i64 = 1_795_392_000_000_000;
+pub(super) const SECOND: i64 = 1_000_000;
+pub(super) const DAY: i64 = 86_400 * SECOND;
 
 const POLICY: &str = r#"
 version = 1
@@ -33,7 +33,7 @@ distinct = "owner"
 within = "1h"
 "#;
 
-fn rules(policy: Option<&'static str>) -> Rules {
+pub(super) fn rules(policy: Option<&'static str>) -> Rules {
     let policy = policy.map_or_else(Policy::empty, |text| {
         let key = crate::access::FingerprintKey::new([1; 32]);
         load_text("policy.toml", text, &key).unwrap().policy
@@ -46,7 +46,7 @@ fn rules(policy: Option<&'static str>) -> Rules {
     }
 }
 
-fn line(time_us: i64, identity: &str, request: &str, exe: &str) -> String {
+pub(super) fn line(time_us: i64, identity: &str, request: &str, exe: &str) -> String {
     let print = crate::access::FingerprintKey::new([2; 32]).fingerprint(identity.as_bytes());
     let (method, path) = request.split_once(' ').unwrap();
     format!(
@@ -202,7 +202,7 @@ fn recorded_names_are_the_policys() {
             "/usr/bin/ci",
         ),
         line(
-            MONDAY + SECOND,
+            MONDAY + 2 * SECOND,
             "jwt:iss=https://idp.example,sub=alice",
             "POST /deployments/2",
             "/usr/bin/a",
@@ -219,8 +219,8 @@ fn recorded_names_are_the_policys() {
         kinds(&outcome),
         [
             ("approval", "ci-bot"),
-            ("duty", "alice"),
-            ("separation", "ci-bot")
+            ("separation", "ci-bot"),
+            ("duty", "alice")
         ]
     );
     assert_eq!(outcome.summary.named, 3);
