@@ -20,6 +20,7 @@ mod netns;
 mod policy;
 mod privileges;
 mod remote;
+mod replay;
 mod report;
 mod secrets;
 mod separation;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         contain::trials(),
         learn::trials(),
         metrics::trials(),
+        replay::trials(),
     ];
     run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

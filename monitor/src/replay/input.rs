@@ -33,16 +33,11 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// Number of the line told last, from 1.
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// The next line.
+    /// The next line, and its number from 1.
     ///
     /// # Errors
     /// As reading.
-    pub fn next_piece(&mut self) -> io::Result<Option<Piece<'_>>> {
+    pub fn next_piece(&mut self) -> io::Result<Option<(Piece<'_>, u64)>> {
         self.line.clear();
         let most = LONGEST_PIECE as u64 + 1;
         if (&mut self.from)
@@ -58,9 +53,9 @@ impl<R: BufRead> Lines<R> {
         } else if self.line.len() as u64 >= most {
             self.line.clear();
             self.from.skip_until(b'\n')?;
-            return Ok(Some(Piece::TooLong));
+            return Ok(Some((Piece::TooLong, self.number)));
         }
-        Ok(Some(Piece::Whole(&self.line)))
+        Ok(Some((Piece::Whole(&self.line), self.number)))
     }
 }
 
@@ -101,16 +96,11 @@ impl<R: BufRead> Objects<R> {
         }
     }
 
-    /// The line that the object told last begins in, from 1.
-    pub fn number(&self) -> u64 {
-        self.began
-    }
-
-    /// The next object.
+    /// The next object, and the line that it begins in, from 1.
     ///
     /// # Errors
     /// As reading.
-    pub fn next_piece(&mut self) -> io::Result<Option<Piece<'_>>> {
+    pub fn next_piece(&mut self) -> io::Result<Option<(Piece<'_>, u64)>> {
         self.object.clear();
         self.too_long = false;
         loop {
@@ -119,7 +109,7 @@ impl<R: BufRead> Objects<R> {
                 // What has no end is told of once.
                 if std::mem::take(&mut self.depth) > 0 {
                     self.in_text = false;
-                    return Ok(Some(Piece::Whole(&self.object)));
+                    return Ok(Some((Piece::Whole(&self.object), self.began)));
                 }
                 return Ok(None);
             }
@@ -147,11 +137,12 @@ impl<R: BufRead> Objects<R> {
             }
             self.from.consume(used);
             if whole {
-                return Ok(Some(if self.too_long {
+                let piece = if self.too_long {
                     Piece::TooLong
                 } else {
                     Piece::Whole(&self.object)
-                }));
+                };
+                return Ok(Some((piece, self.began)));
             }
         }
     }
@@ -226,12 +217,12 @@ mod tests {
         // A small buffer: objects lie across its ends.
         let mut objects = Objects::new(io::BufReader::with_capacity(3, text.as_bytes()));
         let mut all = Vec::new();
-        while let Some(piece) = objects.next_piece().unwrap() {
+        while let Some((piece, line)) = objects.next_piece().unwrap() {
             let text = match piece {
                 Piece::Whole(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
                 Piece::TooLong => "too long".to_owned(),
             };
-            all.push((objects.number(), text));
+            all.push((line, text));
         }
         all
     }
@@ -264,11 +255,10 @@ mod tests {
         assert_eq!(objects(&text), own(&[(1, "too long"), (1, "{\"b\":1}")]));
         let text = format!("a\r\n{long}\nb");
         let mut lines = Lines::new(text.as_bytes());
-        assert_eq!(lines.next_piece().unwrap(), Some(Piece::Whole(b"a")));
-        assert_eq!(lines.next_piece().unwrap(), Some(Piece::TooLong));
-        assert_eq!(lines.next_piece().unwrap(), Some(Piece::Whole(b"b")));
+        assert_eq!(lines.next_piece().unwrap(), Some((Piece::Whole(b"a"), 1)));
+        assert_eq!(lines.next_piece().unwrap(), Some((Piece::TooLong, 2)));
+        assert_eq!(lines.next_piece().unwrap(), Some((Piece::Whole(b"b"), 3)));
         assert_eq!(lines.next_piece().unwrap(), None);
-        assert_eq!(lines.number(), 3);
     }
 
     proptest::proptest! {

@@ -80,10 +80,9 @@ impl Shared {
         if let Some(fresh) = access.credential.take() {
             access.credential = Some(self.credential(&fresh, name.as_deref()));
         }
-        for end in [&mut access.client, &mut access.server] {
-            if let Some(Endpoint { workload, .. }) = end {
-                *workload = self.workloads.one(&self.hasher, workload);
-            }
+        let ends = [&mut access.client, &mut access.server];
+        for Endpoint { workload, .. } in ends.into_iter().flatten() {
+            *workload = self.workloads.one(&self.hasher, workload);
         }
         if let Some(fresh) = access.tls.take() {
             access.tls = Some(self.tls(fresh));

@@ -83,7 +83,7 @@ fn attacks_are_hit_and_delays_counted() {
     let unusual = score(&found, "all", "unusual");
     assert_eq!(
         (unusual.alarms, unusual.false_alarms, unusual.hits),
-        (1, 0, 1),
+        (2, 1, 1),
         "{found:#?}"
     );
     // It is told when its first window is over: a minute, of 60 accesses and the one that is its end.

@@ -1,6 +1,6 @@
 use super::*;
+use crate::access::CredentialKind;
 use crate::access::record::rfc3339;
-use crate::access::{CredentialKind, Peer};
 
 fn one(format: Format, text: &str) -> Result<Access, Refusal> {
     match Reader::default().read(format, text.as_bytes())? {
