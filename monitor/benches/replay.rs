@@ -16,7 +16,7 @@ use bailiwick::replay::{Format, Item, Reader, Replay, Rules};
 
 const MONDAY: i64 = 1_795_392_000_000_000;
 /// Accesses of one recording.
-const COUNT: usize = 1_000_000;
+const COUNT: usize = 200_000;
 const IDENTITIES: usize = 500;
 const STEP_US: i64 = 200_000;
 const GOAL: f64 = 1_000_000.0;
@@ -66,7 +66,7 @@ fn main() {
     let bytes: usize = lines.iter().map(String::len).sum();
     serde_json::from_str::<AccessRecord>(lines.first().unwrap()).unwrap();
     let mut best = [0.0_f64; 2];
-    for _ in 0..5 {
+    for _ in 0..3 {
         let mut reader = Reader::default();
         let mut accesses: Vec<Box<Access>> =
             lines.iter().map(|line| access(&mut reader, line)).collect();
