@@ -51,7 +51,7 @@ fn same_findings() -> Result<()> {
     let key = dir.path().join("reader");
     std::fs::write(&key, format!("{}\n", TOKENS[0]))?;
     let policy = format!(
-        "version = 1\n[environments]\nprod = [\"{HOST}\"]\ndev = [\"*.dev.example\"]\n[duties]\n\
+        "[environments]\nprod = [\"{HOST}\"]\ndev = [\"*.dev.example\"]\n[duties]\n\
          read = [\"GET {HOST}/orders/{{id}}\"]\ndeploy = [\"POST {HOST}/deployments/{{id}}\"]\n\
          approve = [\"POST {HOST}/deployments/{{id}}/approve\"]\n\
          [identities.reader]\nowner = \"shop\"\ncredentials = [\"file:{}\"]\n\
