@@ -20,6 +20,7 @@ mod netns;
 mod policy;
 mod privileges;
 mod remote;
+mod replay;
 mod report;
 mod secrets;
 mod separation;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         learn::trials(),
         metrics::trials(),
         top::trials(),
+        replay::trials(),
     ];
     run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

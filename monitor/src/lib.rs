@@ -24,6 +24,7 @@ pub mod lint;
 pub mod metrics;
 pub mod pipeline;
 pub mod policy;
+pub mod replay;
 pub mod report;
 pub mod sarif;
 pub mod scan;

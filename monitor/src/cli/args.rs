@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::recorded_args::{EvalArgs, ReplayArgs};
 use crate::config::LogLevel;
 use crate::judge::FindingKind;
 use crate::serve::filter::{Field, Term};
@@ -126,6 +127,10 @@ pub enum Command {
     Unmark(UnmarkArgs),
     /// Show it all live, in a terminal: health, alerts, accesses, identities, coverage; ? there explains the keys
     Top,
+    /// Judge recorded accesses, or another program's log: exit 0 no alert, 1 alerts
+    Replay(ReplayArgs),
+    /// Measure what is found in labelled accesses, beside two simple rules
+    Eval(EvalArgs),
 }
 
 /// `ack`

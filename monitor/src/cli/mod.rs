@@ -20,7 +20,10 @@ mod mark;
 pub(crate) mod out;
 mod pages;
 pub mod quote;
+mod recorded;
+pub mod recorded_args;
 pub(crate) mod render;
+mod replay;
 mod report;
 mod scan;
 mod tail;
@@ -34,10 +37,12 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::access::credential::CredentialTable;
+use crate::baseline;
 use crate::census::IdentityRecord;
 use crate::config::{self, Config};
 use crate::explain::Story;
 use crate::filter::{Filter, FilterError, Subject};
+use crate::judge;
 use crate::policy::Policy;
 use crate::report::Report;
 use crate::serve::filter::{BadFilter, Filter as TermFilter, Term};
@@ -58,6 +63,8 @@ pub type StoredReport = dyn Fn(&Config, Option<i64>) -> Result<Report, Failure>;
 pub type StoredStory = dyn Fn(&Config, &str) -> Result<Story, Failure>;
 /// Loads the policy of this file or directory.
 pub type PolicyFile = dyn Fn(&Path) -> Result<Policy, Failure>;
+/// What a configuration says about judging and baselines.
+pub type RulesOf = dyn Fn(&Config) -> (judge::Settings, baseline::Settings);
 /// Makes the table of credentials that a configuration asks for.
 pub type TableOf = dyn Fn(&Config) -> Result<CredentialTable, String>;
 
@@ -81,6 +88,8 @@ pub struct Hooks {
     pub policy: Box<PolicyLoader>,
     /// A policy that is not the configured one.
     pub policy_file: Box<PolicyFile>,
+    /// What a configuration says about judging and baselines.
+    pub rules: Box<RulesOf>,
 }
 
 impl std::fmt::Debug for Hooks {
@@ -193,6 +202,8 @@ fn command(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
             return doctor::report(&probes, out);
         }
         Command::Scan(args) => return scan::run(cli, args, hooks, out),
+        Command::Replay(args) => return replay::replay(cli, args, hooks, out),
+        Command::Eval(args) => return replay::eval(cli, args, hooks, out),
         Command::Completions(args) => pages::completions(args.shell, out)?,
         Command::Man(args) => pages::man(args.command.as_deref(), args.dir.as_deref(), out)?,
         Command::Drill(args) => return drill::drill(args, out),
@@ -381,6 +392,8 @@ async fn ask(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
         | Command::Export(_)
         | Command::Drill(_)
         | Command::DrillPeer(_)
+        | Command::Replay(_)
+        | Command::Eval(_)
         | Command::Scan(_) => {}
     }
     Ok(Exit::Success)
