@@ -21,6 +21,7 @@ mod page;
 mod policy;
 mod privileges;
 mod remote;
+mod replay;
 mod report;
 mod secrets;
 mod separation;
@@ -28,6 +29,7 @@ mod split;
 mod stored;
 mod systemd;
 mod tls;
+mod top;
 mod tunnel;
 mod unix;
 
@@ -69,6 +71,8 @@ fn main() -> ExitCode {
         learn::trials(),
         metrics::trials(),
         page::trials(),
+        top::trials(),
+        replay::trials(),
     ];
     run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

@@ -207,6 +207,7 @@ pub fn wants(config: &WebhookConfig, alert: &Alert) -> bool {
             &config.exclude_environments,
             alert.environment.as_deref(),
         )
+        && config.only.as_ref().is_none_or(|only| only.matches(alert))
 }
 
 /// `*` stands for any run of characters, everything else for itself.

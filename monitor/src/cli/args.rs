@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::recorded_args::{EvalArgs, ReplayArgs};
 use crate::config::LogLevel;
 use crate::judge::FindingKind;
 use crate::serve::filter::{Field, Term};
 
 const FILTERS: &str = "Filters: flags of one kind are alternatives, different kinds must all match, and none of \
-the --not-… may. Names are patterns: * stands for any run of characters, ? for one.";
+the --not-… may. Names are patterns: * stands for any run of characters, ? for one. --where takes any condition, \
+as in --where 'status >= 500 and client.unit == \"ci.service\"' (docs/filter.md); all must match.";
 
 const EXIT_CODES: &str = "Exit codes: 0 success, 1 something was found, 64 usage, 65 not there, \
 69 unavailable (no daemon, or the kernel lacks something), 70 a bug, 77 no permission, 78 configuration.";
@@ -84,7 +86,7 @@ pub enum Command {
     /// Show deliveries that were given up, or queue them again
     DeadLetters(DeadLettersArgs),
     /// Show the identities that were seen
-    Identities,
+    Identities(IdentitiesArgs),
     /// Show how the traffic of each workload was understood, what was not and why, and what is probed
     Coverage,
     /// Show what the daemon does, sees and loses
@@ -123,6 +125,12 @@ pub enum Command {
     Mute(MuteArgs),
     /// Take acknowledgement and muting of an alert back
     Unmark(UnmarkArgs),
+    /// Show it all live, in a terminal: health, alerts, accesses, identities, coverage; ? there explains the keys
+    Top,
+    /// Judge recorded accesses, or another program's log: exit 0 no alert, 1 alerts
+    Replay(ReplayArgs),
+    /// Measure what is found in labelled accesses, beside two simple rules
+    Eval(EvalArgs),
     /// Print the address of the live view, for a browser (it holds a secret: who has it sees what you see)
     Page,
 }
@@ -272,6 +280,9 @@ pub struct FilterArgs {
     /// Not this environment
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     not_env: Vec<String>,
+    /// Only accesses for which this holds (docs/filter.md)
+    #[arg(long = "where", value_name = "EXPR")]
+    pub only: Option<String>,
 }
 
 fn finding_kinds() -> PossibleValuesParser {
@@ -332,6 +343,17 @@ pub struct AlertsArgs {
     /// Only at least this bad
     #[arg(long, value_name = "SEVERITY", value_parser = ["low", "medium", "high", "critical"])]
     pub severity: Option<String>,
+    /// Only alerts for which this holds, as in 'count > 10 and kind in ["duty", "hours"]' (docs/filter.md)
+    #[arg(long = "where", value_name = "EXPR")]
+    pub only: Option<String>,
+}
+
+/// `identities`
+#[derive(Clone, Debug, Args)]
+pub struct IdentitiesArgs {
+    /// Only identities for which this holds, as in 'refused > 0 or not has(owner)' (docs/filter.md)
+    #[arg(long = "where", value_name = "EXPR")]
+    pub only: Option<String>,
 }
 
 /// `alerts show`

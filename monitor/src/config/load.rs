@@ -13,6 +13,7 @@ use super::sections::{
     key_place, some_path,
 };
 use super::{Config, ContainRule, DEFAULT_FILE, RawTable, SOCKET_NAME, WebhookConfig, contain};
+use crate::alert::config::Where;
 
 /// Longest configuration file read.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
@@ -245,7 +246,17 @@ fn apply(config: &mut Config, source: Source<'_>, out: &mut Vec<Diagnostic>) {
         apply_baseline(&mut config.baseline, baseline, out);
     }
     for (webhook, span) in top.tables::<WebhookConfig>("webhook", out) {
-        if let Err((what, hint)) = webhook.check() {
+        if let Some((error, span)) = webhook.only.as_ref().and_then(Where::problem) {
+            let place = source.within(span, error.span());
+            let hint = error
+                .help()
+                .unwrap_or("docs/filter.md describes the language");
+            out.push(
+                source
+                    .error(format!("where: {}", error.message()), place)
+                    .hint(hint),
+            );
+        } else if let Err((what, hint)) = webhook.check() {
             out.push(source.error(what, span).hint(hint));
         } else if config
             .webhooks

@@ -429,3 +429,33 @@ fn a_format_without_its_key_is_refused_where_it_stands() {
         "{error}"
     );
 }
+
+/// A mistake in a webhook's filter is told with its own line and column, however the string is written.
+#[test]
+fn a_filter_of_a_webhook_is_checked() {
+    let hook = "[[webhook]]\nname = \"soc\"\nurl = \"https://x/\"\nsecret = \"env:X\"\n";
+    let config = one(&format!("{hook}where = 'severity >= \"high\"'\n")).unwrap();
+    assert!(config.webhooks[0].only.is_some());
+    for (line, place) in [
+        ("where = 'count > 1 and onwer == \"a\"'", "5:24"),
+        ("where = \"count > 1 and onwer == 'a'\"", "5:24"),
+        (
+            r#"where = "title == \"é\\u00e9\" and onwer == 'a'""#,
+            "5:36",
+        ),
+        (r#"where = "title == \"\u00e9\" and onwer == 'a'""#, "5:34"),
+        ("where = '''\ncount > 1\nand onwer == \"a\"'''", "7:5"),
+        ("where = 'status == 200'", "5:10"),
+        ("where = ''", "5:10"),
+    ] {
+        let errors = errors(&format!("{hook}{line}\n"));
+        let expected = format!("error: bailiwick.toml:{place}: where: ");
+        assert!(errors.starts_with(&expected), "{line}\n{errors}");
+        assert_eq!(errors.matches("error:").count(), 1, "{errors}");
+    }
+    let errors = errors(&format!("{hook}where = 'onwer == \"a\"'\n"));
+    assert!(
+        errors.contains("^^^^^\n  hint: did you mean `owner`?"),
+        "{errors}"
+    );
+}

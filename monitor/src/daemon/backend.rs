@@ -287,7 +287,9 @@ impl Backend for Daemon {
                 Vec::new()
             }
         };
-        found.retain(|alert| query.matches(alert));
+        // Who asks was told what is wrong with the filter.
+        let filter = query.filter().unwrap_or_default();
+        found.retain(|alert| filter.matches(alert));
         found.truncate(query.last.unwrap_or(usize::MAX));
         found.reverse();
         found

@@ -88,6 +88,7 @@ pub(super) fn settings(config: &Config) -> Settings {
             grace_s: config.history.grace_s,
             bytes: (config.history.memory_mib as usize) << 20,
         },
+        recorded: false,
     }
 }
 

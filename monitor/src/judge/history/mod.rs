@@ -24,11 +24,13 @@ mod places;
 mod rules;
 mod saved;
 mod shared;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod waiting;
 mod words;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use later::Later;
@@ -45,6 +47,7 @@ use later::Why;
 use places::Places;
 use rules::{Rules, SeparationRule};
 use shared::Credentials;
+use tally::Tally;
 use waiting::{Waiting, WaitingActs};
 
 use super::FindingKind;
@@ -112,9 +115,12 @@ pub(super) struct Past {
     acts: Acts,
     waiting: WaitingActs,
     crowds: hashbrown::HashMap<u64, Crowd>,
+    /// Their lineages, the ones that came first in front: whose crowd goes must not depend on a hash.
+    crowd_order: VecDeque<u64>,
     credentials: Credentials,
     places: Places,
     gaps: Gaps,
+    tally: Tally,
     /// Until the first moment is heard of: since when nobody has watched.
     unwatched_since: Option<i64>,
     later: Vec<Later>,
@@ -135,9 +141,11 @@ impl Past {
             acts: Acts::default(),
             waiting: WaitingActs::default(),
             crowds: hashbrown::HashMap::new(),
+            crowd_order: VecDeque::new(),
             credentials: Credentials::new(),
             places: Places::new(),
             gaps: Gaps::default(),
+            tally: Tally::default(),
             unwatched_since: Some(i64::MIN),
             later: Vec::new(),
             now_us: i64::MIN,
@@ -272,10 +280,14 @@ impl Past {
                 self.tell_later_ones(&act, mark);
             }
             // Nothing can take an approval back: only what lacks one waits.
-            if mark.needs_approval() && self.approval {
-                waits |= self.rules.approval_of(mark).is_some_and(|rule| {
-                    !matches!(approval::of(&self.acts, rule, mark, &act), Outcome::Given)
-                });
+            if mark.needs_approval()
+                && self.approval
+                && let Some(rule) = self.rules.approval_of(mark)
+            {
+                match approval::of(&self.acts, rule, mark, &act) {
+                    Outcome::Given => self.tally.note(rule, act.time_us(), true),
+                    _ => waits = true,
+                }
             }
         }
         let time = act.time_us();
@@ -300,10 +312,14 @@ impl Past {
         self.acts.add(act, marks, self.rules.shortest_us, settled);
         if let (Some(lineage), Some(owner)) = (act.lineage, act.owner()) {
             let since = self.now_us.saturating_sub(self.rules.longest_us);
-            if self.crowds.len() >= MOST_LINEAGES && !self.crowds.contains_key(&lineage) {
-                let any = self.crowds.keys().next().copied();
-                any.map(|any| self.crowds.remove(&any));
-                self.acts.forgotten = self.acts.forgotten.saturating_add(1);
+            if !self.crowds.contains_key(&lineage) {
+                while self.crowds.len() >= MOST_LINEAGES
+                    && let Some(first) = self.crowd_order.pop_front()
+                {
+                    let gone = u64::from(self.crowds.remove(&first).is_some());
+                    self.acts.forgotten = self.acts.forgotten.saturating_add(gone);
+                }
+                self.crowd_order.push_back(lineage);
             }
             let crowd = self.crowds.entry(lineage).or_default();
             crowd.note(owner, act.time_us(), since);
@@ -398,6 +414,9 @@ impl Past {
         self.acts.expire(before);
         self.gaps.expire(before);
         self.crowds.retain(|_, crowd| crowd.expire(before));
+        let crowds = &self.crowds;
+        self.crowd_order
+            .retain(|lineage| crowds.contains_key(lineage));
     }
 
     /// The grace of an act is over.
@@ -417,7 +436,9 @@ impl Past {
             return;
         };
         let outcome = approval::of(&self.acts, rule, mark, act);
-        if matches!(outcome, Outcome::Given) {
+        let given = matches!(outcome, Outcome::Given);
+        self.tally.note(rule, act.time_us(), given);
+        if given {
             return;
         }
         let since = act.time_us().saturating_sub(rule.within_us);
@@ -473,6 +494,12 @@ impl Past {
             self.credentials
                 .relays(credential.fingerprint, &client.workload, &place)
         })
+    }
+
+    /// When the next act's grace is over, in µs since 1970; `None` while none waits.
+    pub(super) fn due_us(&self) -> Option<i64> {
+        let first = self.waiting.first_us()?;
+        Some(first.saturating_add(self.grace_us()))
     }
 
     /// Records were lost: absence means nothing around this moment.
