@@ -1,7 +1,7 @@
 //! Entries on their way into the log: a bounded queue, and the thread that writes.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -48,6 +48,7 @@ enum Message {
 struct Shared {
     waiting: AtomicUsize,
     bytes: AtomicUsize,
+    ending: AtomicBool,
     dropped: AtomicU64,
     entries: AtomicU64,
     /// The newest checkpoint.
@@ -140,12 +141,9 @@ impl Log {
     pub fn close(&self) {
         let join = lock(&self.shared.join).take();
         if let Some(join) = join {
-            // A queue that is full empties, or its thread ends.
-            let mut message = Message::End;
-            while let Err(TrySendError::Full(back)) = self.to.try_send(message) {
-                message = back;
-                std::thread::sleep(Duration::from_millis(10));
-            }
+            self.shared.ending.store(true, Ordering::Relaxed);
+            // With a full queue the thread needs no waking.
+            let _ = self.to.try_send(Message::End);
             let _ = join.join();
         }
     }
@@ -176,30 +174,44 @@ struct Thread<D> {
 impl<D: Disk> Thread<D> {
     fn run(&mut self, from: &Receiver<Message>) {
         // What was pushed before the start.
-        let mut ending = !self.commit() && self.pause(from);
-        while !ending {
-            ending = match from.recv_timeout(ALIVE) {
-                Ok(message) => self.gather(message, from),
-                Err(RecvTimeoutError::Timeout) => false,
-                Err(RecvTimeoutError::Disconnected) => true,
-            };
-            self.tell_dropped();
-            if !self.commit() && !ending {
-                ending = self.pause(from);
+        self.commit();
+        loop {
+            let pending = self.writer.pending().0;
+            let mut ending = self.shared.ending.load(Ordering::Relaxed);
+            if pending >= COMMIT && !ending {
+                // The disk fails, and takes nothing more: what the queue has no room for is counted.
+                std::thread::sleep(RETRY);
+            } else {
+                ending |= match from.recv_timeout(if pending > 0 { RETRY } else { ALIVE }) {
+                    Ok(message) => self.gather(message, from),
+                    Err(RecvTimeoutError::Timeout) => false,
+                    Err(RecvTimeoutError::Disconnected) => true,
+                };
             }
+            if ending {
+                return self.finish(from);
+            }
+            self.tell_dropped();
+            self.commit();
             if self.remembered.elapsed() >= ALIVE {
                 self.remember();
             }
         }
-        // A disk that fails until the end keeps the daemon from ending for a moment only.
-        if self.writer.pending().0 > 0 && !self.commit() {
+    }
+
+    /// Writes what is there. A disk that fails keeps the daemon from ending for a moment only.
+    fn finish(&mut self, from: &Receiver<Message>) {
+        for message in from.try_iter() {
+            if let Message::Entry(bytes) = message {
+                self.push(bytes);
+            }
+        }
+        self.tell_dropped();
+        if !self.commit() {
             std::thread::sleep(RETRY);
-            self.tell_dropped();
             if !self.commit() {
-                tracing::error!(
-                    entries = self.writer.pending().0,
-                    "entries of the audit log are lost"
-                );
+                let entries = self.writer.pending().0;
+                tracing::error!(entries, "entries of the audit log are lost");
             }
         }
     }
@@ -223,25 +235,6 @@ impl<D: Disk> Thread<D> {
                 Err(RecvTimeoutError::Timeout) => return false,
                 Err(RecvTimeoutError::Disconnected) => return true,
             };
-        }
-    }
-
-    /// Waits before the next attempt, and takes nothing meanwhile: what the queue has no room for is dropped, and
-    /// counted. Whether it is to end.
-    fn pause(&mut self, from: &Receiver<Message>) -> bool {
-        let full = self.writer.pending().0 >= COMMIT;
-        if full {
-            std::thread::sleep(RETRY);
-            return false;
-        }
-        match from.recv_timeout(RETRY) {
-            Ok(Message::Entry(bytes)) => {
-                self.push(bytes);
-                std::thread::sleep(GATHER);
-                false
-            }
-            Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => true,
-            Err(RecvTimeoutError::Timeout) => false,
         }
     }
 

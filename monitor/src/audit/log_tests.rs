@@ -90,6 +90,25 @@ fn a_disk_that_fails_for_a_moment_loses_nothing() {
 }
 
 #[test]
+fn a_disk_that_fails_for_good_delays_the_end_by_a_moment() {
+    let disk = SimDisk::default();
+    disk.fail(2, Fault::Killed);
+    let (log, _) = start(&disk);
+    for _ in 0..3 * QUEUE {
+        log.append(Entry::Stop {});
+    }
+    let begun = Instant::now();
+    while log.status().error.is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let begun = Instant::now();
+    log.close();
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!(log.status().entries, 0);
+}
+
+#[test]
 fn more_than_there_is_room_for_is_counted_and_said() {
     let disk = SimDisk::default();
     let (log, _) = start(&disk);
