@@ -9,7 +9,7 @@ use super::key::{KeyError, KeyStore, Known};
 use super::note::{Checkpoint, SigningKey};
 use super::read::Reader;
 use super::tile::CHECKPOINT;
-use super::writer::Writer;
+use super::writer::{Refused, Writer};
 use super::{Audit, PUBLIC_KEY};
 
 /// Where a log is.
@@ -44,8 +44,26 @@ pub enum AuditError {
     #[error("audit log: {0}")]
     Key(#[from] KeyError),
     /// Its group.
-    #[error("audit log: there is no group {0:?}\nhint: [audit] group is a name of /etc/group, or a number")]
+    #[error(
+        "audit log: there is no group {0:?}\nhint: [audit] group is a name of /etc/group, or a number"
+    )]
     Group(String),
+}
+
+impl AuditError {
+    /// sysexits code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Directory { error, .. } | Self::Key(KeyError::File { error, .. })
+                if error.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                77
+            }
+            Self::Group(_) => 78,
+            _ => 69,
+        }
+    }
 }
 
 /// The directory of a log, as configured.
@@ -153,7 +171,8 @@ impl Place {
                 let opened = (writer.size() == 0).then(|| first("first start"));
                 Ok((writer, opened))
             }
-            Err((disk, key, error)) => {
+            Err(refused) => {
+                let Refused { disk, key, error } = *refused;
                 tracing::error!(
                     directory = %self.directory.display(),
                     "the audit log is not what this daemon wrote: {error}; it is set aside and a new one begun"
@@ -198,7 +217,7 @@ impl Place {
         let closed = if known.directory.is_dir() {
             let disk = self.disk(&known.directory)?;
             Writer::open(disk, old, seen.as_ref())
-                .map_err(|(_, _, error)| error.to_string())
+                .map_err(|refused| refused.error.to_string())
                 .and_then(|mut writer| {
                     let entry = Entry::Closed {
                         next: next.public().to_string(),
@@ -215,8 +234,9 @@ impl Place {
             Ok(checkpoint) => ("another directory is configured".to_owned(), checkpoint),
             Err(error) => {
                 tracing::error!(directory = %known.directory.display(), error, "the audit log before could not be closed");
-                let reason =
-                    format!("another directory is configured; the log before was not closed: {error}");
+                let reason = format!(
+                    "another directory is configured; the log before was not closed: {error}"
+                );
                 (reason, known.checkpoint.clone())
             }
         };
@@ -248,8 +268,10 @@ impl Place {
         key: SigningKey,
         now: &str,
     ) -> Result<Writer<OwnDirectory>, AuditError> {
-        let empty = matches!(disk.read(CHECKPOINT, super::note::MAX_NOTE as u64), Ok(None))
-            && !self.directory.join("tile").exists();
+        let empty = matches!(
+            disk.read(CHECKPOINT, super::note::MAX_NOTE as u64),
+            Ok(None)
+        ) && !self.directory.join("tile").exists();
         if !empty {
             let name = format!("set-aside-{}", now.replace(':', ""));
             disk.set_aside(&name)
@@ -257,9 +279,8 @@ impl Place {
         }
         // The key first: a log without its key could not be gone on with.
         store.keep(&key)?;
-        Writer::open(disk, key, None).map_err(|(_, _, error)| {
-            failed(&self.directory, io::Error::other(error.to_string()))
-        })
+        Writer::open(disk, key, None)
+            .map_err(|refused| failed(&self.directory, io::Error::other(refused.error.to_string())))
     }
 }
 

@@ -42,9 +42,14 @@ fn add(begun: &mut Begun, entry: Entry) {
 fn entries(directory: &Path) -> Vec<Entry> {
     let key = fs::read_to_string(directory.join(PUBLIC_KEY)).unwrap();
     let mut all = Vec::new();
-    verify(&Directory::new(directory), &key.parse().unwrap(), &[], |_, entry| {
-        all.push(serde_json::from_slice::<Written>(entry).unwrap().entry);
-    })
+    verify(
+        &Directory::new(directory),
+        &key.parse().unwrap(),
+        &[],
+        |_, entry| {
+            all.push(serde_json::from_slice::<Written>(entry).unwrap().entry);
+        },
+    )
     .unwrap();
     all
 }
@@ -57,13 +62,20 @@ fn is_begun_once_and_then_gone_on_with() {
     assert_eq!(first_run.last, None);
     add(&mut first_run, Entry::Stop {});
     let key = first_run.writer.key().public().clone();
+    // Nobody else writes to it meanwhile.
+    let second = place.begin(NOW).unwrap_err().to_string();
+    assert!(second.contains("another daemon"), "{second}");
+    drop(first_run);
     let again = begin(&place);
     assert_eq!(again.writer.key().public(), &key);
     assert!(matches!(again.last.unwrap().entry, Entry::Stop {}));
     assert!(again.alive_us.is_some());
     let all = entries(&place.directory);
     assert_eq!(all.len(), 2);
-    assert!(matches!(all.first(), Some(Entry::Opened { previous: None, .. })));
+    assert!(matches!(
+        all.first(),
+        Some(Entry::Opened { previous: None, .. })
+    ));
     use std::os::unix::fs::MetadataExt as _;
     let mode = |path: &str| fs::metadata(place.directory.join(path)).unwrap().mode() & 0o7777;
     assert_eq!(mode(""), 0o750);
@@ -88,6 +100,7 @@ fn set_aside(change: impl Fn(&Place)) -> String {
     };
     begun.store.remember(&known).unwrap();
     let old = begun.writer.key().public().to_string();
+    drop(begun);
     change(&place);
     let begun = begin(&place);
     assert_ne!(begun.writer.key().public().to_string(), old);
@@ -105,7 +118,14 @@ fn set_aside(change: impl Fn(&Place)) -> String {
     // Nothing is destroyed.
     let aside = fs::read_dir(&place.directory)
         .unwrap()
-        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("set-aside-"))
+        .filter(|entry| {
+            entry
+                .as_ref()
+                .unwrap()
+                .file_name()
+                .to_string_lossy()
+                .starts_with("set-aside-")
+        })
         .count();
     assert!(aside == 1 || !reason.contains("tile"));
     reason.clone()
@@ -118,7 +138,9 @@ fn a_log_that_was_changed_is_set_aside() {
         let other = tempfile::tempdir().unwrap();
         let key = KeyStore::new(&place.state_dir).key().unwrap().unwrap();
         let disk = OwnDirectory::open(other.path(), None).unwrap();
-        let mut writer = Writer::open(disk, key, None).map_err(|e| e.2).unwrap();
+        let mut writer = Writer::open(disk, key, None)
+            .map_err(|refused| refused.error)
+            .unwrap();
         assert!(writer.push(b"{}".to_vec()));
         writer.commit().unwrap();
         fs::remove_dir_all(place.directory.join("tile")).unwrap();
@@ -150,9 +172,11 @@ fn another_directory_closes_the_log_and_the_two_name_each_other() {
     let old = place(top.path(), "audit");
     let begun = begin(&old);
     let first_key = begun.writer.key().public().to_string();
+    drop(begun);
     let new = place(top.path(), "audit-2027");
     let begun = begin(&new);
     let next_key = begun.writer.key().public().to_string();
+    drop(begun);
     let closed = entries(&old.directory);
     assert!(
         matches!(closed.last(), Some(Entry::Closed { next, .. }) if *next == next_key),

@@ -6,7 +6,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 /// Reads files of a log; paths count from its directory.
 pub trait Files {
@@ -93,6 +93,8 @@ pub struct OwnDirectory {
     files: Directory,
     /// Group that may read.
     group: Option<u32>,
+    /// Locked: two daemons in one log would undo each other's work.
+    _lock: File,
     /// Directories with names that are not on the disk yet.
     unsynced: BTreeSet<PathBuf>,
 }
@@ -110,9 +112,14 @@ impl OwnDirectory {
             .recursive(true)
             .mode(DIRECTORY_MODE)
             .create(path)?;
+        let lock = File::open(path)?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Err(io::Error::other("another daemon writes to it"));
+        }
         let own = Self {
             files: Directory::new(path),
             group,
+            _lock: lock,
             unsynced: BTreeSet::new(),
         };
         own.hand_over(path)?;

@@ -228,8 +228,8 @@ pub fn to_json(entry: Entry, time: String) -> Vec<u8> {
 fn shorten(value: &mut Value, most: usize) {
     match value {
         Value::String(text) if text.len() > most => {
-            let end = text.floor_char_boundary(most);
-            text.truncate(end);
+            let end = (0..=most).rev().find(|at| text.is_char_boundary(*at));
+            text.truncate(end.unwrap_or(0));
             text.push('…');
         }
         Value::Array(list) => {
@@ -284,7 +284,11 @@ mod tests {
     #[test]
     fn hostile_texts_are_bounded_and_stay_json() {
         let mut alert = alert("al_1", 1);
-        for text in ["\u{1}".repeat(65_536), "é".repeat(65_536), "\u{202e}\"\\".repeat(30_000)] {
+        for text in [
+            "\u{1}".repeat(65_536),
+            "é".repeat(65_536),
+            "\u{202e}\"\\".repeat(30_000),
+        ] {
             alert.title.clone_from(&text);
             alert.operation.clone_from(&text);
             alert.clause.clone_from(&text);

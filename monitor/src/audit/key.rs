@@ -119,7 +119,10 @@ impl KeyStore {
     /// When it was last remembered, microseconds since 1970: the daemon was alive then.
     #[must_use]
     pub fn alive_us(&self) -> Option<i64> {
-        let modified = fs::metadata(self.0.join(STATE_FILE)).ok()?.modified().ok()?;
+        let modified = fs::metadata(self.0.join(STATE_FILE))
+            .ok()?
+            .modified()
+            .ok()?;
         let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
         i64::try_from(since.as_micros()).ok()
     }
@@ -181,7 +184,10 @@ mod tests {
         assert_ne!(store.fresh("").unwrap().public(), key.public());
         fs::write(&path, "nonsense").unwrap();
         let error = store.key().unwrap_err().to_string();
-        assert!(error.contains("hint:") && !error.contains("nonsense"), "{error}");
+        assert!(
+            error.contains("hint:") && !error.contains("nonsense"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -12,8 +12,9 @@ use super::writer::Writer;
 use crate::access::record::rfc3339;
 use crate::alert::Clock;
 
-/// Entries that may wait, and their bytes.
-const QUEUE: usize = 16 * 1024;
+/// Entries that may wait.
+pub const QUEUE: usize = 16 * 1024;
+/// Bytes of theirs.
 const QUEUE_BYTES: usize = 8 << 20;
 /// How long entries are gathered before they are written: the age of a checkpoint is at most this and the time of
 /// the writing.
@@ -254,7 +255,10 @@ impl<D: Disk> Thread<D> {
                 count,
                 unit: "entries".to_owned(),
             };
-            if self.writer.push(to_json(entry, rfc3339(self.clock.now_us()))) {
+            if self
+                .writer
+                .push(to_json(entry, rfc3339(self.clock.now_us())))
+            {
                 self.told = dropped;
             }
         }

@@ -8,7 +8,9 @@ use crate::audit::testing::{Fault, SimDisk, key};
 use crate::audit::verify::verify;
 
 fn start(disk: &SimDisk) -> (Log, Arc<Mutex<Vec<String>>>) {
-    let writer = Writer::open(disk.clone(), key(), None).map_err(|e| e.2).unwrap();
+    let writer = Writer::open(disk.clone(), key(), None)
+        .map_err(|refused| refused.error)
+        .unwrap();
     let remembered = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&remembered);
     let log = Log::start(
@@ -26,7 +28,11 @@ fn types(disk: &SimDisk) -> Vec<String> {
     verify(disk, key().public(), &[], |_, entry| {
         let value: serde_json::Value = serde_json::from_slice(entry).unwrap();
         let text = |name: &str| value.get(name).map(ToString::to_string).unwrap_or_default();
-        all.push(format!("{} {}", text("type").trim_matches('"'), text("count")));
+        all.push(format!(
+            "{} {}",
+            text("type").trim_matches('"'),
+            text("count")
+        ));
     })
     .unwrap();
     all
@@ -57,7 +63,10 @@ fn what_waits_is_written_at_the_end_and_remembered() {
     }
     log.close();
     let status = log.status();
-    assert_eq!((status.entries, status.waiting, status.dropped), (5000, 0, 0));
+    assert_eq!(
+        (status.entries, status.waiting, status.dropped),
+        (5000, 0, 0)
+    );
     assert_eq!(types(&disk).len(), 5000);
     let newest = log.checkpoint().unwrap();
     assert_eq!(lock(&remembered).last().map(String::as_str), Some(&*newest));
@@ -81,7 +90,11 @@ fn a_disk_that_fails_for_a_moment_loses_nothing() {
     }
     let begun = Instant::now();
     while log.status().entries < 10 {
-        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", log.status());
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            log.status()
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(log.status().error, None);
@@ -104,7 +117,11 @@ fn a_disk_that_fails_for_good_delays_the_end_by_a_moment() {
     }
     let begun = Instant::now();
     log.close();
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(log.status().entries, 0);
 }
 

@@ -64,7 +64,9 @@ fn parts(text: &str) -> Result<(&str, u32, Zeroizing<[u8; 32]>), NoteError> {
         return Err(NoteError::Key("NAME+ID+KEY is expected"));
     };
     if !name_fits(name) {
-        return Err(NoteError::Key("its name is empty, too long or holds a space"));
+        return Err(NoteError::Key(
+            "its name is empty, too long or holds a space",
+        ));
     }
     let id = (id.len() == 8)
         .then(|| u32::from_str_radix(id, 16).ok())
@@ -131,7 +133,13 @@ impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut bytes = vec![ED25519_TYPE];
         bytes.extend_from_slice(&self.public);
-        write!(f, "{}+{:08x}+{}", self.name, self.id, STANDARD.encode(bytes))
+        write!(
+            f,
+            "{}+{:08x}+{}",
+            self.name,
+            self.id,
+            STANDARD.encode(bytes)
+        )
     }
 }
 
@@ -161,7 +169,9 @@ impl SigningKey {
     /// The name cannot be one of a key.
     pub fn new(name: &str, seed: Zeroizing<[u8; 32]>) -> Result<Self, NoteError> {
         if !name_fits(name) {
-            return Err(NoteError::Key("its name is empty, too long or holds a space"));
+            return Err(NoteError::Key(
+                "its name is empty, too long or holds a space",
+            ));
         }
         let pair = Ed25519KeyPair::from_seed_unchecked(&*seed)
             .map_err(|_| NoteError::Key("it is no seed of Ed25519"))?;
@@ -213,7 +223,11 @@ impl SigningKey {
     pub fn sign(&self, text: &str) -> String {
         let mut bytes = self.public.id.to_be_bytes().to_vec();
         bytes.extend_from_slice(self.pair.sign(text.as_bytes()).as_ref());
-        format!("{text}\n— {} {}\n", self.public.name, STANDARD.encode(bytes))
+        format!(
+            "{text}\n— {} {}\n",
+            self.public.name,
+            STANDARD.encode(bytes)
+        )
     }
 }
 
@@ -228,9 +242,9 @@ pub fn open<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, NoteError> 
     if note.chars().any(|c| c < ' ' && c != '\n') {
         return Err(NoteError::Form("it holds a control character"));
     }
-    let split = note
-        .rfind("\n\n")
-        .ok_or(NoteError::Form("it has no empty line before its signatures"))?;
+    let split = note.rfind("\n\n").ok_or(NoteError::Form(
+        "it has no empty line before its signatures",
+    ))?;
     let (text, signatures) = note.split_at(split + 1);
     let signatures = signatures
         .strip_prefix('\n')
@@ -299,7 +313,8 @@ impl Checkpoint {
 
     fn parse(text: &str) -> Result<Self, NoteError> {
         let mut lines = text.split_terminator('\n');
-        let (Some(origin), Some(size), Some(root)) = (lines.next(), lines.next(), lines.next()) else {
+        let (Some(origin), Some(size), Some(root)) = (lines.next(), lines.next(), lines.next())
+        else {
             return Err(NoteError::Checkpoint("it has fewer than three lines"));
         };
         if origin.is_empty() {

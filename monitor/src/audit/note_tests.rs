@@ -3,7 +3,8 @@
 use super::*;
 
 /// The example of golang.org/x/mod/sumdb/note, where the format comes from.
-const SECRET: &str = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
+const SECRET: &str =
+    "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
 const PUBLIC: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
 const TEXT: &str = "If you think cryptography is the answer to your problem,\n\
                     then you don't know what your problem is.\n";
@@ -34,7 +35,10 @@ fn opens_what_was_signed_and_nothing_else() {
         Err(NoteError::NotSigned("other.example/log".to_owned()))
     );
     let changed = NOTE.replacen("answer", "question", 1);
-    assert_eq!(open(&changed, &key), Err(NoteError::False("PeterNeumann".to_owned())));
+    assert_eq!(
+        open(&changed, &key),
+        Err(NoteError::False("PeterNeumann".to_owned()))
+    );
     for (bad, why) in [
         (NOTE.trim_end().to_owned(), "no line break at the end"),
         (NOTE.replace("\n\n", "\n"), "no empty line"),
@@ -72,7 +76,8 @@ fn keys_that_are_none_are_refused() {
 #[test]
 fn checkpoints_are_of_the_specified_form() {
     // The example of C2SP tlog-checkpoint.
-    let text = "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n";
+    let text =
+        "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n";
     let checkpoint = Checkpoint::parse(text).unwrap();
     assert_eq!(checkpoint.size, 20_852_163);
     let key = SigningKey::new("example.com/behind-the-sofa", Zeroizing::new([1; 32])).unwrap();

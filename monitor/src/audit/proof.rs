@@ -21,7 +21,9 @@ pub enum ProofError {
     #[error("the proof's checkpoint: {0}")]
     Checkpoint(#[from] NoteError),
     /// The entry does not lead to the checkpoint's root.
-    #[error("the entry is not in the log: it and the hashes lead to another root than the signed one")]
+    #[error(
+        "the entry is not in the log: it and the hashes lead to another root than the signed one"
+    )]
     NotInLog,
 }
 

@@ -1,8 +1,5 @@
 //! A disk that fails, and that loses what was not synced.
-#![allow(
-    clippy::unwrap_used,
-    reason = "tests may fail by panic"
-)]
+#![allow(clippy::unwrap_used, reason = "tests may fail by panic")]
 
 use std::collections::BTreeMap;
 use std::io;
@@ -99,7 +96,10 @@ impl SimDisk {
         let mut sim = self.sim();
         let now = sim.operation;
         sim.operation += 1;
-        let fault = sim.fault.filter(|(at, _)| *at == now).map(|(_, fault)| fault);
+        let fault = sim
+            .fault
+            .filter(|(at, _)| *at == now)
+            .map(|(_, fault)| fault);
         if fault == Some(Fault::Killed) {
             sim.dead = true;
         }
@@ -113,9 +113,11 @@ impl SimDisk {
             Some((path, bytes)) => {
                 apply(&mut sim.live, path, bytes);
                 if let (CHECKPOINT, Some(bytes)) = (path, bytes) {
-                    sim.checkpoints.push(String::from_utf8(bytes.to_vec()).unwrap());
+                    sim.checkpoints
+                        .push(String::from_utf8(bytes.to_vec()).unwrap());
                 }
-                sim.changes.push((path.to_owned(), bytes.map(<[u8]>::to_vec)));
+                sim.changes
+                    .push((path.to_owned(), bytes.map(<[u8]>::to_vec)));
             }
             None => {
                 sim.durable = sim.live.clone();
@@ -149,7 +151,11 @@ fn apply(content: &mut Content, path: &str, bytes: Option<&[u8]>) {
 impl Files for SimDisk {
     fn read(&self, path: &str, most: u64) -> io::Result<Option<Vec<u8>>> {
         let bytes = self.sim().live.get(path).cloned();
-        assert!(bytes.as_ref().is_none_or(|bytes| bytes.len() as u64 <= most));
+        assert!(
+            bytes
+                .as_ref()
+                .is_none_or(|bytes| bytes.len() as u64 <= most)
+        );
         Ok(bytes)
     }
 }

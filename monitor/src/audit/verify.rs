@@ -28,7 +28,9 @@ pub enum Finding {
     #[error("the entries do not lead to the signed root: entries and tiles were replaced")]
     Root,
     /// A witness saw more.
-    #[error("the log was rolled back or cut off: it has {found} entries, and had {expected} when {witness} was signed")]
+    #[error(
+        "the log was rolled back or cut off: it has {found} entries, and had {expected} when {witness} was signed"
+    )]
     RolledBack {
         /// Entries now.
         found: u64,

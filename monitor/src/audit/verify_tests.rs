@@ -22,7 +22,9 @@ fn entry(n: u64) -> Vec<u8> {
 /// A log of so many entries in a directory; its checkpoint.
 fn write(dir: &Path, count: u64, entry: impl Fn(u64) -> Vec<u8>) -> String {
     let disk = OwnDirectory::open(dir, None).unwrap();
-    let mut writer = Writer::open(disk, key(), None).map_err(|e| e.2).unwrap();
+    let mut writer = Writer::open(disk, key(), None)
+        .map_err(|refused| refused.error)
+        .unwrap();
     for n in writer.size()..count {
         assert!(writer.push(entry(n)));
     }
@@ -83,7 +85,13 @@ fn an_edit_is_found_where_it_is() {
     let all = |dir: &Path| {
         let note = fs::read(dir.join("checkpoint")).unwrap();
         fs::remove_dir_all(dir).unwrap();
-        write(dir, 700, |n| if n == 300 { b"other".to_vec() } else { entry(n) });
+        write(dir, 700, |n| {
+            if n == 300 {
+                b"other".to_vec()
+            } else {
+                entry(n)
+            }
+        });
         fs::write(dir.join("checkpoint"), note).unwrap();
     };
     assert!(matches!(found(all), Finding::Root));
@@ -92,7 +100,10 @@ fn an_edit_is_found_where_it_is() {
 #[test]
 fn a_deletion_is_found() {
     let one = |dir: &Path| rewrite(&dir.join("tile/entries/001"), |all| drop(all.remove(44)));
-    assert!(matches!(found(one), Finding::Damaged(Damage::Short { found: 255, .. })));
+    assert!(matches!(
+        found(one),
+        Finding::Damaged(Damage::Short { found: 255, .. })
+    ));
     // With the next bundle's entries moved up, the first moved one is in the wrong place.
     let moved = |dir: &Path| {
         rewrite(&dir.join("tile/entries/001"), |all| {
@@ -102,9 +113,14 @@ fn a_deletion_is_found() {
     };
     assert!(matches!(found(moved), Finding::Entry(300)));
     let file = |dir: &Path| fs::remove_file(dir.join("tile/entries/000")).unwrap();
-    assert!(matches!(found(file), Finding::Damaged(Damage::Missing(path)) if path == "tile/entries/000"));
+    assert!(
+        matches!(found(file), Finding::Damaged(Damage::Missing(path)) if path == "tile/entries/000")
+    );
     let hashes = |dir: &Path| fs::remove_file(dir.join("tile/1/000.p/2")).unwrap();
-    assert!(matches!(found(hashes), Finding::Damaged(Damage::Missing(_))));
+    assert!(matches!(
+        found(hashes),
+        Finding::Damaged(Damage::Missing(_))
+    ));
 }
 
 #[test]
@@ -121,11 +137,17 @@ fn a_truncation_is_found() {
         let text = fs::read_to_string(dir.join("checkpoint")).unwrap();
         fs::write(dir.join("checkpoint"), text.replace("\n700\n", "\n699\n")).unwrap();
     };
-    assert!(matches!(found(forged), Finding::Checkpoint(NoteError::False(_))));
+    assert!(matches!(
+        found(forged),
+        Finding::Checkpoint(NoteError::False(_))
+    ));
     let nothing = |dir: &Path| fs::write(dir.join("checkpoint"), [0xff; 10]).unwrap();
     assert!(matches!(found(nothing), Finding::Checkpoint(_)));
     let endless = |dir: &Path| fs::write(dir.join("tile/0/000"), vec![0; 8193]).unwrap();
-    assert!(matches!(found(endless), Finding::Damaged(Damage::Unreadable { .. })));
+    assert!(matches!(
+        found(endless),
+        Finding::Damaged(Damage::Unreadable { .. })
+    ));
 }
 
 #[test]
@@ -142,11 +164,17 @@ fn a_rollback_and_a_rewritten_log_are_found_by_who_kept_a_checkpoint() {
     assert_eq!(check(kept.path(), &witnesses[..1]).unwrap().size, 300);
     assert!(matches!(
         check(kept.path(), &witnesses).unwrap_err(),
-        Finding::RolledBack { found: 300, expected: 700, .. }
+        Finding::RolledBack {
+            found: 300,
+            expected: 700,
+            ..
+        }
     ));
     // Who has the key can sign other entries; not so that they were those that a witness saw.
     let other = tempfile::tempdir().unwrap();
-    write(other.path(), 800, |n| if n == 5 { b"other".to_vec() } else { entry(n) });
+    write(other.path(), 800, |n| {
+        if n == 5 { b"other".to_vec() } else { entry(n) }
+    });
     assert!(check(other.path(), &[]).is_ok());
     assert!(matches!(
         check(other.path(), &witnesses).unwrap_err(),
@@ -159,7 +187,13 @@ fn a_log_with_three_levels_is_verified_and_proved() {
     let dir = tempfile::tempdir().unwrap();
     let size = 65_536 + 300;
     let note = write(dir.path(), size, entry);
-    for tile in ["tile/1/000", "tile/1/001.p/1", "tile/2/000.p/1", "tile/0/x000/257.p/44", "tile/0/257.p/44"] {
+    for tile in [
+        "tile/1/000",
+        "tile/1/001.p/1",
+        "tile/2/000.p/1",
+        "tile/0/x000/257.p/44",
+        "tile/0/257.p/44",
+    ] {
         let there = dir.path().join(tile).exists();
         assert_eq!(there, !tile.contains("x000"), "{tile}");
     }
@@ -191,7 +225,10 @@ fn a_proof_that_was_changed_proves_nothing() {
     let short = proof::write(300, &entry(300), &hashes[1..], &note);
     assert_eq!(proof::check(&short, &public), Err(ProofError::NotInLog));
     let signed = good.replace("\n700\n", "\n701\n");
-    assert!(matches!(proof::check(&signed, &public), Err(ProofError::Checkpoint(_))));
+    assert!(matches!(
+        proof::check(&signed, &public),
+        Err(ProofError::Checkpoint(_))
+    ));
     for bad in [
         String::new(),
         good.replace("@v1", "@v2"),

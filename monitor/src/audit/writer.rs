@@ -35,6 +35,17 @@ pub enum Unusable {
     Rewritten(u64),
 }
 
+/// A log that cannot be gone on with, and what it was to be written by.
+#[derive(Debug)]
+pub struct Refused<D> {
+    /// Its files.
+    pub disk: D,
+    /// The key.
+    pub key: SigningKey,
+    /// Why.
+    pub error: Unusable,
+}
+
 /// The right edge of the tree: of each level the hashes that fill no tile yet, and the entries that fill no
 /// bundle.
 #[derive(Clone, Debug, Default)]
@@ -100,9 +111,9 @@ impl Edge {
             level,
             number: level.count(self.size) / WIDTH,
         };
-        let levels = (0..).zip(&self.levels).map(move |(level, hashes)| {
-            (at(Level::Hashes(level)), bytes_of(hashes))
-        });
+        let levels = (0..)
+            .zip(&self.levels)
+            .map(move |(level, hashes)| (at(Level::Hashes(level)), bytes_of(hashes)));
         std::iter::once((at(Level::Entries), self.bundle.clone()))
             .chain(levels)
             .filter(|(_, bytes)| !bytes.is_empty())
@@ -135,7 +146,7 @@ impl<D: Disk> Writer<D> {
         disk: D,
         key: SigningKey,
         known: Option<&Checkpoint>,
-    ) -> Result<Self, (D, SigningKey, Unusable)> {
+    ) -> Result<Self, Box<Refused<D>>> {
         match resume(&disk, &key, known) {
             Ok((edge, checkpoint)) => Ok(Self {
                 disk,
@@ -144,7 +155,7 @@ impl<D: Disk> Writer<D> {
                 pending: Vec::new(),
                 checkpoint,
             }),
-            Err(error) => Err((disk, key, error)),
+            Err(error) => Err(Box::new(Refused { disk, key, error })),
         }
     }
 

@@ -14,7 +14,7 @@ fn entry(n: u64) -> Vec<u8> {
 
 fn open(disk: &SimDisk, known: Option<&Checkpoint>) -> Writer<SimDisk> {
     Writer::open(disk.clone(), key(), known)
-        .map_err(|(_, _, error)| error)
+        .map_err(|refused| refused.error)
         .unwrap()
 }
 
@@ -78,7 +78,10 @@ fn goes_on(content: Content, acknowledged: Option<&Checkpoint>) {
         assert!(writer.push(format!("after {n}").into_bytes()));
     }
     writer.commit().unwrap();
-    let all = entries(&disk.after_kill(), &acknowledged.map(witness).into_iter().collect::<Vec<_>>());
+    let all = entries(
+        &disk.after_kill(),
+        &acknowledged.map(witness).into_iter().collect::<Vec<_>>(),
+    );
     assert_eq!(all.len() as u64, before + 300);
 }
 
@@ -90,7 +93,10 @@ fn a_whole_run_is_a_whole_log() {
     let all = entries(&disk.after_kill(), &[witness(&checkpoint)]);
     assert!((0..).zip(&all).all(|(n, found)| *found == entry(n)));
     // What was signed last was on the disk.
-    assert_eq!(entries(&disk.after_power_cut(0), &[witness(&checkpoint)]), all);
+    assert_eq!(
+        entries(&disk.after_power_cut(0), &[witness(&checkpoint)]),
+        all
+    );
     let left: Vec<String> = disk
         .after_kill()
         .into_keys()
@@ -110,7 +116,13 @@ fn a_kill_or_power_cut_at_any_moment_leaves_a_log_that_goes_on() {
         disk.fail(at, Fault::Killed);
         let acknowledged = run(&disk);
         goes_on(disk.after_kill(), acknowledged.as_ref());
-        for kept in [0, u64::MAX, 0x5555_5555_5555_5555, 0xaaaa_aaaa_aaaa_aaaa, 0x9e37_79b9_7f4a_7c15] {
+        for kept in [
+            0,
+            u64::MAX,
+            0x5555_5555_5555_5555,
+            0xaaaa_aaaa_aaaa_aaaa,
+            0x9e37_79b9_7f4a_7c15,
+        ] {
             goes_on(disk.after_power_cut(kept), acknowledged.as_ref());
         }
     }
@@ -153,7 +165,7 @@ fn what_is_not_the_log_that_was_is_not_gone_on_with() {
     let refused = |content: Content, known: &Checkpoint| {
         Writer::open(SimDisk::new(content), key(), Some(known))
             .map(|_| ())
-            .map_err(|(_, _, error)| error)
+            .map_err(|refused| refused.error)
             .unwrap_err()
     };
     let whole = disk.after_kill();
@@ -166,18 +178,33 @@ fn what_is_not_the_log_that_was_is_not_gone_on_with() {
     writer.commit().unwrap();
     assert_eq!(writer.checkpoint(), early);
     content.extend(first.after_kill());
-    assert!(matches!(refused(content, &checkpoint), Unusable::RolledBack { found: 1, expected: 1024 }));
+    assert!(matches!(
+        refused(content, &checkpoint),
+        Unusable::RolledBack {
+            found: 1,
+            expected: 1024
+        }
+    ));
     // Nothing at all.
-    assert!(matches!(refused(Content::new(), &checkpoint), Unusable::Damaged(_)));
+    assert!(matches!(
+        refused(Content::new(), &checkpoint),
+        Unusable::Damaged(_)
+    ));
     // Another key's.
     let mut content = whole.clone();
     let other = SigningKey::new("test.example/log", zeroize::Zeroizing::new([4; 32])).unwrap();
     content.insert(CHECKPOINT.to_owned(), checkpoint.sign(&other).into_bytes());
-    assert!(matches!(refused(content, &checkpoint), Unusable::Checkpoint(_)));
+    assert!(matches!(
+        refused(content, &checkpoint),
+        Unusable::Checkpoint(_)
+    ));
     // A tile that the root hangs on.
     let mut content = whole.clone();
     content.get_mut("tile/1/000.p/4").unwrap().reverse();
-    assert!(matches!(refused(content, &checkpoint), Unusable::Changed("tiles")));
+    assert!(matches!(
+        refused(content, &checkpoint),
+        Unusable::Changed("tiles")
+    ));
     // Other entries, signed.
     let known = Checkpoint {
         root: Hash::empty(),
