@@ -170,6 +170,8 @@ fn proved() -> Result<()> {
             .is_some_and(|error| error.contains("nonsense"))
     })?;
 
+    daemon.reload(&policy(keys.path()))?;
+
     // The key of the daemon's state is the one that the log names.
     let config = daemon.dir().join("bailiwick.toml");
     let key = good(&["key", "--config", text(&config)?])?;

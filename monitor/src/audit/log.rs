@@ -42,6 +42,8 @@ pub struct AuditStatus {
 
 enum Message {
     Entry(Vec<u8>),
+    /// Told once everything before it is on the disk.
+    Flush(SyncSender<()>),
     End,
 }
 
@@ -95,6 +97,7 @@ impl Log {
             remember,
             remembered: Instant::now(),
             failing: false,
+            flushes: Vec::new(),
         };
         thread.publish();
         let join = std::thread::Builder::new()
@@ -117,6 +120,13 @@ impl Log {
             shared.taken(1, length);
             shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Waits until what was added before is signed and on the disk, at most so long; whether it is.
+    #[must_use]
+    pub fn flush(&self, patience: Duration) -> bool {
+        let (done, told) = sync_channel(1);
+        self.to.try_send(Message::Flush(done)).is_ok() && told.recv_timeout(patience).is_ok()
     }
 
     /// The newest checkpoint, a signed note.
@@ -170,6 +180,8 @@ struct Thread<D> {
     remember: Box<Remember>,
     remembered: Instant,
     failing: bool,
+    /// Who waits for the next commit.
+    flushes: Vec<SyncSender<()>>,
 }
 
 impl<D: Disk> Thread<D> {
@@ -224,6 +236,10 @@ impl<D: Disk> Thread<D> {
         loop {
             match message {
                 Message::Entry(bytes) => self.push(bytes),
+                Message::Flush(done) => {
+                    self.flushes.push(done);
+                    return false;
+                }
                 Message::End => return true,
             }
             let (count, bytes) = self.writer.pending();
@@ -277,6 +293,10 @@ impl<D: Disk> Thread<D> {
                 if self.writer.size() != before {
                     self.publish();
                     self.remember();
+                }
+                for done in self.flushes.drain(..) {
+                    // It may not wait any more.
+                    let _ = done.try_send(());
                 }
                 true
             }

@@ -55,6 +55,24 @@ fn a_checkpoint_follows_within_a_second() {
 }
 
 #[test]
+fn a_flush_ends_when_everything_before_it_is_signed() {
+    let disk = SimDisk::default();
+    let (log, _) = start(&disk);
+    for count in 1..=3 {
+        log.append(Entry::Stop {});
+        assert!(log.flush(Duration::from_secs(10)));
+        assert_eq!(log.status().entries, count);
+    }
+    let held = disk.hold();
+    log.append(Entry::Stop {});
+    assert!(!log.flush(Duration::from_millis(50)));
+    drop(held);
+    log.close();
+    assert!(!log.flush(Duration::from_secs(10)));
+    assert_eq!(types(&disk).len(), 4);
+}
+
+#[test]
 fn what_waits_is_written_at_the_end_and_remembered() {
     let disk = SimDisk::default();
     let (log, remembered) = start(&disk);

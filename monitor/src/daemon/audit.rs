@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::DaemonError;
 use super::policy::file_hash;
 use crate::access::record::rfc3339;
-use crate::alert::{Alert, AlertUpdate, Clock, MarkRequest};
+use crate::alert::{Alert, AlertUpdate, Clock, MarkRequest, SystemClock};
 use crate::audit::begin::directory;
 use crate::audit::key::Known;
 use crate::audit::log::QUEUE;
@@ -23,6 +23,8 @@ use crate::serve::records::{Loss, QueueStatus};
 
 /// How often losses are told at most.
 const LOSSES: Duration = Duration::from_secs(10);
+/// How long a start waits for the disk at most.
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// Adds to the log, if there is one.
 #[derive(Debug, Default)]
@@ -113,8 +115,9 @@ impl Auditor {
 
     /// Hooks are attached: from now on this host is watched.
     pub(super) fn started(&mut self, hooks: &[String]) {
-        if let Some(gap) = self.gap.take() {
-            self.append(|| gap);
+        if let Some(Entry::Gap { from, cause, .. }) = self.gap.take() {
+            let until = rfc3339(SystemClock.now_us());
+            self.append(|| Entry::Gap { from, until, cause });
         }
         self.append(|| Entry::Start {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -133,6 +136,16 @@ impl Auditor {
             identities: policy.identities().len() as u64,
             files: files.to_vec(),
         });
+    }
+
+    /// Waits for the disk a moment: that a daemon started is in the log before anything else happens.
+    pub(super) async fn settle(&self) {
+        if let Some(log) = self.log.clone() {
+            let flushed = tokio::task::spawn_blocking(move || log.flush(SETTLE)).await;
+            if !flushed.unwrap_or(false) {
+                tracing::warn!("the audit log is slow: the start is not in it yet");
+            }
+        }
     }
 
     /// A reload was refused.

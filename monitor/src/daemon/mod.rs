@@ -168,6 +168,7 @@ async fn async_run(
     setup::trim();
     auditor.started(&hooks);
     auditor.in_force(&config, &policy, &policy_files);
+    auditor.settle().await;
     tracing::info!(hooks = hooks.len(), socket = %config.socket().display(), "watching");
     let daemon = Arc::new(Daemon {
         hub: Hub::new(commands.clone(), Arc::clone(&signals)),
