@@ -1,5 +1,6 @@
 //! End to end: real programs on the real kernel. One file a theme.
 
+mod audit;
 mod bad_input;
 mod baseline;
 mod bulk;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         metrics::trials(),
         top::trials(),
         replay::trials(),
+        audit::trials(),
     ];
     run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }
