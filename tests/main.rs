@@ -1,5 +1,6 @@
 //! End to end: real programs on the real kernel. One file a theme.
 
+mod audit;
 mod bad_input;
 mod baseline;
 mod bulk;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         page::trials(),
         top::trials(),
         replay::trials(),
+        audit::trials(),
     ];
     run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

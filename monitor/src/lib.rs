@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod alert;
+pub mod audit;
 pub mod baseline;
 pub mod census;
 pub mod cli;

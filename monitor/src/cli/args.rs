@@ -133,6 +133,65 @@ pub enum Command {
     Eval(EvalArgs),
     /// Print the address of the live view, for a browser (it holds a secret: who has it sees what you see)
     Page,
+    /// Read the audit log, and check that nobody changed it: exit 0 whole, 1 not
+    Audit(AuditArgs),
+}
+
+/// `audit`
+#[derive(Clone, Debug, Args)]
+pub struct AuditArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: AuditAction,
+}
+
+/// What `audit` does. Without a directory, it is the configured log; no daemon needs to run.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AuditAction {
+    /// Check every entry against the signed checkpoint: finds edits, deletions, truncation, and with --since a rollback
+    Verify {
+        /// The log
+        #[arg(value_name = "DIR", conflicts_with = "proof")]
+        dir: Option<PathBuf>,
+        /// Its public key, as `bailiwick audit key` prints it, or a file with that [default: the daemon's own where it
+        /// may be read, else what the log says of itself]
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+        /// A checkpoint that was kept: the note itself, the body of a webhook's message, or its Bailiwick-Checkpoint
+        #[arg(long, value_name = "FILE", conflicts_with = "proof")]
+        since: Vec<PathBuf>,
+        /// Check what `audit prove` wrote instead; nothing else is needed for it but the key
+        #[arg(long, value_name = "FILE")]
+        proof: Option<PathBuf>,
+    },
+    /// Print a proof that an entry is in the log
+    Prove {
+        /// An entry's index, or the id of an alert: its newest entry
+        id: String,
+        /// The log
+        dir: Option<PathBuf>,
+    },
+    /// Show the last entries, then new ones as they come
+    Tail {
+        /// The log
+        dir: Option<PathBuf>,
+        /// How many of the last ones
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+        last: u64,
+        /// Go on with new ones
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Print the public key
+    Key {
+        /// The log
+        dir: Option<PathBuf>,
+    },
+    /// Print the newest checkpoint, to be kept where this host cannot change it
+    Checkpoint {
+        /// The log
+        dir: Option<PathBuf>,
+    },
 }
 
 /// `ack`

@@ -4,6 +4,8 @@
 //! depends on none of them.
 
 pub mod args;
+mod audit;
+mod audit_words;
 mod check;
 mod check_lint;
 mod check_sarif;
@@ -208,6 +210,7 @@ fn command(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
         Command::Completions(args) => pages::completions(args.shell, out)?,
         Command::Man(args) => pages::man(args.command.as_deref(), args.dir.as_deref(), out)?,
         Command::Drill(args) => return drill::drill(args, out),
+        Command::Audit(args) if !audit::follows(args) => return audit::run(cli, args, out),
         Command::DrillPeer(args) => return drill::peer(args),
         Command::Page => return page::address(cli.config.as_deref(), out),
         _ => {
@@ -382,6 +385,7 @@ async fn ask(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
             let id = args.id.clone();
             mark::run(cli, &Ask::Unmark { id }, out).await?;
         }
+        Command::Audit(args) => audit::follow(cli, args, out).await?,
         Command::Report(args) => return report::report(cli, args, hooks, out).await,
         Command::Explain(args) => return report::explain(cli, args, hooks, out).await,
         Command::Learn(args) => return learn::learn(cli, args, hooks, out).await,

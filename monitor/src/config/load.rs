@@ -12,7 +12,9 @@ use super::sections::{
     apply_metrics, apply_page, apply_scan, apply_tls, cookie_names, environment_name, group_name,
     key_place, some_path,
 };
-use super::{Config, ContainRule, DEFAULT_FILE, RawTable, SOCKET_NAME, WebhookConfig, contain};
+use super::{
+    Config, ContainRule, DEFAULT_FILE, RawTable, SOCKET_NAME, WebhookConfig, audit, contain,
+};
 use crate::alert::config::Where;
 
 /// Longest configuration file read.
@@ -292,6 +294,9 @@ fn apply(config: &mut Config, source: Source<'_>, out: &mut Vec<Diagnostic>) {
     }
     if let Some(section) = top.section("page", out) {
         apply_page(&mut config.page, section, out);
+    }
+    if let Some(section) = top.section("audit", out) {
+        audit::apply(&mut config.audit, section, base, out);
     }
     top.finish(out);
     if let Some(own) = out.get_mut(first..) {

@@ -3,6 +3,7 @@
 //! Reading is strict: an unknown key, a wrong type and a value out of range are errors that name file,
 //! line and column and say what to do. `config/bailiwick.toml` explains every key.
 
+mod audit;
 mod contain;
 mod diagnostic;
 pub mod key;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use crate::alert::WebhookConfig;
+pub use crate::audit::Audit;
 pub use crate::contain::{ContainRule, Containment};
 pub use crate::metrics::Metrics;
 pub use crate::page::Page;
@@ -81,6 +83,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// The live view in a browser.
     pub page: Page,
+    /// The audit log.
+    pub audit: Audit,
 }
 
 /// A table that another module reads.
@@ -346,6 +350,7 @@ impl Default for Config {
             containment: Containment::default(),
             metrics: Metrics::default(),
             page: Page::default(),
+            audit: Audit::default(),
         }
     }
 }

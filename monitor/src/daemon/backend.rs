@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::{broadcast, oneshot};
 
+use super::audit::Auditor;
 use super::compare::Comparer;
 use super::hub::Hub;
 use super::stored;
@@ -55,6 +56,7 @@ pub(super) struct Daemon {
     /// What they go by.
     pub(super) terms: Arc<RwLock<stored::Terms>>,
     pub(super) alerts: AlertService,
+    pub(super) audit: Auditor,
     pub(super) store: store::Store,
     pub(super) hooks: Vec<String>,
     /// How sends and receives are seen.
@@ -79,7 +81,7 @@ pub(super) struct Daemon {
 }
 
 /// By cause, those that never happened included.
-fn losses(snapshot: &Snapshot) -> Vec<Loss> {
+pub(super) fn losses(snapshot: &Snapshot) -> Vec<Loss> {
     let loss = |cause: &str, count: u64, unit: &str| Loss {
         cause: cause.to_owned(),
         count,
@@ -418,12 +420,14 @@ impl Backend for Daemon {
                 forgotten: snapshot.losses.evicted,
             },
             coverage: coverage(&snapshot, &self.book(), self.way.get()),
-            queues: vec![QueueStatus {
+            queues: std::iter::once(QueueStatus {
                 name: "alert updates for the store".to_owned(),
                 length: alerts.buffered as u64,
                 capacity: 0,
                 dropped: 0,
-            }],
+            })
+            .chain(self.audit.queue())
+            .collect(),
             identities: self
                 .identities
                 .lock()
@@ -473,7 +477,11 @@ impl Backend for Daemon {
     }
 
     async fn undo_containment(&self, id: String) -> Option<Result<ContainmentRecord, NotUndone>> {
-        self.contain.undo(id).await
+        let undone = self.contain.undo(id).await;
+        if let Some(Ok(record)) = &undone {
+            self.audit.undone(record);
+        }
+        undone
     }
 
     async fn mark(
@@ -487,7 +495,9 @@ impl Backend for Daemon {
             MarkRequest::Unmark => Some(false),
             MarkRequest::Mute { .. } => None,
         };
+        let marked = (mark.clone(), by.clone());
         let alert = self.alerts.mark(id, mark, by).await?;
+        self.audit.marked(&alert, &marked.0, &marked.1);
         if let Some(granted) = grants {
             super::usual::grant(self, &alert, granted);
         }

@@ -36,6 +36,9 @@ pub enum DaemonError {
     /// The page.
     #[error("{0}")]
     Page(#[from] crate::page::PageError),
+    /// The audit log.
+    #[error("{0}")]
+    Audit(#[from] crate::audit::AuditError),
     /// No runtime or thread, or the hot thread died.
     #[error("{0}")]
     Internal(String),
@@ -54,6 +57,7 @@ impl DaemonError {
                 77
             }
             Self::Socket(error) if error.is_permission() => 77,
+            Self::Audit(error) => error.exit_code(),
             Self::Directory { .. }
             | Self::Store(_)
             | Self::Socket(_)

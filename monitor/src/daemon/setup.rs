@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError};
 use crate::access::FingerprintKey;
 use crate::access::credential::CredentialTable;
 use crate::alert::AlertUpdate;
+use crate::audit::FileHash;
 use crate::config::{CheckSetting, Config};
 use crate::contain::{self, RealActs, RefusingSlot};
 use crate::judge::{FindingKind, FindingSet, HistoryLimits, Settings};
@@ -43,20 +44,20 @@ pub(super) fn directory(path: &Path, mode: u32) -> Result<(), DaemonError> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)
 }
 
-/// Loads the configured policy and logs its warnings.
+/// Loads the configured policy and logs its warnings. Also what its files held.
 pub(super) fn policy(
     config: &Config,
     key: &FingerprintKey,
     generation: u64,
-) -> Result<Arc<Policy>, DaemonError> {
-    match super::policy::configured(config, key) {
-        Ok(loaded) => {
+) -> Result<(Arc<Policy>, Vec<FileHash>), DaemonError> {
+    match super::policy::hashed(config, key) {
+        Ok((loaded, files)) => {
             for warning in &loaded.warnings {
                 tracing::warn!("{warning}");
             }
             let mut policy = loaded.policy;
             policy.generation = generation;
-            Ok(Arc::new(policy))
+            Ok((Arc::new(policy), files))
         }
         Err(errors) => {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();

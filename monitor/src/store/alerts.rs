@@ -51,6 +51,8 @@ pub type Route = Arc<WebhookConfig>;
 pub struct AppliedBatch {
     /// The alerts that were begun or grew, as they are now; each once.
     pub alerts: Vec<Alert>,
+    /// What became of some of them, by id: `begun` or `worse`; `again` when that may have happened at an attempt before.
+    pub news: Vec<(String, &'static str)>,
     /// What to change in the remembered queues.
     pub(crate) changes: Vec<Change>,
     /// The batch had been stored before: queues must be read again.
@@ -83,7 +85,9 @@ impl Store {
             let mut ids = Vec::new();
             for update in &batch.updates {
                 let id = if applied.repeated {
-                    open_alert(txn, &update.key.digest())?.map(|(id, _)| id)
+                    let id = open_alert(txn, &update.key.digest())?.map(|(id, _)| id);
+                    applied.news.extend(id.clone().map(|id| (id, "again")));
+                    id
                 } else {
                     let changes = &mut applied.changes;
                     let mut fold = Fold {
@@ -94,7 +98,9 @@ impl Store {
                         now_us,
                         changes,
                     };
-                    Some(fold.apply(update)?)
+                    let (id, news) = fold.apply(update)?;
+                    applied.news.extend(news.map(|news| (id.clone(), news)));
+                    Some(id)
                 };
                 if let Some(id) = id
                     && seen.insert(id.clone())
@@ -179,7 +185,8 @@ struct Fold<'a> {
 }
 
 impl Fold<'_> {
-    fn apply(&mut self, update: &AlertUpdate) -> Result<String, Fault> {
+    /// The alert's id, and what became of it when that is more than growth.
+    fn apply(&mut self, update: &AlertUpdate) -> Result<(String, Option<&'static str>), Fault> {
         let digest = update.key.digest();
         let window = i64::try_from(self.options.fold_window.as_micros()).unwrap_or(i64::MAX);
         let old = match open_alert(self.txn, &digest)? {
@@ -197,7 +204,12 @@ impl Fold<'_> {
         };
         self.route(&mut row, old.as_ref().map(|row| &row.alert))?;
         self.store(&row, &digest)?;
-        Ok(row.alert.id)
+        let news = match &old {
+            None => Some("begun"),
+            Some(old) if row.alert.severity > old.alert.severity => Some("worse"),
+            Some(_) => None,
+        };
+        Ok((row.alert.id, news))
     }
 
     fn store(&mut self, row: &AlertRow, digest: &[u8; 32]) -> Result<(), Fault> {
