@@ -11,6 +11,7 @@ mod ci;
 mod fuzz;
 mod generate;
 mod object;
+mod package;
 mod picture;
 mod project;
 mod run;
@@ -88,6 +89,10 @@ enum Command {
     Picture,
     /// Write manual pages and shell completions to target/gen.
     Gen,
+    /// Make the Debian package (docs/packaging.md).
+    Deb(package::DebOptions),
+    /// Make a tarball with a static program.
+    Tarball(package::TarballOptions),
 }
 
 fn main() -> ExitCode {
@@ -113,6 +118,8 @@ fn main() -> ExitCode {
         Command::Vm(options) => vm::run(&project, &options),
         Command::Picture => picture::make(&project),
         Command::Gen => generate::all(&project),
+        Command::Deb(options) => package::deb(&project, &options).map(drop),
+        Command::Tarball(options) => package::tarball(&project, &options).map(drop),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
