@@ -91,12 +91,25 @@ enum Command {
     Gen,
     /// Make the Debian package (docs/packaging.md).
     Deb(package::DebOptions),
+    /// Install, use, upgrade and purge the package in a machine with a real systemd (docs/systemd.md).
+    Systemd(vm::systemd::Options),
+    /// The part of it that runs in the machine.
+    #[command(hide = true)]
+    SystemdGuest {
+        /// Where the packages are.
+        dir: PathBuf,
+    },
     /// Make a tarball with a static program.
     Tarball(package::TarballOptions),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // There is no checkout in that machine.
+    if let Command::SystemdGuest { dir } = &cli.command {
+        vm::systemd::guest(dir);
+        return ExitCode::SUCCESS;
+    }
     let result = Project::find().and_then(|project| match cli.command {
         Command::Run { config, args } => run::run(&project, &config, &args),
         Command::Test { filter, no_e2e } => test::all(&project, filter.as_deref(), !no_e2e),
@@ -119,6 +132,8 @@ fn main() -> ExitCode {
         Command::Picture => picture::make(&project),
         Command::Gen => generate::all(&project),
         Command::Deb(options) => package::deb(&project, &options).map(drop),
+        Command::Systemd(options) => vm::systemd::run(&project, &options),
+        Command::SystemdGuest { .. } => Ok(()),
         Command::Tarball(options) => package::tarball(&project, &options).map(drop),
     });
     match result {
