@@ -10,6 +10,7 @@ pub mod baseline;
 pub mod census;
 pub mod cli;
 pub mod config;
+pub mod confine;
 pub mod contain;
 pub mod coverage;
 pub mod daemon;
