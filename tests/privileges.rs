@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use e2e::http::{Answerer, get};
@@ -18,7 +19,10 @@ pub(crate) fn trials() -> Vec<Trial> {
             units_capabilities,
         ),
         root("privileges::without_them_it_says_so", without),
-        root("privileges::threads_give_up_what_they_do_not_need", given_up),
+        root(
+            "privileges::threads_give_up_what_they_do_not_need",
+            given_up,
+        ),
         root("privileges::doctor_names_what_is_missing", doctor),
     ]
 }
@@ -150,7 +154,13 @@ fn given_up() -> Result<()> {
     const READ: u64 = 1 << 2 | 1 << 19;
     const BPF: u64 = 1 << 39;
     let daemon = Setup::default().start()?;
-    let all = threads(daemon.id()?)?;
+    // The last threads are started just before it is ready, and confine themselves first thing.
+    let begun = Instant::now();
+    let mut all = threads(daemon.id()?)?;
+    while all.iter().any(|thread| !thread.2) && begun.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(50));
+        all = threads(daemon.id()?)?;
+    }
     for (name, permitted, filtered) in &all {
         ensure!(filtered, "no filter on {name}: {all:?}");
         let most = match name.as_str() {

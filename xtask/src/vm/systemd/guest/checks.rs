@@ -385,8 +385,13 @@ fn credentials(scene: &mut Scene) -> Result<String> {
     ensure!(before != after, "the key of fingerprints is the old one");
     // A canary of the shipped policy.
     request("intruder", "old-admin:x", "dev.localhost", "/canary")?;
-    let message = wait(60, "a webhook", || Ok(receiver.all().into_iter().next()))?;
-    ensure!(message.body.contains("canary"), "{message:?}");
+    let message = wait(60, "a webhook about the canary", || {
+        let canary = "\"kind\":\"canary\"";
+        Ok(receiver
+            .all()
+            .into_iter()
+            .find(|message| message.body.contains(canary)))
+    })?;
     let signed = format!("{}.{}.{}", message.id, message.time, message.body);
     fs::write("/run/signed", &signed)?;
     let expected = must(&[
