@@ -136,11 +136,42 @@ fn takeover() -> Result<()> {
         all.iter().map(count).sum::<u64>() <= 3,
         "more than the budget: {all:#?}"
     );
+    acknowledge(&daemon, &alert)?;
     let status = daemon.status()?;
     ensure!(
         status["baseline"]["burst"] == 3 && status["baseline"]["mature"].as_u64() >= Some(1),
         "{}",
         status["baseline"]
+    );
+    Ok(())
+}
+
+/// What somebody says about an alert stands in it, also for `explain`, and can be taken back.
+fn acknowledge(daemon: &Daemon, alert: &Value) -> Result<()> {
+    let id = alert["id"].as_str().context("no id")?;
+    let said = daemon.json(&["ack", id, "--note", "the new clean-up job"])?;
+    let known = &said.first().context("no answer")?["acknowledged"];
+    ensure!(
+        known["by"] == "root" && known["note"] == "the new clean-up job",
+        "{known}"
+    );
+    let marks = || -> Result<Value> {
+        let all = unusual(daemon)?;
+        let own = all.into_iter().find(|one| one["id"] == id);
+        own.context("it is gone")
+    };
+    ensure!(marks()?["acknowledged"] == *known, "{:#}", marks()?);
+    let said = daemon.json(&["mute", id, "--until", "2h"])?;
+    ensure!(
+        said.first()
+            .is_some_and(|one| one["muted_until"].is_string()),
+        "{said:#?}"
+    );
+    daemon.json(&["unmark", id])?;
+    let free = marks()?;
+    ensure!(
+        free.get("acknowledged").is_none() && free.get("muted_until").is_none(),
+        "{free:#}"
     );
     Ok(())
 }

@@ -12,6 +12,7 @@ pub mod fold;
 pub mod formats;
 mod intake;
 mod lane;
+pub mod marks;
 mod outbox;
 mod schedule;
 pub mod secret;
@@ -32,6 +33,7 @@ pub use config::WebhookConfig;
 pub use endpoint::Endpoint;
 pub use fold::Folder;
 pub use formats::Format;
+pub use marks::{Acknowledged, MarkRequest, NotMarked};
 pub use service::{AlertService, Applied, ApplyError, ServiceOptions};
 pub use status::AlertStatus;
 pub use update::{AlertUpdate, FoldKey};
@@ -83,6 +85,12 @@ pub struct Alert {
     pub normal: String,
     /// What to do.
     pub action: String,
+    /// Somebody knows of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Acknowledged>,
+    /// It is not told before (RFC 3339), unless it gets worse.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub muted_until: Option<String>,
     /// Up to [`MAX_EVIDENCE`] accesses.
     pub evidence: Vec<AccessRecord>,
 }

@@ -8,13 +8,13 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
 
-use crate::store::{AlertQuery, Store, StoreError};
+use crate::store::{AlertQuery, Lookup, Store, StoreError};
 
 use super::endpoint::EndpointError;
 use super::outbox::Lane;
 use super::shared::{Shared, keep};
 use super::status::AlertStatus;
-use super::{Alert, AlertUpdate, Clock, Endpoint, config, settle};
+use super::{Alert, AlertUpdate, Clock, Endpoint, MarkRequest, NotMarked, config, settle};
 
 /// What tests change.
 #[derive(Clone, Debug)]
@@ -162,6 +162,42 @@ impl AlertService {
     /// The store is not available.
     pub fn get(&self, id: &str) -> Result<Option<Alert>, StoreError> {
         self.shared.store.get(id)
+    }
+
+    /// Writes a mark on an alert, whose id may be given by its beginning, and shows it to subscribers.
+    ///
+    /// # Errors
+    /// There is no such alert, the mark cannot be, or the store is not available.
+    pub async fn mark(
+        &self,
+        id: String,
+        mark: MarkRequest,
+        by: String,
+    ) -> Result<Arc<Alert>, NotMarked> {
+        let now_us = self.shared.clock.now_us();
+        mark.check(now_us)
+            .map_err(|(what, hint)| NotMarked::Refused(what, hint))?;
+        // While it is held, nothing grows: who subscribed hears of growth and marks in their order.
+        let _intake = self.shared.intake.lock().await;
+        let asked = id.clone();
+        let found = self
+            .shared
+            .blocking(move |store| store.look_up(&asked))
+            .await?;
+        let id = match found {
+            Lookup::Found(id) => id,
+            Lookup::Several(_) => return Err(NotMarked::Several(id)),
+            Lookup::None(_) => return Err(NotMarked::Unknown(id)),
+        };
+        let full = id.clone();
+        let marked = self
+            .shared
+            .blocking(move |store| store.mark(&full, &mark, &by, now_us))
+            .await?;
+        let alert = Arc::new(marked.ok_or(NotMarked::Unknown(id))?);
+        // Nobody may be listening.
+        let _ = self.shared.events.send(Arc::clone(&alert));
+        Ok(alert)
     }
 
     /// Every alert that is begun or grows, once it is durable.

@@ -120,6 +120,8 @@ pub(crate) fn alert(id: &str, count: u64) -> Alert {
         techniques: vec!["T1078".to_owned()],
         normal: "dev".to_owned(),
         action: "rotate the key".to_owned(),
+        acknowledged: None,
+        muted_until: None,
         evidence: Vec::new(),
     }
 }

@@ -158,6 +158,7 @@ impl Baseline {
                     first: reader.short()?,
                     last: reader.short()?,
                     told: reader.byte()? != 0,
+                    granted: false,
                 };
                 table.restore(key, seen, stream.capacity());
             }

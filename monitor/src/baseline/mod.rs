@@ -423,6 +423,44 @@ impl Baseline {
         self.room.weigh(at);
     }
 
+    /// What an alert told of this access is usual from now on, or is not for that reason any more.
+    pub fn grant(&mut self, access: &Access, granted: bool) {
+        let Some(at) = access
+            .identity
+            .as_deref()
+            .and_then(|name| self.room.find(name))
+        else {
+            return;
+        };
+        let sight = self.sights.of(access);
+        let (after, day) = (self.settings.usual_after_days, day_of(access.time_us));
+        let Some(entry) = self.room.get_mut(at) else {
+            return;
+        };
+        let group = entry.group;
+        for ((stream, key), table) in Stream::ALL
+            .into_iter()
+            .zip(sight.values)
+            .zip(&mut entry.profile.tables)
+        {
+            if key == 0 {
+                continue;
+            }
+            let change = table.grant((key, day), granted, stream.capacity(), after);
+            if let Some(dropped) = change.dropped {
+                leave(&mut self.groups, &mut self.host, group, stream, dropped);
+            }
+            if change.became {
+                self.groups.entry(group).or_default().add(stream, key);
+                self.host.add(stream, key);
+            }
+            if change.ceased {
+                leave(&mut self.groups, &mut self.host, group, stream, key);
+            }
+        }
+        self.room.weigh(at);
+    }
+
     fn alert(&mut self, at: u32, exhibit: &Exhibit) {
         let Some(entry) = self.room.get(at) else {
             return;

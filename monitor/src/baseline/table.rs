@@ -17,6 +17,8 @@ pub struct Seen {
     pub last: u16,
     /// An alert told of it.
     pub told: bool,
+    /// Somebody said that it is meant. Not stored with the profile: whoever restores it says so again.
+    pub granted: bool,
 }
 
 /// How many days of held-back windows count as one: what nobody objects to for this long becomes usual in the
@@ -28,7 +30,7 @@ impl Seen {
     #[must_use]
     pub fn usual(&self, after: u16) -> bool {
         let standing = u32::from(self.days) * HELD_DAYS + u32::from(self.held);
-        standing >= u32::from(after.max(1)) * HELD_DAYS
+        self.granted || standing >= u32::from(after.max(1)) * HELD_DAYS
     }
 }
 
@@ -46,6 +48,15 @@ pub(super) struct Sighting {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) became_usual: bool,
+    /// A usual value that had to make room.
+    pub(super) dropped: Option<u64>,
+}
+
+/// What granting changed of what is usual.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Granted {
+    pub(super) became: bool,
+    pub(super) ceased: bool,
     /// A usual value that had to make room.
     pub(super) dropped: Option<u64>,
 }
@@ -147,6 +158,45 @@ impl Table {
         {
             seen.told = true;
         }
+    }
+
+    /// Makes a value that an alert told of usual at once, or takes that back. One that had to make room meanwhile
+    /// comes back.
+    pub(super) fn grant(
+        &mut self,
+        (key, day): (u64, u16),
+        granted: bool,
+        capacity: usize,
+        after: u16,
+    ) -> Granted {
+        let mut change = Granted::default();
+        let at = self.keys.iter().position(|other| *other == key);
+        if at.is_none() && granted {
+            change.dropped = self.make_room(capacity, after);
+            let seen = Seen {
+                first: day,
+                last: day,
+                told: true,
+                ..Seen::default()
+            };
+            self.restore(key, seen, capacity);
+        }
+        let at = at.or_else(|| self.keys.iter().position(|other| *other == key));
+        let Some(seen) = at.and_then(|at| self.seen.get_mut(at)) else {
+            return change;
+        };
+        // What no alert told of was usual anyway, or is none of the alert's matter.
+        if !seen.told {
+            return change;
+        }
+        let was = seen.usual(after);
+        seen.granted = granted;
+        let is = seen.usual(after);
+        (change.became, change.ceased) = (is && !was, was && !is);
+        if change.became || change.ceased {
+            self.recount(after);
+        }
+        change
     }
 
     /// Drops the value that says least if the table is full. Not-yet-usual ones go first, so a flood of values

@@ -353,3 +353,67 @@ fn it_is_deterministic() {
     };
     assert_eq!(run(), run());
 }
+
+/// Acknowledged, it is usual at once, also for peers; taken back, it is not, and not told a second time either.
+#[test]
+fn a_grant_is_usual_at_once_and_can_be_taken_back() {
+    let mut baseline = baseline(Settings::default());
+    work(&mut baseline, "ci-bot", 0, 20);
+    let mut told = strange("ci-bot");
+    feed(&mut baseline, &mut [told.clone()], MONDAY + 20 * DAY);
+    told.time_us = MONDAY + 20 * DAY;
+    assert_eq!(taken(&mut baseline).len(), 1);
+    let key = baseline.sights.of(&told).values[0];
+    let usual = |baseline: &Baseline| {
+        let at = baseline.room.find("ci-bot").unwrap();
+        let entry = baseline.room.get(at).unwrap();
+        let table = entry.profile.table(Stream::Operation).unwrap();
+        let peers = baseline.groups.get(&entry.group);
+        (
+            table.get(key).unwrap().usual(3),
+            table.usual,
+            peers.map_or(0, |peers| peers.count(Stream::Operation, key)),
+            baseline.host.count(Stream::Operation, key),
+        )
+    };
+    let before = usual(&baseline);
+    assert_eq!(before, (false, 3, 0, 0));
+    for _ in 0..2 {
+        baseline.grant(&told, true);
+        assert_eq!(usual(&baseline), (true, 4, 1, 1));
+    }
+    for _ in 0..2 {
+        baseline.grant(&told, false);
+        assert_eq!(usual(&baseline), before);
+    }
+    // What no alert told of is not granted with it.
+    let mut other = strange("ci-bot");
+    other.host = "other.example".into();
+    feed(
+        &mut baseline,
+        &mut [other.clone()],
+        MONDAY + 20 * DAY + 3600 * SECOND,
+    );
+    taken(&mut baseline);
+    let others = baseline.sights.of(&other).values[1];
+    let at = baseline.room.find("ci-bot").unwrap();
+    let hosts = baseline
+        .room
+        .get(at)
+        .unwrap()
+        .profile
+        .table(Stream::Host)
+        .unwrap();
+    let told_too = hosts.get(others).unwrap().told;
+    baseline.grant(&other, true);
+    let hosts = baseline
+        .room
+        .get(at)
+        .unwrap()
+        .profile
+        .table(Stream::Host)
+        .unwrap();
+    assert_eq!(hosts.get(others).unwrap().usual(3), told_too);
+    // Nobody of that name: nothing happens.
+    baseline.grant(&strange("nobody"), true);
+}

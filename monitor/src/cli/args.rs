@@ -117,6 +117,39 @@ pub enum Command {
     Learn(LearnArgs),
     /// Find hard-coded credentials, and say which are in use: exit 0 none, 1 found
     Scan(ScanArgs),
+    /// Say that an alert is known: it is told again only when it gets worse, and what was unusual is usual
+    Ack(AckArgs),
+    /// Do not tell of an alert for a while, unless it gets worse
+    Mute(MuteArgs),
+    /// Take acknowledgement and muting of an alert back
+    Unmark(UnmarkArgs),
+}
+
+/// `ack`
+#[derive(Clone, Debug, Args)]
+pub struct AckArgs {
+    /// The alert's id, or the beginning of it
+    pub id: String,
+    /// Why: one line, kept with the alert
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+}
+
+/// `mute`
+#[derive(Clone, Debug, Args)]
+pub struct MuteArgs {
+    /// The alert's id, or the beginning of it
+    pub id: String,
+    /// How long (30m, 2h, 3d), or until when (RFC 3339); at most 90 days
+    #[arg(long, value_name = "TIME")]
+    pub until: String,
+}
+
+/// `unmark`
+#[derive(Clone, Debug, Args)]
+pub struct UnmarkArgs {
+    /// The alert's id, or the beginning of it
+    pub id: String,
 }
 
 /// `learn`

@@ -17,6 +17,7 @@ mod gateway;
 mod journal;
 mod learn;
 pub mod log;
+mod mark;
 mod out;
 mod pages;
 pub mod quote;
@@ -362,6 +363,19 @@ async fn ask(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
                 ContainAction::Undo { id } => Ask::UndoContainment { id: id.clone() },
             };
             contain::show(&client::ask(&socket(cli)?, &command).await?, out)?;
+        }
+        Command::Ack(args) => {
+            let (id, note) = (args.id.clone(), args.note.clone());
+            mark::run(cli, &Ask::Acknowledge { id, note }, out).await?;
+        }
+        Command::Mute(args) => {
+            let until = mark::until(&args.until, jiff::Timestamp::now())?;
+            let id = args.id.clone();
+            mark::run(cli, &Ask::Mute { id, until }, out).await?;
+        }
+        Command::Unmark(args) => {
+            let id = args.id.clone();
+            mark::run(cli, &Ask::Unmark { id }, out).await?;
         }
         Command::Report(args) => return report::report(cli, args, hooks, out).await,
         Command::Explain(args) => return report::explain(cli, args, hooks, out).await,

@@ -124,8 +124,13 @@ fn severity(severity: Severity) -> (Ink, &'static str) {
 /// One alert on one line.
 pub(super) fn alert(alert: &Alert, style: Style) -> String {
     let (ink, word) = severity(alert.severity);
+    let quiet = match (&alert.acknowledged, &alert.muted_until) {
+        (Some(_), _) => " (known)",
+        (None, Some(_)) => " (muted)",
+        (None, None) => "",
+    };
     format!(
-        "{} {} {} {} {} ×{} {}",
+        "{} {} {} {} {} ×{}{quiet} {}",
         style.paint(Ink::Dim, &time(&alert.last_seen)),
         style.paint(ink, word),
         alert.kind.name(),
@@ -134,6 +139,23 @@ pub(super) fn alert(alert: &Alert, style: Style) -> String {
         alert.count,
         text(&alert.title),
     )
+}
+
+/// What people said about an alert, in one line.
+pub(super) fn mark(alert: &Alert) -> Option<String> {
+    let known = alert.acknowledged.as_ref().map(|known| {
+        let note = known.note.as_deref().map(|note| format!(": {note}"));
+        format!(
+            "known to {} since {}{}",
+            known.by,
+            time(&known.at),
+            note.unwrap_or_default()
+        )
+    });
+    let muted = alert.muted_until.as_deref();
+    let muted = muted.map(|until| format!("muted until {}", time(until)));
+    let parts: Vec<String> = known.into_iter().chain(muted).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// One alert with everything it has.
@@ -169,6 +191,9 @@ pub(super) fn alert_in_full(alert: &Alert, style: Style) -> Vec<String> {
     row("ATT&CK", text(&alert.techniques.join(" ")).into_owned());
     row("normal", text(&alert.normal).into_owned());
     row("to do", text(&alert.action).into_owned());
+    if let Some(mark) = mark(alert) {
+        row("said", text(&mark).into_owned());
+    }
     lines.extend(table.lines(style));
     if !alert.evidence.is_empty() {
         lines.push(String::new());

@@ -9,7 +9,7 @@ use super::compare::Comparer;
 use super::hub::Hub;
 use super::stored;
 use crate::access::record::AccessRecord;
-use crate::alert::{Alert, AlertService};
+use crate::alert::{Alert, AlertService, MarkRequest, NotMarked};
 use crate::census::IdentityRecord;
 use crate::config::Config;
 use crate::contain::{self, ContainmentRecord, NotUndone};
@@ -470,6 +470,24 @@ impl Backend for Daemon {
 
     async fn undo_containment(&self, id: String) -> Option<Result<ContainmentRecord, NotUndone>> {
         self.contain.undo(id).await
+    }
+
+    async fn mark(
+        &self,
+        id: String,
+        mark: MarkRequest,
+        by: String,
+    ) -> Result<Arc<Alert>, NotMarked> {
+        let grants = match mark {
+            MarkRequest::Acknowledge { .. } => Some(true),
+            MarkRequest::Unmark => Some(false),
+            MarkRequest::Mute { .. } => None,
+        };
+        let alert = self.alerts.mark(id, mark, by).await?;
+        if let Some(granted) = grants {
+            super::usual::grant(self, &alert, granted);
+        }
+        Ok(alert)
     }
 
     async fn matches(&self, candidates: Vec<Candidate>) -> Result<Vec<(u32, LiveUse)>, TooMany> {

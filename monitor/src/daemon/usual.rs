@@ -1,12 +1,14 @@
 //! Keeps the baseline over a restart: its profiles in parts, each written whole or not at all, and the state of
 //! its budget.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::backend::Daemon;
-use crate::access::FingerprintKey;
-use crate::alert::{Clock, SystemClock};
+use crate::access::{Access, FingerprintKey};
+use crate::alert::{Alert, Clock, SystemClock};
 use crate::baseline::gate::Gate;
 use crate::baseline::{Baseline, Digest, PARTS, Seed, Settings};
 use crate::config::Config;
@@ -18,6 +20,8 @@ use crate::store::{AlertQuery, Store};
 const GATE: &str = "baseline.gate";
 /// The version of what is stored under it.
 const VERSION: u32 = 1;
+/// Acknowledged alerts looked for at a start; there are a few a day.
+const MOST_GRANTS: usize = 10_000;
 /// Alerts are dated by their accesses, which are older than the window's end by a window and this at most.
 const SLACK_US: i64 = 10_000_000;
 
@@ -75,6 +79,12 @@ pub(super) fn restore(store: &Store, key: &FingerprintKey, config: &Config) -> B
         }
         return baseline;
     }
+    restore_parts(store, &mut baseline);
+    restore_grants(store, &mut baseline);
+    baseline
+}
+
+fn restore_parts(store: &Store, baseline: &mut Baseline) {
     for part in 0..PARTS {
         if let Ok(Some(bytes)) = store.meta_get(&part_key(part))
             && !baseline.restore_part(&bytes).1
@@ -85,7 +95,46 @@ pub(super) fn restore(store: &Store, key: &FingerprintKey, config: &Config) -> B
             );
         }
     }
-    baseline
+}
+
+/// An acknowledged alert is the grant: profiles are not trusted to remember what may have been taken back.
+fn restore_grants(store: &Store, baseline: &mut Baseline) {
+    let query = AlertQuery {
+        limit: Some(MOST_GRANTS),
+        kinds: vec![FindingKind::Unusual],
+        ..AlertQuery::default()
+    };
+    match store.list(&query) {
+        Ok(alerts) => {
+            let granted = alerts.iter().filter(|alert| alert.acknowledged.is_some());
+            for access in granted.flat_map(evidence) {
+                baseline.grant(&access, true);
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "what was acknowledged is not readable; it is unusual again");
+        }
+    }
+}
+
+/// What an alert tells of.
+fn evidence(alert: &Alert) -> Vec<Access> {
+    let mut name = |text: &str| Arc::from(text);
+    let evidence = alert.evidence.iter();
+    evidence
+        .filter_map(|record| record.to_access(&mut name))
+        .collect()
+}
+
+/// What an alert of the baseline tells of is usual from now on, or is not for that reason any more.
+pub(super) fn grant(daemon: &Daemon, alert: &Alert, granted: bool) {
+    if alert.kind != FindingKind::Unusual {
+        return;
+    }
+    let command = Command::Grant(evidence(alert), granted);
+    if daemon.commands.try_send(command).is_err() {
+        tracing::warn!(alert = %alert.id, "the baseline hears of it at the next start only");
+    }
 }
 
 /// Alerts that the saved budget does not know of. Rather too many than too few.

@@ -39,6 +39,8 @@ fn alert() -> Alert {
         normal: "ci-bot is used in dev".to_owned(),
         action: "Revoke the credential.".to_owned(),
         // The newest first, as a merge of late ones may leave it.
+        acknowledged: None,
+        muted_until: None,
         evidence: vec![evidence(NOW + 60 * SECOND), evidence(NOW)],
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{ANOMALIES, Numbered, Pipeline, PipelineLosses};
+use crate::access::Access;
 use crate::access::credential::Recogniser;
 use crate::alert::AlertUpdate;
 use crate::baseline::gate::Gate;
@@ -42,6 +43,8 @@ pub enum Command {
     History(oneshot::Sender<Remembered>),
     /// Learn by these settings from now on.
     Learn(Settings),
+    /// What these accesses were is usual from now on, or is not for that reason any more.
+    Grant(Vec<Access>, bool),
     /// The baseline's gate, and one part of its profiles if it changed.
     Baseline(u8, oneshot::Sender<(Gate, Option<Vec<u8>>)>),
     /// How each workload's traffic was understood.
@@ -283,6 +286,13 @@ fn obey<S: Source>(pipeline: &mut Pipeline<S>, command: Command) {
         Command::Learn(settings) => {
             if let Some(baseline) = &mut analyst.baseline {
                 baseline.configure(settings);
+            }
+        }
+        Command::Grant(accesses, granted) => {
+            if let Some(baseline) = &mut analyst.baseline {
+                for access in &accesses {
+                    baseline.grant(access, granted);
+                }
             }
         }
         Command::Baseline(part, answer) => {

@@ -4,6 +4,7 @@
 mod contain;
 pub mod filter;
 mod listen;
+mod mark;
 pub mod matching;
 pub mod protocol;
 pub mod records;
@@ -19,7 +20,7 @@ use tokio::task::JoinSet;
 pub use listen::{ControlSocket, ListenError, probe};
 
 use crate::access::record::AccessRecord;
-use crate::alert::Alert;
+use crate::alert::{Alert, MarkRequest, NotMarked};
 use crate::census::IdentityRecord;
 use crate::contain::{ContainmentRecord, NotUndone};
 use crate::coverage::CoverageRecord;
@@ -89,6 +90,16 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// There is no such alert, or several.
     fn explain(&self, id: String) -> impl Future<Output = Result<Story, NoStory>> + Send;
+    /// Writes on an alert what somebody says about it; `by` is who.
+    ///
+    /// # Errors
+    /// There is no such alert, the mark cannot be, or the store is not available.
+    fn mark(
+        &self,
+        id: String,
+        mark: MarkRequest,
+        by: String,
+    ) -> impl Future<Output = Result<Arc<Alert>, NotMarked>> + Send;
     /// Which of some secrets are live, each with its place among them.
     fn matches(
         &self,

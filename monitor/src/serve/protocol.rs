@@ -97,6 +97,26 @@ pub enum Command {
         /// Its id, or the beginning of it.
         id: String,
     },
+    /// Say that an alert is known.
+    Acknowledge {
+        /// Its id, or the beginning of it.
+        id: String,
+        /// Why.
+        #[serde(default)]
+        note: Option<String>,
+    },
+    /// Do not tell of an alert for a while, unless it gets worse.
+    Mute {
+        /// Its id, or the beginning of it.
+        id: String,
+        /// Until when (RFC 3339).
+        until: String,
+    },
+    /// Take acknowledgement and muting of an alert back.
+    Unmark {
+        /// Its id, or the beginning of it.
+        id: String,
+    },
     /// Which of some secrets are live: they follow once `ready` was said, not as lines (see
     /// [`super::matching`]).
     Match {

@@ -15,12 +15,12 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::contain;
 use super::filter::Filter;
 use super::matching::{self, MatchRecord};
 use super::protocol::{Command, ErrorCode, MAX_REQUEST, Note, VERSION, parse_request};
 use super::records::AlertQuery;
 use super::{Backend, Limits};
+use super::{contain, mark};
 use crate::access::record::AccessRecord;
 use crate::alert::Alert;
 use crate::cli::quote;
@@ -270,6 +270,9 @@ async fn answer<B: Backend>(
                 to.line(&result).await?;
             }
             Ok(())
+        }
+        Command::Acknowledge { .. } | Command::Mute { .. } | Command::Unmark { .. } => {
+            mark::answer(to, &**backend, command, user).await
         }
         // Served before, since it has more to read.
         Command::Match { .. } => Ok(()),

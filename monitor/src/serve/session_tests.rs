@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::access::Role;
 use crate::access::record::{RequestRecord, ResponseRecord};
+use crate::alert::{MarkRequest, NotMarked};
 use crate::census::IdentityRecord;
 use crate::coverage::CoverageRecord;
 use crate::explain::Story;
@@ -25,6 +26,9 @@ use crate::serve::matching::TooMany;
 use crate::serve::records::{DeadLetter, DeliveryResult, ProbedRecord, StatusRecord};
 use crate::serve::{ControlSocket, serve};
 use crate::store::StoreError;
+
+/// 2026-11-24T10:00:00Z.
+const NOW_US: i64 = 1_795_514_400_000_000;
 
 struct Fake {
     kept: Mutex<Vec<Arc<AccessRecord>>>,
@@ -115,6 +119,22 @@ impl Backend for Fake {
     async fn report(&self, since_us: Option<i64>) -> Result<Report, StoreError> {
         Err(StoreError::Refused(format!("asked since {since_us:?}")))
     }
+    async fn mark(
+        &self,
+        id: String,
+        mark: MarkRequest,
+        by: String,
+    ) -> Result<Arc<Alert>, NotMarked> {
+        let mut alert = crate::alert::testing::alert("al_1", 1);
+        if id != alert.id {
+            return Err(NotMarked::Unknown(id));
+        }
+        mark.check(NOW_US)
+            .map_err(|(what, hint)| NotMarked::Refused(what, hint))?;
+        mark.apply(&mut alert, &by, NOW_US);
+        Ok(Arc::new(alert))
+    }
+
     async fn explain(&self, id: String) -> Result<Story, NoStory> {
         Err(NoStory::Unknown {
             id,
@@ -474,6 +494,57 @@ async fn a_report_and_a_story_that_cannot_be_had_say_why() {
     ] {
         let mut client = Client::ask(&server, request).await;
         let answer = client.line().await.unwrap();
+        assert_eq!(answer["code"], code, "{answer}");
+        assert!(
+            answer["message"].as_str().unwrap().contains(message),
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn marks_are_written_in_the_name_of_who_asks() {
+    let server = server(Limits::default(), 8);
+    let ask = async |request: Value| {
+        let mut client = Client::ask(&server, request).await;
+        client.line().await.unwrap()
+    };
+    let own = rustix::process::getuid();
+    let name = if own.is_root() {
+        "root".to_owned()
+    } else {
+        format!("uid {}", own.as_raw())
+    };
+    let known = ask(
+        json!({"v": 1, "command": "acknowledge", "id": "al_1", "note": "ticket 7", "by": "boss"}),
+    )
+    .await;
+    assert_eq!(known["acknowledged"]["by"], name, "not whom it names");
+    assert_eq!(known["acknowledged"]["note"], "ticket 7");
+    let muted =
+        ask(json!({"v": 1, "command": "mute", "id": "al_1", "until": "2026-11-25T00:00:00Z"}))
+            .await;
+    assert_eq!(muted["muted_until"], "2026-11-25T00:00:00.000000Z");
+    let free = ask(json!({"v": 1, "command": "unmark", "id": "al_1"})).await;
+    assert!(free.get("acknowledged").is_none() && free["type"] == "alert");
+    for (request, code, message) in [
+        (
+            json!({"v": 1, "command": "unmark", "id": "al_2"}),
+            "not-found",
+            "there is no alert \"al_2\"",
+        ),
+        (
+            json!({"v": 1, "command": "mute", "id": "al_1", "until": "2h"}),
+            "request",
+            "until is no time",
+        ),
+        (
+            json!({"v": 1, "command": "mute", "id": "al_1", "until": "2026-11-24T10:00:00Z"}),
+            "request",
+            "the time is past",
+        ),
+    ] {
+        let answer = ask(request).await;
         assert_eq!(answer["code"], code, "{answer}");
         assert!(
             answer["message"].as_str().unwrap().contains(message),

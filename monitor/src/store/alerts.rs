@@ -9,6 +9,7 @@ use rustls::crypto::SecureRandom;
 use crate::access::record::{AccessRecord, rfc3339};
 use crate::alert::config::WebhookConfig;
 use crate::alert::endpoint::wants;
+use crate::alert::marks::{MarkRequest, is_quiet};
 use crate::alert::{Alert, AlertUpdate, evidence};
 
 use super::error::Fault;
@@ -115,6 +116,33 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Writes a mark on the alert with this id; `None` when there is none. Durable when it returns.
+    ///
+    /// # Errors
+    /// The store is not available.
+    pub fn mark(
+        &self,
+        id: &str,
+        mark: &MarkRequest,
+        by: &str,
+        now_us: i64,
+    ) -> Result<Option<Alert>, StoreError> {
+        self.write(|txn, totals| {
+            let found = txn
+                .open_table(ALERTS)?
+                .get(id)?
+                .map(|row| row.value().to_vec());
+            let Some(mut row) = found.and_then(|row| parse::<AlertRow>(&row)) else {
+                return Ok(None);
+            };
+            mark.apply(&mut row.alert, by, now_us);
+            keep(txn, totals, &row)?;
+            Ok(Some(row.alert))
+        })
+    }
+}
+
 fn open_alert(txn: &WriteTransaction, key: &[u8; 32]) -> Result<Option<(String, i64)>, Fault> {
     let open = txn.open_table(OPEN)?;
     let found = open.get(key)?.map(|found| {
@@ -122,6 +150,23 @@ fn open_alert(txn: &WriteTransaction, key: &[u8; 32]) -> Result<Option<(String, 
         (id.to_owned(), last_us)
     });
     Ok(found)
+}
+
+/// Writes an alert's row and counts it.
+fn keep(txn: &WriteTransaction, totals: &mut Totals, row: &AlertRow) -> Result<(), Fault> {
+    let id = row.alert.id.as_str();
+    let bytes = to_bytes(row)?;
+    let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    txn.open_table(ALERTS)?.insert(id, bytes.as_slice())?;
+    let mut by_class = txn.open_table(BY_CLASS)?;
+    let before = by_class
+        .insert((row.class, id), size)?
+        .map(|size| size.value());
+    if let Some(class) = totals.classes.get_mut(usize::from(row.class)) {
+        class.0 += u64::from(before.is_none());
+        class.1 = (class.1 + u64::from(size)).saturating_sub(u64::from(before.unwrap_or(0)));
+    }
+    Ok(())
 }
 
 struct Fold<'a> {
@@ -156,21 +201,10 @@ impl Fold<'_> {
     }
 
     fn store(&mut self, row: &AlertRow, digest: &[u8; 32]) -> Result<(), Fault> {
-        let id = row.alert.id.as_str();
-        let bytes = to_bytes(row)?;
-        let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        self.txn.open_table(ALERTS)?.insert(id, bytes.as_slice())?;
+        keep(self.txn, self.totals, row)?;
         self.txn
             .open_table(OPEN)?
-            .insert(digest, (id, row.last_us))?;
-        let mut by_class = self.txn.open_table(BY_CLASS)?;
-        let before = by_class
-            .insert((row.class, id), size)?
-            .map(|size| size.value());
-        if let Some(class) = self.totals.classes.get_mut(usize::from(row.class)) {
-            class.0 += u64::from(before.is_none());
-            class.1 = (class.1 + u64::from(size)).saturating_sub(u64::from(before.unwrap_or(0)));
-        }
+            .insert(digest, (row.alert.id.as_str(), row.last_us))?;
         Ok(())
     }
 
@@ -180,6 +214,9 @@ impl Fold<'_> {
         for route in self.routes.iter().filter(|route| wants(route, &row.alert)) {
             let worse = old.is_some_and(|old| row.alert.severity > old.severity);
             let told = old.is_some_and(|old| wants(route, old));
+            if !worse && is_quiet(&row.alert, self.now_us) {
+                continue;
+            }
             let now = worse || !told;
             let name = route.name.as_str();
             let slot = {
@@ -274,6 +311,8 @@ fn begun(update: &AlertUpdate, now_us: i64, digest: &[u8; 32]) -> AlertRow {
         techniques: update.techniques.iter().map(|&id| id.to_owned()).collect(),
         normal: update.normal.clone(),
         action: update.action.clone(),
+        acknowledged: None,
+        muted_until: None,
         evidence: records(update),
     };
     evidence::bound_words(&mut alert);

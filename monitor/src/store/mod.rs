@@ -23,6 +23,8 @@ mod corruption_tests;
 #[cfg(test)]
 mod fault_tests;
 #[cfg(test)]
+mod mark_tests;
+#[cfg(test)]
 pub(crate) mod sim;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use bailiwick::access::record::AccessRecord;
-use bailiwick::alert::Alert;
+use bailiwick::alert::{Acknowledged, Alert, MarkRequest, NotMarked};
 use bailiwick::census::IdentityRecord;
 use bailiwick::coverage::CoverageRecord;
 use bailiwick::explain::{NoStory, Story};
@@ -164,6 +164,29 @@ impl Backend for Fixed {
             Vec::new()
         };
         std::future::ready(results)
+    }
+
+    async fn mark(
+        &self,
+        id: String,
+        mark: MarkRequest,
+        by: String,
+    ) -> Result<Arc<Alert>, NotMarked> {
+        let mut alert = alert(0);
+        if !alert.id.starts_with(&id) {
+            return Err(NotMarked::Unknown(id));
+        }
+        let at = "2026-11-24T10:00:00.000000Z".to_owned();
+        match mark {
+            MarkRequest::Acknowledge { note } => {
+                alert.acknowledged = Some(Acknowledged { at, by, note });
+            }
+            MarkRequest::Mute { until_us } => {
+                alert.muted_until = Some(bailiwick::access::record::rfc3339(until_us));
+            }
+            MarkRequest::Unmark => {}
+        }
+        Ok(Arc::new(alert))
     }
 
     async fn report(&self, since_us: Option<i64>) -> Result<Report, StoreError> {

@@ -147,6 +147,8 @@ pub fn test_alert(id: &str, now_us: i64) -> Alert {
         techniques: Vec::new(),
         normal: "tests come when someone asks for them".to_owned(),
         action: "nothing; close it if it was opened as an incident".to_owned(),
+        acknowledged: None,
+        muted_until: None,
         evidence: Vec::new(),
     }
 }
