@@ -163,8 +163,15 @@ fn privileges(_: &mut Scene) -> Result<String> {
     ensure!(bound.count_ones() == 4, "bounding set {bound:x}");
     ensure!(field("NoNewPrivs")? == "1", "new privileges can be had");
     ensure!(field("Seccomp")? == "2", "no filter of system calls");
+    let probes = records(&["doctor"])?;
+    let given_up = probes
+        .iter()
+        .find(|probe| probe["name"] == "given up by the daemon")
+        .context("doctor says nothing of what was given up")?;
+    ensure!(given_up["outcome"] == "ok", "{given_up}");
     Ok(format!(
-        "bounding set {bound:#x}, no new privileges, system calls filtered"
+        "bounding set {bound:#x}, no new privileges; {}",
+        given_up["detail"].as_str().unwrap_or_default()
     ))
 }
 
