@@ -245,4 +245,12 @@ impl Access {
         // gRPC's PERMISSION_DENIED and UNAUTHENTICATED.
         matches!(self.status, Some(401 | 403)) || matches!(self.grpc_status, Some(7 | 16))
     }
+
+    /// Whether it failed otherwise: what was asked for is not there, is wrong, or the server is.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        let failed = self.status.is_some_and(|status| status >= 400)
+            || self.grpc_status.is_some_and(|status| status != 0);
+        failed && !self.refused()
+    }
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use super::evidence::KEPT;
 use super::gate::Gate;
 use super::profile::{Maturity, Profile};
+use super::rate::Gauge;
 use super::stream::Stream;
 use super::table::Seen;
 use super::{Baseline, usual};
 
 /// First byte of a part.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Longest name.
 const MAX_NAME: usize = 4096;
 
@@ -140,6 +141,9 @@ impl Baseline {
         }
         history.scores = reader.take(scores)?.to_vec();
         history.next = reader.short().filter(|next| usize::from(*next) < KEPT)?;
+        for gauge in &mut profile.rates {
+            *gauge = decode_gauge(reader)?;
+        }
         for (stream, table) in Stream::ALL.into_iter().zip(&mut profile.tables) {
             table.learnt = reader.number()?;
             table.dropped = reader.number()?;
@@ -189,6 +193,9 @@ fn encode(profile: &Profile, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(&profile.history.scores);
     put(out, profile.history.next.into());
+    for gauge in &profile.rates {
+        encode_gauge(gauge, out);
+    }
     for table in &profile.tables {
         for number in [
             table.learnt,
@@ -213,6 +220,40 @@ fn encode(profile: &Profile, out: &mut Vec<u8>) {
             out.push(seen.told.into());
         }
     }
+}
+
+fn encode_gauge(gauge: &Gauge, out: &mut Vec<u8>) {
+    for number in [
+        u64::from(gauge.kept),
+        gauge.next.into(),
+        gauge.today.into(),
+        gauge.held.into(),
+        gauge.held_days.into(),
+        gauge.told.into(),
+    ] {
+        put(out, number);
+    }
+    for day in gauge.days.iter().take(gauge.kept.into()) {
+        put(out, (*day).into());
+    }
+}
+
+fn decode_gauge(reader: &mut Reader<'_>) -> Option<Gauge> {
+    let byte = |number: u64| u8::try_from(number).ok();
+    let whole = |number: u64| u32::try_from(number).ok();
+    let mut gauge = Gauge {
+        kept: byte(reader.number()?)?,
+        next: byte(reader.number()?)?,
+        today: whole(reader.number()?)?,
+        held: whole(reader.number()?)?,
+        held_days: reader.short()?,
+        told: whole(reader.number()?)?,
+        ..Gauge::default()
+    };
+    for at in 0..usize::from(gauge.kept) {
+        *gauge.days.get_mut(at)? = reader.short()?;
+    }
+    Some(gauge)
 }
 
 /// LEB128.

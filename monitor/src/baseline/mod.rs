@@ -30,6 +30,7 @@ pub mod gate;
 mod hash;
 mod novelty;
 mod profile;
+mod rate;
 mod room;
 mod sight;
 mod status;
@@ -184,18 +185,19 @@ impl Baseline {
             return;
         }
         let sight = self.sights.of(access);
+        let failed = access.failed();
         let at = self.place(name, access);
         let Some(entry) = self.room.get_mut(at) else {
             return;
         };
         if entry.window.is_none() {
-            self.open(at, access);
+            self.open(at, access, &sight);
         }
-        let Some(window) = self
-            .room
-            .get_mut(at)
-            .and_then(|entry| entry.window.as_deref_mut())
-        else {
+        let Some(entry) = self.room.get_mut(at) else {
+            return;
+        };
+        entry.span.note(sight.object, failed);
+        let Some(window) = entry.window.as_deref_mut() else {
             return;
         };
         window.requests = window.requests.saturating_add(1);
@@ -271,15 +273,21 @@ impl Baseline {
         self.room.add(name, profile, group, part)
     }
 
-    fn open(&mut self, at: u32, access: &Access) {
+    fn open(&mut self, at: u32, access: &Access, sight: &Sight) {
         let end = access.time_us.saturating_add(self.window_us());
         let group = self.sights.group(access);
         self.move_to(at, group);
         let mut window = self.spare.pop().unwrap_or_default();
         window.begin(access.time_us);
+        let length = self.window_us();
         let Some(entry) = self.room.get_mut(at) else {
             return;
         };
+        let day = day_of(access.time_us);
+        entry.span.open(access.time_us, length, day);
+        if entry.mature {
+            window.first = Some(Box::new((access.clone(), sight.values)));
+        }
         entry.window = Some(window);
         if entry.ticket == 0 {
             self.ticket = self.ticket.wrapping_add(1).max(1);
@@ -335,6 +343,8 @@ impl Baseline {
                 access: access.clone(),
                 values: sight.values,
                 novel,
+                amounts: rate::Amounts::default(),
+                excess: 0,
                 bits: sum,
             }));
         }
@@ -352,8 +362,27 @@ impl Baseline {
         };
         let lossy = self.lost_us >= window.opened_us.saturating_sub(LOSS_US);
         let maturity = entry.profile.maturity(&settings);
+        let amounts = entry.span.amounts();
+        let (excess, bits) = entry.profile.excess(&amounts);
+        window.rates = bits;
         let score = window.score();
-        let exhibit = window.exhibit.take();
+        let mut exhibit = window.exhibit.take();
+        if excess != 0 && exhibit.is_none() {
+            exhibit = window.first.take().map(|first| {
+                let (access, values) = *first;
+                Box::new(Exhibit {
+                    access,
+                    values,
+                    novel: 0,
+                    amounts,
+                    excess,
+                    bits,
+                })
+            });
+        }
+        if let Some(exhibit) = &mut exhibit {
+            (exhibit.amounts, exhibit.excess) = (amounts, excess);
+        }
         let mut told: Option<Box<Exhibit>> = None;
         let mut held = false;
         self.gate.pass_time(now_us);
@@ -393,6 +422,8 @@ impl Baseline {
         };
         let (group, groups, host) = (entry.group, &mut self.groups, &mut self.host);
         let day = day_of(window.last_us);
+        let after = settings.usual_after_days;
+        profile.learn_rates(&amounts, day, how == Learnt::Held, after);
         profile.learn(&window, day, how, &settings, |stream, key, change| {
             if let Some(dropped) = change.dropped {
                 leave(groups, host, group, stream, dropped);
@@ -406,6 +437,11 @@ impl Baseline {
             for (bit, (key, table)) in exhibit.values.iter().zip(&mut profile.tables).enumerate() {
                 if exhibit.novel & (1 << bit) != 0 {
                     table.tell(*key);
+                }
+            }
+            for (bit, (count, gauge)) in amounts.iter().zip(&mut profile.rates).enumerate() {
+                if exhibit.excess & (1 << bit) != 0 {
+                    gauge.tell(*count);
                 }
             }
         }
@@ -467,7 +503,12 @@ impl Baseline {
         };
         self.alerts = self.alerts.saturating_add(1);
         if self.waiting.len() < MOST_WAITING {
-            let words = words::of(entry, exhibit, &self.room, self.settings.usual_after_days);
+            let words = words::of(
+                entry,
+                exhibit,
+                &self.room,
+                (self.settings.usual_after_days, self.settings.window_s),
+            );
             let mut access = exhibit.access.clone();
             access.findings.insert(FindingKind::Unusual);
             self.waiting.push_back(Unusual { access, words });

@@ -6,6 +6,7 @@ use super::Settings;
 use super::evidence::{FEWEST, History, KEPT};
 use super::gate::Bucket;
 use super::novelty::Level;
+use super::rate::{Amounts, Gauge, RATES, Rate, Span};
 use super::stream::{STREAMS, Stream};
 use super::table::{Change, Sighting, Table};
 use crate::access::Access;
@@ -35,6 +36,10 @@ pub(super) struct Exhibit {
     pub(super) values: Values,
     /// Streams whose value is not usual, one bit each.
     pub(super) novel: u8,
+    /// How much was done until the window closed.
+    pub(super) amounts: Amounts,
+    /// Rates that were never so high, one bit each.
+    pub(super) excess: u8,
     pub(super) bits: f64,
 }
 
@@ -48,6 +53,10 @@ pub(super) struct Window {
     /// Greatest surprise of each stream.
     pub(super) bits: [f64; STREAMS],
     pub(super) exhibit: Option<Box<Exhibit>>,
+    /// Its first access: what an alert about rates shows. Only for profiles that can raise one.
+    pub(super) first: Option<Box<(Access, Values)>>,
+    /// Surprise of how much was done, in bits.
+    pub(super) rates: f64,
     /// Values that an alert told of already and that are not usual yet were in it.
     pub(super) told: bool,
 }
@@ -60,11 +69,13 @@ impl Window {
         self.tuples.clear();
         self.bits = [0.0; STREAMS];
         self.exhibit = None;
+        self.first = None;
+        self.rates = 0.0;
         self.told = false;
     }
 
     pub(super) fn score(&self) -> f64 {
-        self.bits.iter().sum()
+        self.bits.iter().sum::<f64>() + self.rates
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -91,6 +102,7 @@ pub enum Maturity {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
     pub(super) tables: [Table; STREAMS],
+    pub(super) rates: [Gauge; RATES],
     pub(super) history: History,
     /// Requests that were observed.
     pub(super) requests: u64,
@@ -114,6 +126,7 @@ impl Profile {
     pub(super) fn new(now_us: i64, settings: &Settings) -> Self {
         Self {
             tables: std::array::from_fn(|_| Table::default()),
+            rates: std::array::from_fn(|_| Gauge::default()),
             history: History::default(),
             requests: 0,
             windows: 0,
@@ -185,6 +198,27 @@ impl Profile {
             bits: bits.min(stream.most_bits()),
             novel: !usual,
             told: false,
+        }
+    }
+
+    /// Which rates were never so high, one bit each, and the surprise of all in bits.
+    pub(super) fn excess(&self, amounts: &Amounts) -> (u8, f64) {
+        let gauges = Rate::ALL.into_iter().zip(&self.rates).zip(amounts);
+        gauges.fold((0, 0.0), |(bits, sum), ((rate, gauge), count)| {
+            let surprise = gauge.surprise(rate, *count);
+            let novel = surprise > 0.0 && *count > gauge.greatest().0;
+            (bits | u8::from(novel) << rate as u8, sum + surprise)
+        })
+    }
+
+    /// Learns how much was done until a window closed; `day` is that of the window.
+    pub(super) fn learn_rates(&mut self, amounts: &Amounts, day: u16, held: bool, after: u16) {
+        let turns = self.days > 0 && day > self.last_day;
+        for (gauge, count) in self.rates.iter_mut().zip(amounts) {
+            if turns {
+                gauge.turn(after);
+            }
+            gauge.enter(*count, held);
         }
     }
 
@@ -261,6 +295,10 @@ impl Profile {
         let first = [(self.days, self.first_day), (other.days, other.first_day)];
         let first = first.iter().filter(|(days, _)| *days > 0);
         self.first_day = first.map(|(_, day)| *day).min().unwrap_or(0);
+        let kept = |rates: &[Gauge]| rates.iter().map(|gauge| gauge.kept).max();
+        if kept(&other.rates) > kept(&self.rates) {
+            self.rates.clone_from(&other.rates);
+        }
         self.requests = self.requests.saturating_add(other.requests);
         self.windows = self.windows.saturating_add(other.windows);
         self.lossy = self.lossy.saturating_add(other.lossy);
@@ -314,6 +352,8 @@ pub(super) struct Entry {
     pub(super) group: u64,
     pub(super) profile: Profile,
     pub(super) window: Option<Box<Window>>,
+    /// How much it did within a window's time and today.
+    pub(super) span: Span,
     /// Number of its window's end in the queue; 0: none.
     pub(super) ticket: u64,
     pub(super) dirty: bool,
@@ -330,7 +370,10 @@ impl Entry {
             let exhibit = window.exhibit.as_ref().map_or(0, |exhibit| {
                 size_of::<Exhibit>() + exhibit.access.path.capacity()
             });
-            size_of::<Window>() + window.tuples.capacity() * size_of::<Tuple>() + exhibit
+            let first = window.first.as_ref().map_or(0, |first| {
+                size_of::<(Access, Values)>() + first.0.path.capacity()
+            });
+            size_of::<Window>() + window.tuples.capacity() * size_of::<Tuple>() + exhibit + first
         });
         // The box, its place, its place in the index and in the queue; and what the allocator adds.
         size_of::<Self>() + 96 + self.name.len() + self.profile.heap() + window

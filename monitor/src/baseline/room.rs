@@ -121,6 +121,7 @@ impl Room {
             settled: profile.days > 1,
             profile,
             window: None,
+            span: super::rate::Span::default(),
             ticket: 0,
             dirty: false,
             mature: false,

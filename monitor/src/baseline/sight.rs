@@ -12,6 +12,8 @@ pub(super) struct Sight {
     pub(super) values: Values,
     /// Of all values.
     pub(super) hash: u64,
+    /// What it was about: host and path.
+    pub(super) object: u64,
     /// Whether a duty grants the operation.
     pub(super) granted: bool,
 }
@@ -77,6 +79,7 @@ impl Sights {
         Sight {
             hash: values.iter().fold(1, |all, value| mix(all, *value)),
             values,
+            object: mix(host, text(&access.path)),
             granted: !access.duties.is_empty(),
         }
     }

@@ -417,3 +417,98 @@ fn a_grant_is_usual_at_once_and_can_be_taken_back() {
     // Nobody of that name: nothing happens.
     baseline.grant(&strange("nobody"), true);
 }
+
+/// The same operation on one object after the other, `gap` apart; then the window's time passes.
+fn sweep(baseline: &mut Baseline, from_us: i64, objects: u32, gap: i64) -> i64 {
+    let mut now = from_us;
+    let mut one = access("ci-bot", "GET", "api.example", "/a", "/usr/bin/worker");
+    for object in 0..objects {
+        now += gap;
+        one.time_us = now;
+        one.path = format!("/a/{object}");
+        baseline.observe(&one);
+        baseline.tick(now, 0);
+    }
+    baseline.tick(now + 61 * SECOND, 0);
+    now + 61 * SECOND
+}
+
+#[test]
+fn a_burst_and_an_enumeration_are_told_in_counts() {
+    let mut baseline = baseline(Settings::default());
+    work(&mut baseline, "ci-bot", 0, 20);
+    let at = MONDAY + 20 * DAY + 9 * 3600 * SECOND;
+    sweep(&mut baseline, at, 10, SECOND);
+    assert!(taken(&mut baseline).is_empty(), "a little more is nothing");
+    sweep(&mut baseline, at + 600 * SECOND, 3000, 10_000);
+    let found = taken(&mut baseline);
+    let [one] = &found[..] else {
+        panic!("{found:?}")
+    };
+    let title = &one.words.title;
+    for part in [
+        "ci-bot did far more than usual: GET api.example/a by /usr/bin/worker: ",
+        " requests within a minute, at most ",
+        " different objects within a minute, at most ",
+        "; no clause covers it",
+    ] {
+        assert!(title.contains(part), "{part:?} in {title}");
+    }
+    // Told once, though it goes on.
+    let mut now = at + 1200 * SECOND;
+    for _ in 0..20 {
+        now = sweep(&mut baseline, now, 3000, 10_000);
+    }
+    assert!(taken(&mut baseline).is_empty());
+}
+
+/// A few objects a minute, all day long.
+#[test]
+fn a_slow_scan_is_told() {
+    let mut baseline = baseline(Settings::default());
+    work(&mut baseline, "ci-bot", 0, 20);
+    let at = MONDAY + 20 * DAY + 8 * 3600 * SECOND;
+    sweep(&mut baseline, at, 1100, 30 * SECOND);
+    let found = taken(&mut baseline);
+    let [one] = &found[..] else {
+        panic!("{found:?}")
+    };
+    let title = &one.words.title;
+    assert!(
+        title.contains(" different objects in a day, at most "),
+        "{title}"
+    );
+}
+
+/// A nightly run is usual, however much it is.
+#[test]
+fn what_comes_every_night_is_usual() {
+    let mut baseline = baseline(Settings::default());
+    for day in 0..20 {
+        work(&mut baseline, "ci-bot", day, 1);
+        sweep(
+            &mut baseline,
+            MONDAY + day * DAY + 20 * 3600 * SECOND,
+            3000,
+            10_000,
+        );
+    }
+    assert!(taken(&mut baseline).is_empty());
+}
+
+#[test]
+fn rates_outlive_a_restart() {
+    let mut baseline = baseline(Settings::default());
+    work(&mut baseline, "ci-bot", 0, 20);
+    let at = baseline.room.find("ci-bot").unwrap();
+    let rates = baseline.room.get(at).unwrap().profile.rates.clone();
+    assert_eq!(rates[0].greatest().1, 20);
+    let mut other = super::testing::baseline(Settings::default());
+    for part in 0..PARTS {
+        if let Some(bytes) = baseline.save_part(part) {
+            assert!(other.restore_part(&bytes).1);
+        }
+    }
+    let at = other.room.find("ci-bot").unwrap();
+    assert_eq!(other.room.get(at).unwrap().profile.rates, rates);
+}

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::digest::what;
 use super::profile::{Entry, Exhibit};
+use super::rate::Rate;
 use super::room::Room;
 use super::stream::Stream;
 use crate::judge::Words;
@@ -23,14 +24,60 @@ fn name(stream: Stream) -> &'static str {
     }
 }
 
+/// How much there was of something, and the most there ever was.
+fn amount(rate: Rate, count: u32, (most, days): (u32, u16), window_s: u32) -> String {
+    let within = |what: &str| match window_s {
+        60 => format!("{what} within a minute"),
+        window_s => format!("{what} within {window_s} s"),
+    };
+    // Counted to an eighth.
+    let about = |what: &str| format!("about {} {what}", grouped(count.into()));
+    let what = match rate {
+        Rate::Requests => within(&format!("{} requests", grouped(count.into()))),
+        Rate::Objects => within(&about("different objects")),
+        Rate::Failures => within(&format!("{} failed requests", grouped(count.into()))),
+        Rate::Daily => format!("{} in a day", about("different objects")),
+    };
+    let days = match days {
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    };
+    format!("{what}, at most {} in {days} before", grouped(most.into()))
+}
+
 /// Puts it into words.
-pub(super) fn of(entry: &Entry, exhibit: &Exhibit, room: &Room, after: u16) -> Words {
+pub(super) fn of(
+    entry: &Entry,
+    exhibit: &Exhibit,
+    room: &Room,
+    (after, window_s): (u16, u32),
+) -> Words {
     let access = &exhibit.access;
     let profile = &entry.profile;
     let who = Quoted(&entry.name);
     let days = profile.last_day.saturating_sub(profile.first_day) + 1;
     let requests = grouped(profile.requests);
-    let mut title = format!("{who} did something unusual: {}: ", what(access));
+    let did = match exhibit.novel {
+        0 => "did far more than usual",
+        _ => "did something unusual",
+    };
+    let mut title = format!("{who} {did}: {}: ", what(access));
+    let rates = Rate::ALL
+        .into_iter()
+        .zip(exhibit.amounts)
+        .zip(&profile.rates);
+    let rates = rates.filter(|((rate, _), _)| exhibit.excess & (1 << *rate as u8) != 0);
+    for (at, ((rate, count), gauge)) in rates.enumerate() {
+        let and = if at > 0 { ", and " } else { "" };
+        let _ = write!(
+            title,
+            "{and}{}",
+            amount(rate, count, gauge.greatest(), window_s)
+        );
+    }
+    if exhibit.excess != 0 && exhibit.novel != 0 {
+        title.push_str("; ");
+    }
     let novel = Stream::ALL
         .into_iter()
         .zip(exhibit.values)
@@ -50,11 +97,11 @@ pub(super) fn of(entry: &Entry, exhibit: &Exhibit, room: &Room, after: u16) -> W
         let unit = if at == 0 { " peers" } else { "" };
         let _ = write!(title, " and {with} of {peers}{unit}");
     }
-    let _ = write!(
-        title,
-        "; expected novelty {:.1} %; ",
-        profile.missing() * 100.0
-    );
+    if exhibit.novel != 0 {
+        let missing = profile.missing() * 100.0;
+        let _ = write!(title, "; expected novelty {missing:.1} %");
+    }
+    title.push_str("; ");
     match access.duties.first() {
         Some(duty) => {
             let _ = write!(title, "duty {} grants the operation", Quoted(duty));
@@ -71,6 +118,17 @@ pub(super) fn of(entry: &Entry, exhibit: &Exhibit, room: &Room, after: u16) -> W
         usual(Stream::Host),
         usual(Stream::Workload)
     );
+    let (most, days) = profile
+        .rates
+        .first()
+        .map_or((0, 0), super::rate::Gauge::greatest);
+    if days > 0 {
+        let _ = write!(
+            normal,
+            ", at most {} requests within a window",
+            grouped(most.into())
+        );
+    }
     if profile.lossy > 0 {
         let _ = write!(
             normal,

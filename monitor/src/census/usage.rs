@@ -34,7 +34,7 @@ struct PlaceUse {
     name: Arc<str>,
     last_us: i64,
     count: u64,
-    /// Of these, accesses that the identity was not for.
+    /// Of these, accesses that the identity was not for, or by a workload of another environment.
     crossings: u64,
     /// The last of them.
     crossed_us: i64,
@@ -55,7 +55,8 @@ impl Usage {
             grown += self.duty(duty, access.time_us);
         }
         if let Some(environment) = &access.environment {
-            let crossed = access.findings.contains(FindingKind::Environment);
+            let crossed = access.findings.contains(FindingKind::Environment)
+                || access.findings.contains(FindingKind::WorkloadEnvironment);
             grown += self.place(environment, access.time_us, crossed);
         }
         grown

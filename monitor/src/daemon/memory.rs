@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
+use super::backend::Daemon;
 use crate::access::record::rfc3339;
 use crate::alert::{Clock, SystemClock};
 use crate::judge::{Judge, Remembered};
+use crate::pipeline::thread::Command;
 use crate::store::{MAX_META, Store};
 
 /// Its key in the store.
@@ -76,6 +80,13 @@ pub(super) fn save(store: &Store, remembered: &Remembered, boot: &str, complete:
         }
         Err(error) => tracing::warn!(%error, "what is remembered of earlier accesses is not saved"),
     }
+}
+
+/// What is remembered now; `None` when the hot thread does not answer.
+pub(super) async fn remembered(daemon: &Daemon) -> Option<Remembered> {
+    let (answer, answered) = oneshot::channel();
+    daemon.commands.try_send(Command::History(answer)).ok()?;
+    answered.await.ok()
 }
 
 #[cfg(test)]

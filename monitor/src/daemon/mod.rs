@@ -471,10 +471,7 @@ async fn save(daemon: &Daemon) {
 
 /// Keeps what is remembered of earlier accesses, in case this process does not end in order.
 async fn save_history(daemon: &Daemon) {
-    let (answer, answered) = tokio::sync::oneshot::channel();
-    if daemon.commands.try_send(Command::History(answer)).is_ok()
-        && let Ok(remembered) = answered.await
-    {
+    if let Some(remembered) = memory::remembered(daemon).await {
         write_history(daemon, Box::new(remembered), false).await;
     }
 }

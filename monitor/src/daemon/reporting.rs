@@ -14,9 +14,12 @@ use crate::cli::{Exit, Failure};
 use crate::config::Config;
 use crate::coverage::CoverageRecord;
 use crate::explain::{self, NoStory, Story, Webhook};
+use crate::judge::Remembered;
 use crate::pipeline::thread::Snapshot;
-use crate::policy::Policy;
-use crate::report::{self, Inputs, Ledger, NotRecorded, Report, Totals, trend};
+use crate::policy::{Approval, Policy};
+use crate::report::{
+    self, ApprovalCounts, ApprovalMemory, Inputs, Ledger, NotRecorded, Report, Totals, trend,
+};
 use crate::store::{Lookup, Store, StoreError, StoreOptions};
 
 /// What a report looks back on when nothing else is asked for.
@@ -74,6 +77,23 @@ struct Facts {
     forgotten: u64,
     coverage: Option<Vec<CoverageRecord>>,
     ledger: Option<Ledger>,
+    approvals: Option<Recorded>,
+}
+
+/// What judging remembers of approvals.
+struct Recorded(Remembered);
+
+impl ApprovalMemory for Recorded {
+    fn counts(
+        &self,
+        policy: &Policy,
+        approval: &Approval,
+        since_us: i64,
+    ) -> Option<ApprovalCounts> {
+        let (duty, by) = (policy.duty(approval.duty)?, policy.duty(approval.by)?);
+        let (acts, approved) = self.0.approvals(&duty.name, &by.name, since_us)?;
+        Some(ApprovalCounts { acts, approved })
+    }
 }
 
 /// Makes a report, and remembers it for the next one's trend.
@@ -102,7 +122,10 @@ fn make(
         alerts: &alerts,
         ledger: facts.ledger.as_ref(),
         past: &past,
-        approvals: &NotRecorded,
+        approvals: match &facts.approvals {
+            Some(recorded) => recorded,
+            None => &NotRecorded,
+        },
     });
     trend::remember(&mut past, trend::summary(&report));
     let saved = trend::to_json(&past)
@@ -208,6 +231,7 @@ impl Daemon {
             forgotten,
             coverage: Some(crate::serve::Backend::coverage(self).await),
             ledger: Some(self.ledger()),
+            approvals: super::memory::remembered(self).await.map(Recorded),
         };
         let store = self.store.clone();
         tokio::task::spawn_blocking(move || make(&store, &policy, &facts, since_us))
@@ -258,6 +282,7 @@ pub(super) fn stored_report(config: &Config, since_us: Option<i64>) -> Result<Re
         forgotten: 0,
         coverage: None,
         ledger: ledger.as_deref().and_then(Ledger::parse),
+        approvals: None,
     };
     let report = make(&store, &policy, &facts, since_us).map_err(|error| failure(&error));
     store.close();

@@ -1,11 +1,11 @@
 //! Where a drill takes place: a scratch directory, control groups of containers, servers. Gone when dropped.
 
-use std::cell::RefCell;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::error::DrillError;
 use super::peers::Peer;
@@ -23,7 +23,7 @@ const PROGRAMS: [&str; 5] = ["agent", "thief", "dev-agent", "server", "bailiwick
 pub(super) struct Ground {
     /// Anyone may pass through, nobody but root may look: other users run programs in it.
     dir: PathBuf,
-    groups: RefCell<Vec<PathBuf>>,
+    groups: Mutex<Vec<PathBuf>>,
     pub(super) places: Places,
     /// Why there is no far host.
     pub(super) no_far: Option<String>,
@@ -86,7 +86,7 @@ impl Ground {
                 now,
             },
             dir,
-            groups: RefCell::default(),
+            groups: Mutex::default(),
             no_far: None,
             no_containers: None,
             _server: None,
@@ -136,7 +136,10 @@ impl Ground {
             .ok_or_else(|| io::Error::other("no cgroup2 file system is mounted"))?;
         let parent = root.join(format!("bailiwick-drill-{}", std::process::id()));
         fs::create_dir(&parent)?;
-        self.groups.get_mut().push(parent);
+        self.groups
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(parent);
         Ok(())
     }
 
@@ -145,7 +148,7 @@ impl Ground {
     /// # Errors
     /// Why there is none.
     pub(super) fn entrance(&self, container: &str) -> Result<PathBuf, String> {
-        let mut groups = self.groups.borrow_mut();
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let lack = || self.no_containers.clone().unwrap_or_default();
         let group = groups.first().ok_or_else(lack)?.join(container);
         if !groups.contains(&group) {
@@ -159,7 +162,13 @@ impl Ground {
 impl Drop for Ground {
     fn drop(&mut self) {
         self._server = None;
-        for group in self.groups.get_mut().iter().rev() {
+        for group in self
+            .groups
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .rev()
+        {
             // A group can be removed once the kernel has put its last process away.
             for _ in 0..100 {
                 if fs::remove_dir(group).is_ok() {

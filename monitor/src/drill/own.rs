@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -96,7 +96,7 @@ fn plan(text: &str) -> Result<Own, String> {
                 .to_owned(),
         );
     }
-    let book = Rc::new(Book {
+    let book = Arc::new(Book {
         policy,
         duties: texts,
         destinations,
@@ -304,7 +304,7 @@ fn message(witness: &Witness, host: Option<&str>, token: &str) -> String {
 }
 
 /// How a clause is drafted; nothing, where that turns out to be impossible.
-type Drafter = Box<dyn Fn(&Run<'_>) -> Option<Draft>>;
+type Drafter = Box<dyn Fn(&Run<'_>) -> Option<Draft> + Sync>;
 
 /// A clause of the user's.
 struct Clause {

@@ -119,16 +119,67 @@ pub(super) fn hold(
         .iter()
         .map(|case| Row::new(case.technique.card().clone()))
         .collect();
+    std::thread::scope(|scope| {
+        // Habits take their time: they are lived beside the others, each with its twin.
+        let lived: Vec<_> = (0..cases.len())
+            .filter(|at| cases[*at].technique.card().has_habit())
+            .map(|at| {
+                let (stage, case) = (&stage, &cases[at]);
+                let twin = scope.spawn(move || stage.twin(case));
+                (at, scope.spawn(move || stage.begin(case)), twin)
+            })
+            .collect();
+        run_others(&stage, cases, &mut rows, progress)?;
+        for (at, begun, twin) in lived {
+            progress(&rows[at].card.name);
+            let failed = || DrillError::new("the drill", "a thread of it failed; this is a bug");
+            for (draft, done) in begun.join().map_err(|_| failed())? {
+                stage.judge(&cases[at], &mut rows[at], draft, done)?;
+            }
+            if let Some(twin) = twin.join().map_err(|_| failed())? {
+                rows[at].twin = twin;
+            }
+        }
+        Ok::<(), DrillError>(())
+    })?;
+    progress("waiting for twins to speak up");
+    stage.prove(&marks[1])?;
+    // A check that is slow for an attack may be as slow for its twin.
+    let at_once = rows.iter().filter(|row| !row.card.is_late());
+    let slowest = at_once.flat_map(|row| &row.ms).copied().fold(0.0, f64::max);
+    let settle = SETTLE.max(Duration::from_secs_f64(slowest / 1000.0 * 2.0));
+    stage.receiver.wait(settle, interrupted, |_| false);
+    if interrupted() {
+        return Err(DrillError::new("the drill", "interrupted"));
+    }
+    if let Some(why) = stage.receiver.refused().first() {
+        return Err(DrillError::new("a webhook that cannot be believed", why));
+    }
+    let deliveries = stage.receiver.deliveries();
+    for (row, case) in rows.iter_mut().zip(cases) {
+        note(row, case, &deliveries);
+    }
+    Ok(rows)
+}
+
+/// Runs what has no habit, one after the other.
+fn run_others(
+    stage: &Stage<'_>,
+    cases: &[Case],
+    rows: &mut [Row],
+    progress: &dyn Fn(&str),
+) -> Result<(), DrillError> {
     // What takes its time begins first, and goes on while the others are run.
+    let others = (0..cases.len()).filter(|at| !cases[*at].technique.card().has_habit());
     let (slow, fast): (Vec<usize>, Vec<usize>) =
-        (0..cases.len()).partition(|at| cases[*at].technique.card().is_slow());
+        others.partition(|at| cases[*at].technique.card().is_slow());
     let mut late = Vec::new();
     for at in &slow {
         let (case, row) = (&cases[*at], &mut rows[*at]);
         progress(&row.card.name);
         if row.card.is_late() {
             late.push((*at, stage.begin(case)));
-            stage.twin(case, row);
+            stage.note_twin(case, row);
         } else {
             stage.case(case, row)?;
         }
@@ -143,27 +194,12 @@ pub(super) fn hold(
             stage.judge(&cases[at], &mut rows[at], draft, done)?;
         }
     }
-    progress("waiting for twins to speak up");
-    stage.prove(&marks[1])?;
-    // A check that is slow for an attack may be as slow for its twin.
-    let at_once = rows.iter().filter(|row| !row.card.is_late());
-    let slowest = at_once.flat_map(|row| &row.ms).copied().fold(0.0, f64::max);
-    let mut settle = SETTLE.max(Duration::from_secs_f64(slowest / 1000.0 * 2.0));
+    // A twin of what is slow may speak up as late.
     if slow.iter().any(|at| rows[*at].card.kind().is_some()) {
-        settle = settle.max(slow_until.saturating_duration_since(Instant::now()));
+        let rest = slow_until.saturating_duration_since(Instant::now());
+        stage.receiver.wait(rest, interrupted, |_| false);
     }
-    stage.receiver.wait(settle, interrupted, |_| false);
-    if interrupted() {
-        return Err(DrillError::new("the drill", "interrupted"));
-    }
-    if let Some(why) = stage.receiver.refused().first() {
-        return Err(DrillError::new("a webhook that cannot be believed", why));
-    }
-    let deliveries = stage.receiver.deliveries();
-    for (row, case) in rows.iter_mut().zip(cases) {
-        note(row, case, &deliveries);
-    }
-    Ok(rows)
+    Ok(())
 }
 
 /// What else came of a case: further kinds of its attacks, and what its twin said.
@@ -259,8 +295,14 @@ impl Stage<'_> {
         for (label, draft) in &case.attacks {
             self.judge(case, row, draft, self.perform(label, draft))?;
         }
-        self.twin(case, row);
+        self.note_twin(case, row);
         Ok(())
+    }
+
+    fn note_twin(&self, case: &Case, row: &mut Row) {
+        if let Some(twin) = self.twin(case) {
+            row.twin = twin;
+        }
     }
 
     /// All attacks of a case, one after the other, without waiting for what comes of them.
@@ -271,16 +313,15 @@ impl Stage<'_> {
             .collect()
     }
 
-    fn twin(&self, case: &Case, row: &mut Row) {
-        if row.card.kind().is_none() {
-            return;
-        }
+    /// What came of acting as the twin; nothing when this program has no check for the case.
+    fn twin(&self, case: &Case) -> Option<Twin> {
+        case.technique.card().kind()?;
         let (label, draft) = &case.twin;
         let done = self.perform(label, draft);
-        row.twin = match done.and_then(|done| self.account(done)) {
+        Some(match done.and_then(|done| self.account(done)) {
             Ok(()) => Twin::Silent,
             Err(why) => Twin::Failed(why),
-        };
+        })
     }
 
     /// Waits for what comes of an attack: milliseconds from its request to the webhook, or why it was missed.

@@ -38,10 +38,15 @@ impl Card {
         self.expects == "approval"
     }
 
+    /// Whether its attack begins with a habit, which takes most of a minute.
+    pub(crate) fn has_habit(&self) -> bool {
+        self.expects == "unusual"
+    }
+
     /// Whether its check is meant to answer at once. `approval` waits for what may come late,
-    /// `stored-credential` looks through files when the processor is idle.
+    /// `stored-credential` looks through files when the processor is idle, `unusual` when a window is over.
     pub(crate) fn is_timed(&self) -> bool {
-        !self.is_late() && self.expects != "stored-credential"
+        !self.is_late() && !self.has_habit() && self.expects != "stored-credential"
     }
 
     /// Whether its check may speak up a minute after what it is about: `is_late`, and what two owners have
@@ -52,7 +57,7 @@ impl Card {
 }
 
 /// One way to misuse a credential, with its benign twin.
-pub(crate) trait Technique {
+pub(crate) trait Technique: Sync {
     /// What it is.
     fn card(&self) -> &Card;
     /// Longest time from request to webhook that is waited.

@@ -46,6 +46,8 @@ impl Watcher {
         let config = format!(
             "policy = [\"policy.toml\"]\nstate_dir = {}\nruntime_dir = {}\n\
              # Small rings: a flood is to press them.\n[capture]\nring_mib = 1\n\
+             # Days cannot pass in a drill: a habit is that of a minute.\n[baseline]\nusual_after_days = 1\n\
+             mature_after_days = 1\nmature_after_windows = 1\nwindow_s = 1\nalerts_per_day = 10\n\
              [[webhook]]\nname = \"drill\"\nurl = \"http://{}/hook\"\nsecret = {}\nupdate_every = \"1s\"\n\
              rate = 60000\n",
             text("state"),

@@ -26,7 +26,7 @@ pub(crate) mod words;
 
 pub use build::{ApprovalMemory, Inputs, NotRecorded, Tally, build};
 pub use ledger::{Ledger, Totals};
-pub use model::Report;
+pub use model::{ApprovalCounts, Report};
 
 /// Most rows of a list.
 pub const MOST_ROWS: usize = 1000;

@@ -1,8 +1,8 @@
 //! A technique for each clause of a policy.
 
 use super::{
-    Act, Actor, Book, Card, Clause, Cow, Destination, Draft, Drafter, Duration, DutyId,
-    EnvironmentId, Holder, Own, PORT, Piece, Rc, Run, SocketAddr, To, message, token,
+    Act, Actor, Arc, Book, Card, Clause, Cow, Destination, Draft, Drafter, Duration, DutyId,
+    EnvironmentId, Holder, Own, PORT, Piece, Run, SocketAddr, To, message, token,
 };
 use crate::drill::technique::{list, quoted};
 use crate::drill::techniques::{LATE, hours_now};
@@ -12,7 +12,7 @@ use crate::policy::identity::Identity;
 const MOMENT: Duration = Duration::from_secs(5);
 
 /// All clauses, in the order of the kinds.
-pub(super) fn all(book: &Rc<Book>, own: &mut Own) {
+pub(super) fn all(book: &Arc<Book>, own: &mut Own) {
     separations(book, own);
     approvals(book, own);
     for identity in book.policy.identities() {
@@ -52,7 +52,7 @@ fn add(own: &mut Own, label: Label<'_>, patience: Duration, draft: Drafter) {
     }));
 }
 
-fn separations(book: &Rc<Book>, own: &mut Own) {
+fn separations(book: &Arc<Book>, own: &mut Own) {
     for (number, separation) in book.policy.separations().iter().enumerate() {
         let clause = format!("separate-{}", number + 1);
         for (at, one) in separation.duties.iter().enumerate() {
@@ -71,7 +71,7 @@ fn separations(book: &Rc<Book>, own: &mut Own) {
                     "API5",
                     "separation",
                 );
-                let book = Rc::clone(book);
+                let book = Arc::clone(book);
                 add(
                     own,
                     label,
@@ -101,7 +101,7 @@ fn separate(book: &Book, run: &Run<'_>, duties: [DutyId; 2]) -> Option<Draft> {
     Some(draft)
 }
 
-fn approvals(book: &Rc<Book>, own: &mut Own) {
+fn approvals(book: &Arc<Book>, own: &mut Own) {
     for (number, approval) in book.policy.approvals().iter().enumerate() {
         let clause = format!("approve-{}", number + 1);
         let (duty, by) = (approval.duty, approval.by);
@@ -112,7 +112,7 @@ fn approvals(book: &Rc<Book>, own: &mut Own) {
         let name = book.name(duty).to_owned();
         let ids = (&["T1078.004"][..], "API6", "approval");
         let label = |clause: String, what: String| (clause, what, ids.0, ids.1, ids.2);
-        let inner = Rc::clone(book);
+        let inner = Arc::clone(book);
         add(
             own,
             label(clause.clone(), format!("{name} without an approval")),
@@ -120,7 +120,7 @@ fn approvals(book: &Rc<Book>, own: &mut Own) {
             Box::new(move |run| approved(&inner, run, number, false)),
         );
         let distinct = approval.distinct;
-        let inner = Rc::clone(book);
+        let inner = Arc::clone(book);
         add(
             own,
             label(
@@ -281,7 +281,7 @@ fn usage(
     Some(draft)
 }
 
-fn environments(book: &Rc<Book>, identity: &Identity, own: &mut Own) {
+fn environments(book: &Arc<Book>, identity: &Identity, own: &mut Own) {
     let Some(allowed) = &identity.environments else {
         return;
     };
@@ -314,8 +314,11 @@ fn environments(book: &Rc<Book>, identity: &Identity, own: &mut Own) {
             "API9",
             "environment",
         );
-        let (book, copied, destination) =
-            (Rc::clone(book), copied(book, identity), destination.clone());
+        let (book, copied, destination) = (
+            Arc::clone(book),
+            copied(book, identity),
+            destination.clone(),
+        );
         add(
             own,
             label,
@@ -354,7 +357,7 @@ fn environments(book: &Rc<Book>, identity: &Identity, own: &mut Own) {
     }
 }
 
-fn workloads(book: &Rc<Book>, identity: &Identity, own: &mut Own) {
+fn workloads(book: &Arc<Book>, identity: &Identity, own: &mut Own) {
     if identity.workloads.is_none() {
         return;
     }
@@ -373,7 +376,7 @@ fn workloads(book: &Rc<Book>, identity: &Identity, own: &mut Own) {
         "API2",
         "workload",
     );
-    let (book, copied) = (Rc::clone(book), copied(book, identity));
+    let (book, copied) = (Arc::clone(book), copied(book, identity));
     add(
         own,
         label,
@@ -400,7 +403,7 @@ fn workloads(book: &Rc<Book>, identity: &Identity, own: &mut Own) {
     );
 }
 
-fn hours(book: &Rc<Book>, identity: &Identity, own: &mut Own) {
+fn hours(book: &Arc<Book>, identity: &Identity, own: &mut Own) {
     let Some(hours) = &identity.hours else {
         return;
     };
@@ -416,7 +419,7 @@ fn hours(book: &Rc<Book>, identity: &Identity, own: &mut Own) {
         "API2",
         "hours",
     );
-    let (book, copied, hours) = (Rc::clone(book), copied(book, identity), hours.clone());
+    let (book, copied, hours) = (Arc::clone(book), copied(book, identity), hours.clone());
     add(
         own,
         label,
@@ -448,7 +451,7 @@ fn hours(book: &Rc<Book>, identity: &Identity, own: &mut Own) {
     );
 }
 
-fn second_factors(book: &Rc<Book>, own: &mut Own) {
+fn second_factors(book: &Arc<Book>, own: &mut Own) {
     let names: Vec<String> = book
         .policy
         .duties()
@@ -473,7 +476,7 @@ fn second_factors(book: &Rc<Book>, own: &mut Own) {
             "API2",
             "second-factor",
         );
-        let book = Rc::clone(book);
+        let book = Arc::clone(book);
         add(
             own,
             label,

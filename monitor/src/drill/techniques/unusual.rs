@@ -24,10 +24,15 @@ pub(super) const ROWS: &[Row] = &[
     ),
 ];
 
-/// A reader that first does what it usually does, then something else, then one more request.
+/// Requests that make a habit, over few objects: as many windows of a second as the drill's daemon compares with.
+const HABIT: u32 = 45 * PER_SECOND;
+/// Of these a second.
+const PER_SECOND: u32 = 3;
+/// Requests of a twin after its habit: more of the same.
+const MORE: u32 = 4 * PER_SECOND;
+
+/// A reader that first does what it usually does, then something else.
 fn habit(run: &Run<'_>, then: u32, pause: Duration) -> Draft {
-    /// Requests that make a habit, over few objects.
-    const USUAL: u32 = 60;
     let mut draft = Draft::default();
     let host = run.host("prod");
     let duty = draft.duty(run, "read", &[&format!("GET {host}/v1/items/{{id}}")]);
@@ -42,26 +47,22 @@ fn habit(run: &Run<'_>, then: u32, pause: Duration) -> Draft {
         pause,
         ..Piece::new(bearer("GET", &host, &format!("/v1/items/{object}"), &token))
     };
-    let mut pieces: Vec<Piece> = (0..USUAL)
-        .map(|number| piece(number % 3, Duration::from_millis(10)))
+    let usually = Duration::from_secs(1) / PER_SECOND;
+    let more = if run.twin { MORE } else { 0 };
+    let mut pieces: Vec<Piece> = (0..HABIT + more)
+        .map(|number| piece(number % 3, usually))
         .collect();
-    let usual = run.twin;
-    pieces.extend((0..then).map(|number| {
-        let (object, pause) = if usual {
-            (number % 3, Duration::from_millis(10))
-        } else {
-            (1000 + number, pause)
-        };
-        piece(object, pause)
-    }));
+    if !run.twin {
+        pieces.extend((0..then).map(|number| piece(1000 + number, pause)));
+    }
     draft.acts.push(Act::talk(Actor::default(), pieces));
     draft
 }
 
 fn enumeration(run: &Run<'_>) -> Draft {
-    habit(run, run.either(300, 60), Duration::from_millis(20))
+    habit(run, 300, Duration::from_millis(20))
 }
 
 fn burst(run: &Run<'_>) -> Draft {
-    habit(run, run.either(2000, 60), Duration::ZERO)
+    habit(run, 2000, Duration::ZERO)
 }

@@ -24,6 +24,7 @@ mod places;
 mod rules;
 mod saved;
 mod shared;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -45,6 +46,7 @@ use later::Why;
 use places::Places;
 use rules::{Rules, SeparationRule};
 use shared::Credentials;
+use tally::Tally;
 use waiting::{Waiting, WaitingActs};
 
 use super::FindingKind;
@@ -115,6 +117,7 @@ pub(super) struct Past {
     credentials: Credentials,
     places: Places,
     gaps: Gaps,
+    tally: Tally,
     /// Until the first moment is heard of: since when nobody has watched.
     unwatched_since: Option<i64>,
     later: Vec<Later>,
@@ -138,6 +141,7 @@ impl Past {
             credentials: Credentials::new(),
             places: Places::new(),
             gaps: Gaps::default(),
+            tally: Tally::default(),
             unwatched_since: Some(i64::MIN),
             later: Vec::new(),
             now_us: i64::MIN,
@@ -272,10 +276,14 @@ impl Past {
                 self.tell_later_ones(&act, mark);
             }
             // Nothing can take an approval back: only what lacks one waits.
-            if mark.needs_approval() && self.approval {
-                waits |= self.rules.approval_of(mark).is_some_and(|rule| {
-                    !matches!(approval::of(&self.acts, rule, mark, &act), Outcome::Given)
-                });
+            if mark.needs_approval()
+                && self.approval
+                && let Some(rule) = self.rules.approval_of(mark)
+            {
+                match approval::of(&self.acts, rule, mark, &act) {
+                    Outcome::Given => self.tally.note(rule, act.time_us(), true),
+                    _ => waits = true,
+                }
             }
         }
         let time = act.time_us();
@@ -417,7 +425,9 @@ impl Past {
             return;
         };
         let outcome = approval::of(&self.acts, rule, mark, act);
-        if matches!(outcome, Outcome::Given) {
+        let given = matches!(outcome, Outcome::Given);
+        self.tally.note(rule, act.time_us(), given);
+        if given {
             return;
         }
         let since = act.time_us().saturating_sub(rule.within_us);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::acts::{Act, Deed};
 use super::shared::{Entry, Holder, Relay, WINDOW_US};
+use super::tally::Tally;
 use super::waiting::Waiting;
 use super::{Past, place::Place};
 use crate::access::record::AccessRecord;
@@ -28,6 +29,7 @@ pub struct Remembered {
     acts: Vec<(Arc<Act>, bool)>,
     credentials: Vec<Entry>,
     gaps: Vec<(i64, i64)>,
+    tally: Tally,
     saved_us: i64,
 }
 
@@ -70,6 +72,9 @@ struct Form {
     gaps: Vec<(i64, i64)>,
     acts: Vec<ActForm>,
     credentials: Vec<CredentialForm>,
+    /// Day, duty, by which duty, acts, approved ones.
+    #[serde(default)]
+    approvals: Vec<(i64, String, String, u64, u64)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -188,7 +193,21 @@ impl Remembered {
             gaps: self.gaps.clone(),
             acts: acts.collect(),
             credentials: credentials.collect(),
+            approvals: self
+                .tally
+                .iter()
+                .map(|((day, duty, by), (acts, approved))| {
+                    ((*day), duty.to_string(), by.to_string(), *acts, *approved)
+                })
+                .collect(),
         }
+    }
+
+    /// Acts that needed an approval under a rule, named by its two duties, since then, and those of them that
+    /// somebody else had approved in time. By days (UTC); `None` when there was none.
+    #[must_use]
+    pub fn approvals(&self, duty: &str, by: &str, since_us: i64) -> Option<(u64, u64)> {
+        self.tally.since(duty, by, since_us)
     }
 }
 
@@ -223,6 +242,7 @@ impl Past {
             acts,
             credentials: credentials.into_iter().cloned().collect(),
             gaps: gaps.all().to_vec(),
+            tally: self.tally.clone(),
             saved_us: now_us.max(self.now_us),
         }
     }
@@ -256,6 +276,10 @@ impl Past {
                 restored.acts += 1;
                 self.take_back(Arc::new(act), waits);
             }
+        }
+        for (day, duty, by, acts, approved) in form.approvals {
+            let key = (day, names.get(&duty), names.get(&by));
+            self.tally.add(key, (acts, approved));
         }
         for credential in form.credentials {
             restored.credentials += usize::from(self.credential(&credential).is_some());

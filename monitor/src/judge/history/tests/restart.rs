@@ -207,3 +207,28 @@ fn what_does_not_fit_is_left_out_oldest_first() {
     let text = String::from_utf8(json).unwrap();
     assert!(text.contains("/deployments/99\"") && !text.contains("/deployments/0\""));
 }
+
+/// Those that somebody else approved in time, and all, by day and over a restart, each once.
+#[test]
+fn how_they_went_is_counted() {
+    let mut first = judge();
+    for (seconds, who, what) in [
+        (0, "bob", SIGN),
+        (60, "alice-deploy", PAY),
+        (70, "alice-deploy", PAY),
+        (3 * 3600, "alice-deploy", PAY),
+    ] {
+        arrive(&mut first, seconds, act(seconds, who, what));
+    }
+    let counts = |judge: &mut Judge, seconds: i64| {
+        let remembered = judge.remembered(us(seconds));
+        remembered.approvals("pay", "sign", us(0))
+    };
+    let now = 3 * 3600 + 10;
+    assert_eq!(counts(&mut first, now), Some((2, 2)), "one is open");
+    let mut judge = restarted(&first, now, 1, ("boot", "boot"));
+    wait(&mut judge, now + 100);
+    assert_eq!(counts(&mut judge, now + 100), Some((3, 2)));
+    let none = judge.remembered(us(0)).approvals("sign", "pay", us(0));
+    assert_eq!(none, None);
+}
