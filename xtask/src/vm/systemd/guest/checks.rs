@@ -390,15 +390,8 @@ fn credentials(scene: &mut Scene) -> Result<String> {
     request("after", "alice:same", "dev.localhost", "/after")?;
     let after = fingerprint("/after")?;
     ensure!(before != after, "the key of fingerprints is the old one");
-    // A canary of the shipped policy.
-    request("intruder", "old-admin:x", "dev.localhost", "/canary")?;
-    let message = wait(60, "a webhook about the canary", || {
-        let canary = "\"kind\":\"canary\"";
-        Ok(receiver
-            .all()
-            .into_iter()
-            .find(|message| message.body.contains(canary)))
-    })?;
+    // What alice did is in no duty of hers: an alert, and so a message.
+    let message = wait(120, "a webhook", || Ok(receiver.all().into_iter().next()))?;
     let signed = format!("{}.{}.{}", message.id, message.time, message.body);
     fs::write("/run/signed", &signed)?;
     let expected = must(&[
