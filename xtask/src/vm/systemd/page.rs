@@ -9,6 +9,8 @@ use super::Check;
 use crate::project::Project;
 
 const BEGIN: &str = "<!-- begin: written by `cargo xtask systemd` -->";
+/// Most characters of a cell.
+const MOST: usize = 300;
 const END: &str = "<!-- end -->";
 
 pub(super) fn write(project: &Project, about: &str, kernel: &str, checks: &[Check]) -> Result<()> {
@@ -34,7 +36,10 @@ fn table(about: &str, kernel: &str, checks: &[Check]) -> String {
     );
     for check in checks {
         let word = if check.ok { "✓" } else { "✗" };
-        let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
+        let cell = |text: &str| {
+            let text: String = text.chars().take(MOST).collect();
+            text.replace('|', "\\|").replace('\n', " ")
+        };
         let _ = writeln!(
             out,
             "| {word} | {} | {} |",
