@@ -59,6 +59,13 @@ const STATE: &str = "/var/lib/bailiwick";
 const POLICY: &str = "/etc/bailiwick/policy.d/60-own.toml";
 const DROP_IN: &str = "/etc/systemd/system/bailiwick.service.d/own.conf";
 
+/// HMAC-SHA256 (RFC 2104) of a file, as a webhook's signature: Debian's smallest Python has hashlib, but not hmac.
+const HMAC: &str = "import hashlib,binascii
+key=b'a secret of the webhook, 32 bytes'.ljust(64,b'\\0')
+inner=hashlib.sha256(bytes(x^0x36 for x in key)+open('/run/signed','rb').read()).digest()
+outer=hashlib.sha256(bytes(x^0x5c for x in key)+inner).digest()
+print('v1,'+binascii.b2a_base64(outer,newline=False).decode())";
+
 /// What is handed from check to check.
 pub(super) struct Scene {
     dir: PathBuf,
@@ -394,12 +401,7 @@ fn credentials(scene: &mut Scene) -> Result<String> {
     let message = wait(120, "a webhook", || Ok(receiver.all().into_iter().next()))?;
     let signed = format!("{}.{}.{}", message.id, message.time, message.body);
     fs::write("/run/signed", &signed)?;
-    let expected = must(&[
-        "python3",
-        "-c",
-        "import hmac,hashlib,binascii\nm=hmac.new(b'a secret of the webhook, 32 bytes',open('/run/signed','rb').read(),hashlib.sha256)\n\
-         print('v1,'+binascii.b2a_base64(m.digest(),newline=False).decode())",
-    ])?;
+    let expected = must(&["python3", "-c", HMAC])?;
     ensure!(
         message.signature == expected.trim(),
         "signed {}, not {expected}",
