@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use e2e::http::{Answerer, get};
@@ -18,6 +19,10 @@ pub(crate) fn trials() -> Vec<Trial> {
             units_capabilities,
         ),
         root("privileges::without_them_it_says_so", without),
+        root(
+            "privileges::threads_give_up_what_they_do_not_need",
+            given_up,
+        ),
         root("privileges::doctor_names_what_is_missing", doctor),
     ]
 }
@@ -118,6 +123,85 @@ fn units_capabilities() -> Result<()> {
         "identity of {access:#?}"
     );
     only(&accesses, "/own")?;
+    Ok(())
+}
+
+/// The kernel's word on each thread, by its name.
+fn threads(pid: u32) -> Result<Vec<(String, u64, bool)>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let Ok(status) = fs::read_to_string(entry?.path().join("status")) else {
+            continue;
+        };
+        let field = |name: &str| {
+            status
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .map(str::trim)
+                .with_context(|| format!("no {name}"))
+        };
+        let permitted = u64::from_str_radix(field("CapPrm")?, 16)?;
+        all.push((
+            field("Name")?.to_owned(),
+            permitted,
+            field("Seccomp")? == "2",
+        ));
+    }
+    Ok(all)
+}
+
+fn given_up() -> Result<()> {
+    const READ: u64 = 1 << 2 | 1 << 19;
+    const BPF: u64 = 1 << 39;
+    let daemon = Setup::default().start()?;
+    // The last threads are started just before it is ready, and confine themselves first thing.
+    let begun = Instant::now();
+    let mut all = threads(daemon.id()?)?;
+    while all.iter().any(|thread| !thread.2) && begun.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(50));
+        all = threads(daemon.id()?)?;
+    }
+    for (name, permitted, filtered) in &all {
+        ensure!(filtered, "no filter on {name}: {all:?}");
+        let most = match name.as_str() {
+            "bailiwick-hot" | "bailiwick-io" => 0,
+            "prober" | "bailiwick-act" => u64::MAX,
+            // The search may have CAP_CHECKPOINT_RESTORE.
+            "scout" => READ | 1 << 40,
+            _ => READ,
+        };
+        ensure!(
+            permitted & !most == 0,
+            "{name} holds {permitted:#x}: {all:?}"
+        );
+    }
+    for name in ["bailiwick-hot", "bailiwick-io", "host-files", "prober"] {
+        ensure!(
+            all.iter().any(|thread| thread.0 == name),
+            "no thread {name}: {all:?}"
+        );
+    }
+    let probing = all.iter().find(|thread| thread.0 == "prober");
+    ensure!(
+        probing.is_some_and(|thread| thread.1 & BPF != 0),
+        "the prober cannot probe: {all:?}"
+    );
+
+    // What was given up is not missed: a process is named all the same.
+    let server = Answerer::inet()?;
+    let mut watch = daemon.watch()?;
+    get(
+        server.address(),
+        "/new",
+        &[("Authorization", "Bearer given-up-0123456789")],
+    )?;
+    let accesses = watch.until_mark()?;
+    let access = only(&accesses, "/new")?;
+    let this = exe(&std::env::current_exe()?.display().to_string())?;
+    ensure!(
+        access.client.as_ref().is_some_and(|end| end.exe == this),
+        "client of {access:#?}"
+    );
     Ok(())
 }
 

@@ -11,6 +11,7 @@ pub mod baseline;
 pub mod census;
 pub mod cli;
 pub mod config;
+pub mod confine;
 pub mod contain;
 pub mod coverage;
 pub mod daemon;

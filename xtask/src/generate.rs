@@ -1,6 +1,7 @@
 //! Manual pages and completions, as the program itself writes them.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -24,11 +25,17 @@ pub(crate) fn all(project: &Project) -> Result<()> {
     run(Command::new(project.binary())
         .args(["man", "--dir"])
         .arg(&dir))?;
+    completions(&project.binary(), &dir)?;
+    println!("Written to {}", project.relative(&dir).display());
+    Ok(())
+}
+
+/// Writes each shell's completions, as `binary` has them, into a directory.
+pub(crate) fn completions(binary: &Path, dir: &Path) -> Result<()> {
     for (shell, file) in SHELLS {
-        let text = capture(Command::new(project.binary()).args(["completions", shell]))?;
+        let text = capture(Command::new(binary).args(["completions", shell]))?;
         let path = dir.join(file);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    println!("Written to {}", project.relative(&dir).display());
     Ok(())
 }

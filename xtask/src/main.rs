@@ -11,6 +11,7 @@ mod ci;
 mod fuzz;
 mod generate;
 mod object;
+mod package;
 mod picture;
 mod project;
 mod run;
@@ -88,10 +89,27 @@ enum Command {
     Picture,
     /// Write manual pages and shell completions to target/gen.
     Gen,
+    /// Make the Debian package (docs/packaging.md).
+    Deb(package::DebOptions),
+    /// Install, use, upgrade and purge the package in a machine with a real systemd (docs/systemd.md).
+    Systemd(vm::systemd::Options),
+    /// The part of it that runs in the machine.
+    #[command(hide = true)]
+    SystemdGuest {
+        /// Where the packages are.
+        dir: PathBuf,
+    },
+    /// Make a tarball with a static program.
+    Tarball(package::TarballOptions),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // There is no checkout in that machine.
+    if let Command::SystemdGuest { dir } = &cli.command {
+        vm::systemd::guest(dir);
+        return ExitCode::SUCCESS;
+    }
     let result = Project::find().and_then(|project| match cli.command {
         Command::Run { config, args } => run::run(&project, &config, &args),
         Command::Test { filter, no_e2e } => test::all(&project, filter.as_deref(), !no_e2e),
@@ -113,6 +131,10 @@ fn main() -> ExitCode {
         Command::Vm(options) => vm::run(&project, &options),
         Command::Picture => picture::make(&project),
         Command::Gen => generate::all(&project),
+        Command::Deb(options) => package::deb(&project, &options).map(drop),
+        Command::Systemd(options) => vm::systemd::run(&project, &options),
+        Command::SystemdGuest { .. } => Ok(()),
+        Command::Tarball(options) => package::tarball(&project, &options).map(drop),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

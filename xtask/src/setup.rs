@@ -13,7 +13,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-pub(crate) use toolchain::Toolchain;
+pub(crate) use toolchain::{Toolchain, target};
 pub(crate) use tools::{linker_path, path_with_tools};
 
 use crate::project::Project;
@@ -65,6 +65,17 @@ pub(crate) fn ensure(project: &Project, purpose: Purpose) -> Result<Toolchain> {
         tools::ensure(project, &tools::CARGO_DENY)?;
     }
     Ok(toolchain)
+}
+
+/// Installs what making packages needs beside building.
+pub(crate) fn packaging(project: &Project) -> Result<()> {
+    apt::ensure(&packages::PACKAGING)?;
+    tools::ensure(project, &tools::CARGO_DEB)
+}
+
+/// Installs what making a small Debian needs.
+pub(crate) fn bootstrapping() -> Result<()> {
+    apt::ensure(&packages::BOOTSTRAP)
 }
 
 /// The host side is built by whichever cargo the user called; it must be new enough.

@@ -2,6 +2,9 @@
 //!
 //! These probes need no eBPF program; the trial load of the programs is added by the caller.
 
+#[path = "doctor_confine.rs"]
+mod confined;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -136,7 +139,7 @@ impl Default for Host {
 /// Looks at everything that needs no program to be loaded.
 #[must_use]
 pub fn probes(host: &Host, socket: &Path) -> Vec<Probe> {
-    vec![
+    let mut all = vec![
         kernel(host),
         capabilities(host),
         btf(host),
@@ -146,7 +149,10 @@ pub fn probes(host: &Host, socket: &Path) -> Vec<Probe> {
         cgroups(host),
         processes(host),
         daemon(socket),
-    ]
+        confined::landlock(),
+    ];
+    all.extend(confined::daemon(host, socket));
+    all
 }
 
 fn release(host: &Host) -> Option<(String, (u32, u32))> {

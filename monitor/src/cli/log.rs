@@ -8,8 +8,11 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
+use super::journal::Journal;
 use super::quote;
 use crate::config::{Log, LogFormat};
 
@@ -18,8 +21,8 @@ pub const ENVIRONMENT: &str = "BAILIWICK_LOG";
 
 /// Starts logging to standard error; does nothing when a log was started before.
 ///
-/// Under journald (`JOURNAL_STREAM` names standard error) lines begin with `<N>`, the syslog level, and have
-/// no time: the journal has its own.
+/// Under journald (`JOURNAL_STREAM` names standard error) events go to its own socket, each value a field. Where that
+/// cannot be reached, lines begin with `<N>`, the syslog level. Neither has a time: the journal has its own.
 pub fn init(log: Log) {
     let level = match log.level {
         crate::config::LogLevel::Error => "error",
@@ -35,6 +38,17 @@ pub fn init(log: Log) {
         .and_then(|filter| EnvFilter::try_new(filter).ok())
         .or_else(|| EnvFilter::try_new(configured).ok())
         .unwrap_or_default();
+    if log.format == LogFormat::Compact
+        && to_journal()
+        && let Ok(journal) = Journal::connect()
+    {
+        // An error means that there is a subscriber already.
+        let _ = tracing_subscriber::registry()
+            .with(filter)
+            .with(journal)
+            .try_init();
+        return;
+    }
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
@@ -42,7 +56,7 @@ pub fn init(log: Log) {
     // An error means that a subscriber is there already.
     let _ = match log.format {
         LogFormat::Json => builder.json().try_init(),
-        LogFormat::Compact if to_journal() => builder.event_format(Journal).try_init(),
+        LogFormat::Compact if to_journal() => builder.event_format(Lines).try_init(),
         LogFormat::Compact => builder.compact().try_init(),
     };
 }
@@ -59,9 +73,9 @@ fn to_journal() -> bool {
 }
 
 /// `<6>bailiwick::serve: message field=value`.
-struct Journal;
+struct Lines;
 
-impl<S, N> FormatEvent<S, N> for Journal
+impl<S, N> FormatEvent<S, N> for Lines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -164,7 +178,7 @@ mod tests {
             if json {
                 tracing::subscriber::with_default(builder.json().finish(), events);
             } else {
-                tracing::subscriber::with_default(builder.event_format(Journal).finish(), events);
+                tracing::subscriber::with_default(builder.event_format(Lines).finish(), events);
             }
             let text = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
             assert_eq!(text.lines().count(), 2, "{text}");

@@ -16,6 +16,7 @@ pub mod doctor;
 mod drill;
 pub mod exit;
 mod gateway;
+mod journal;
 mod learn;
 pub mod log;
 mod mark;

@@ -15,6 +15,7 @@ use super::record::{ContainmentRecord, ContainmentStatus};
 use super::{Sockets, Violation};
 use crate::access::Access;
 use crate::alert::AlertUpdate;
+use crate::confine::{self, Part};
 use crate::judge::{Finding, Severity};
 use crate::policy::Policy;
 use crate::serve::records::Loss;
@@ -136,7 +137,10 @@ pub fn start<A: Acts + Send + 'static>(
     let inner = Arc::clone(&shared);
     let join = std::thread::Builder::new()
         .name("bailiwick-act".to_owned())
-        .spawn(move || run(keeper, &from, &inner))?;
+        .spawn(move || {
+            confine::enter(Part::Act, &[]);
+            run(keeper, &from, &inner);
+        })?;
     Ok(Handle {
         trigger: Trigger { to, shared },
         join: Mutex::new(Some(join)),

@@ -39,6 +39,7 @@ use crate::alert::{
 };
 use crate::census::{self, Census, IdentityRecord};
 use crate::config::{self, Config};
+use crate::confine::{self, Part};
 use crate::host::Host;
 use crate::judge::{Judge, Remembered};
 use crate::pipeline::thread::{Command, Hot, Output, Snapshot, StartError, start};
@@ -46,7 +47,8 @@ use crate::pipeline::{Limits, Pipeline};
 use crate::report::Ledger;
 use crate::serve::records::IdentityStatus;
 use crate::serve::{ControlSocket, serve};
-use crate::source::kernel::{Kernel, KernelSettings};
+use crate::source::asked::AskedFiles;
+use crate::source::kernel::{Kernel, KernelSettings, LoadError};
 use crate::source::procfs::RealFiles;
 use crate::store::{MAX_META, Store, StoreError, StoreOptions};
 
@@ -61,9 +63,16 @@ pub fn run(
     config: Config,
     reload: impl Fn() -> Result<Config, String> + Send + 'static,
 ) -> Result<(), DaemonError> {
+    setup::directory(&config.state_dir, 0o700)?;
+    setup::directory(&config.runtime_dir, 0o755)?;
+    let writable = setup::writable(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("bailiwick-io")
+        // Each thread that serves, and each that it has work for: this one only waits for signals.
+        .on_thread_start(move || {
+            confine::enter(Part::Serving, &writable);
+        })
         .enable_all()
         .build()
         .map_err(|error| DaemonError::Internal(format!("cannot start: {error}")))?;
@@ -77,8 +86,6 @@ async fn async_run(
     // From here on a signal ends or reloads it in order, even while it starts.
     let signals_from_outside = Signals::listen()?;
     setup::conceal();
-    setup::directory(&config.state_dir, 0o700)?;
-    setup::directory(&config.runtime_dir, 0o755)?;
     let (key, origin) = config::key::fingerprint_key(&config)?;
     report_key(&origin);
     let (policy, policy_files) = setup::policy(&config, &key, 1)?;
@@ -139,7 +146,11 @@ async fn async_run(
         let probing = setup::probing(&mut source);
         setup::hand_over(&mut source, &refusing);
         // After the hooks: what begins in between is in the records.
-        let host = Host::new(Box::new(RealFiles::new()));
+        let files = AskedFiles::start(RealFiles::new()).map_err(|error| LoadError::Kernel {
+            what: "starting a thread".to_owned(),
+            cause: error.to_string(),
+        })?;
+        let host = Host::new(Box::new(files));
         let folder = Folder::default();
         let mut pipeline = Pipeline::new(source, host, recogniser, judge, census, folder, limits);
         pipeline.learn(baseline);
@@ -154,6 +165,8 @@ async fn async_run(
         if let Some(logs) = logs {
             pipeline.take_secrets(move || logs.next());
         }
+        // All is loaded and open: from here on this thread only decodes and judges.
+        confine::enter(Part::Capture, &[]);
         Ok(pipeline)
     })
     .map_err(|error| match error {
@@ -219,6 +232,8 @@ async fn async_run(
     let relay = tokio::spawn(relay(Arc::clone(&daemon), outputs));
     let contained = tokio::spawn(tell_contained(Arc::clone(&daemon), contained));
     let watchdog = tokio::spawn(notify::watchdog(Arc::clone(&signals)));
+    // The threads above have what they need; what is left reads configuration at a reload.
+    confine::enter(Part::Main, &[]);
     notify::tell(&[NotifyState::Ready, NotifyState::Status("watching")]);
     let outcome = until_told(
         &daemon,

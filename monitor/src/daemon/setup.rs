@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use crate::access::FingerprintKey;
@@ -13,7 +13,7 @@ use crate::audit::FileHash;
 use crate::config::{CheckSetting, Config};
 use crate::contain::{self, RealActs, RefusingSlot};
 use crate::judge::{FindingKind, FindingSet, HistoryLimits, Settings};
-use crate::metrics::MetricsServer;
+use crate::metrics::{Listen, MetricsServer};
 use crate::policy::Policy;
 
 use tokio::sync::mpsc;
@@ -42,6 +42,18 @@ pub(super) fn directory(path: &Path, mode: u32) -> Result<(), DaemonError> {
         .create(path)
         .map_err(failed)?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)
+}
+
+/// Directories below which the serving threads write: state, the control socket, sockets for scrapers and the page, the audit log.
+pub(super) fn writable(config: &Config) -> Vec<PathBuf> {
+    let mut writable = vec![config.state_dir.clone(), config.runtime_dir.clone()];
+    for listen in [&config.metrics.listen, &config.page.listen] {
+        if let Some(Listen::Unix(path)) = listen {
+            writable.extend(path.parent().map(Path::to_owned));
+        }
+    }
+    writable.extend(config.audit.directory.clone());
+    writable
 }
 
 /// Loads the configured policy and logs its warnings. Also what its files held.

@@ -22,6 +22,7 @@ use super::backend::Daemon;
 use super::compare::Comparer;
 use crate::alert::{AlertUpdate, Clock, FoldKey, SystemClock};
 use crate::config::{Config, ScanConfig};
+use crate::confine::{self, Part};
 use crate::judge::stored_credential::{self, Lies, Stored};
 use crate::judge::{FindingKind, Severity};
 use crate::pipeline::CredentialUse;
@@ -168,6 +169,7 @@ fn start(uses: Uses, parts: Parts) -> std::io::Result<()> {
     std::thread::Builder::new()
         .name("bailiwick-scan".to_owned())
         .spawn(move || {
+            confine::enter(Part::Scan, &[]);
             rest_first();
             let mut thread = Thread {
                 scanner,

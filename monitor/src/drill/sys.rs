@@ -65,7 +65,12 @@ fn up(name: &str) -> io::Result<()> {
     let socket = UdpSocket::bind("127.0.0.1:0").or_else(|_| UdpSocket::bind("0.0.0.0:0"))?;
     Request::of(name)
         .flags(libc::IFF_UP | libc::IFF_RUNNING)
-        .send(&socket, libc::SIOCSIFFLAGS)
+        .send(&socket, code(libc::SIOCSIFFLAGS))
+}
+
+/// The kernel's number of a request in the type that this C library's `ioctl` takes: musl has it as an `int`.
+const fn code(request: libc::c_ulong) -> libc::Ioctl {
+    request as libc::Ioctl
 }
 
 /// `struct in6_ifreq`.
@@ -99,7 +104,7 @@ fn add_address6(address: Ipv6Addr) -> io::Result<()> {
     let result = unsafe {
         libc::ioctl(
             socket.as_raw_fd(),
-            libc::SIOCSIFADDR,
+            code(libc::SIOCSIFADDR),
             std::ptr::from_mut(&mut request),
         )
     };
@@ -113,10 +118,10 @@ fn set_address(name: &str, address: Ipv4Addr, mask: Ipv4Addr) -> io::Result<()> 
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     Request::of(name)
         .address(address)
-        .send(&socket, libc::SIOCSIFADDR)?;
+        .send(&socket, code(libc::SIOCSIFADDR))?;
     Request::of(name)
         .address(mask)
-        .send(&socket, libc::SIOCSIFNETMASK)
+        .send(&socket, code(libc::SIOCSIFNETMASK))
 }
 
 /// A network interface whose packets are read and written here, up and with an address. Gone with the file.

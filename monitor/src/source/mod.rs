@@ -1,6 +1,7 @@
 //! Where events come from. A [`Source`] hands over what it has, in the order in which each socket
 //! made it; the pipeline asks again a few milliseconds later.
 
+pub mod asked;
 pub mod btf;
 #[cfg(test)]
 pub(crate) mod btf_fixture;

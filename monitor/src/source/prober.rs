@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{io, thread};
 
+use crate::confine::{self, Part};
+
 use super::kernel::{Hook, ProbeId, Probes};
 use super::libraries::{FileId, Finder, FinderCounters, Found, Plan, ProbeKind, Requests, Scout};
 pub use fallback::FallbackEntry;
@@ -83,6 +85,7 @@ pub fn start(mut finder: Finder, mut probes: Probes) -> io::Result<(Requests, Sh
     thread::Builder::new()
         .name("prober".to_owned())
         .spawn(move || {
+            confine::enter(Part::Probe, &[]);
             while let Ok(found) = scout.found.recv() {
                 match found {
                     Found::Plan(plan) => prober.carry_out(&plan),

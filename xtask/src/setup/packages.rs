@@ -96,3 +96,16 @@ pub(crate) const BENCH: [Package; 5] = [
 
 /// libFuzzer is C++.
 pub(crate) const FUZZ: [Package; 1] = [Package::new("g++", "g++")];
+
+/// What packages are made with.
+pub(crate) const PACKAGING: [Package; 3] = [
+    Package::new("binutils", "strip"),
+    Package::new("dpkg-dev", "dpkg-shlibdeps"),
+    Package::new("musl-tools", "musl-gcc"),
+];
+
+/// What a small Debian is made with.
+pub(crate) const BOOTSTRAP: [Package; 2] = [
+    Package::new("mmdebstrap", "mmdebstrap"),
+    Package::new("e2fsprogs", "mke2fs"),
+];

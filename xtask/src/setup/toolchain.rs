@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 
 use super::packages::{self, Package};
 use super::{apt, version};
-use crate::shell::{capture, program, unavailable};
+use crate::shell::{capture, program, run, unavailable};
 
 /// The target of the kernel programs.
 pub(crate) const TARGET: &str = "bpfel-unknown-none";
@@ -50,6 +50,24 @@ impl fmt::Display for Toolchain {
             self.llvm
         )
     }
+}
+
+/// Makes sure that the host's compiler has the standard library of another target.
+pub(crate) fn target(name: &str) -> Result<()> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let library =
+        capture(Command::new(rustc).args(["--print", "target-libdir", "--target", name]))?;
+    if Path::new(library.trim()).is_dir() {
+        return Ok(());
+    }
+    if program("rustup").is_none() {
+        return Err(unavailable(format!(
+            "this toolchain has no standard library for {name} ({} is not there), and there is no rustup to add it with",
+            library.trim()
+        )));
+    }
+    println!("Installing the standard library for {name}");
+    run(Command::new("rustup").args(["target", "add", name]))
 }
 
 /// The compiler that is installed, if any.

@@ -9,18 +9,51 @@ use anyhow::{Context, Result};
 use super::debian::{Debian, Kernel};
 use crate::shell::show;
 
-/// With what they depend on. What a kernel has built in has no file, and needs none.
-const MODULES: [&str; 7] = [
-    "virtio_pci",
-    "virtiofs",
-    "veth",
-    "inet_diag",
-    "tcp_diag",
-    "udp_diag",
-    "unix_diag",
-];
+/// What a first file system holds.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Beginning of the file's name.
+    name: &'static str,
+    /// With what they depend on. What a kernel has built in has no file, and needs none.
+    modules: &'static [&'static str],
+    /// Process 1.
+    init: &'static str,
+}
 
-/// Process 1. The root is the host's; what tests write to is memory. `panic=-1` ends the machine with it.
+/// For a machine whose root is this host's.
+pub(super) const HOST: Plan = Plan {
+    name: "initramfs",
+    modules: &[
+        "virtio_pci",
+        "virtiofs",
+        "veth",
+        "inet_diag",
+        "tcp_diag",
+        "udp_diag",
+        "unix_diag",
+    ],
+    init: INIT,
+};
+
+/// For a machine with disks of its own.
+pub(super) const DISKS: Plan = Plan {
+    name: "initramfs-disks",
+    modules: &["virtio_pci", "virtio_blk", "ext4"],
+    init: INIT_DISKS,
+};
+
+/// Passes on to the init of the first disk.
+const INIT_DISKS: &str = r#"#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
+for m in MODULES; do insmod /m/$m.ko; done
+for i in 1 2 3 4 5 6 7 8 9; do [ -b /dev/vda ] && break; sleep 1; done
+mount -t ext4 /dev/vda /new || { echo "no root"; poweroff -f; }
+umount /proc /sys; mount --move /dev /new/dev
+exec switch_root /new /sbin/init
+"#;
+
+/// The root is the host's; what tests write to is memory. `panic=-1` ends the machine with it.
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
@@ -37,7 +70,7 @@ sleep 60
 "#;
 
 /// Writes the image for a kernel and returns its path.
-pub(super) fn write(dir: &Path, debian: &Debian, kernel: &Kernel) -> Result<PathBuf> {
+pub(super) fn write(dir: &Path, debian: &Debian, kernel: &Kernel, plan: &Plan) -> Result<PathBuf> {
     let mut archive = Archive::default();
     for folder in ["bin", "dev", "m", "new", "proc", "sys"] {
         archive.folder(folder);
@@ -52,15 +85,18 @@ pub(super) fn write(dir: &Path, debian: &Debian, kernel: &Kernel) -> Result<Path
         Some(unpack(path))
     };
     let mut modules = Vec::new();
-    for module in MODULES {
+    for module in plan.modules {
         with_dependencies(module, &read, &mut modules)?;
     }
     let names: Vec<&str> = modules.iter().map(|(name, _)| name.as_str()).collect();
-    archive.file("init", INIT.replace("MODULES", &names.join(" ")).as_bytes());
+    archive.file(
+        "init",
+        plan.init.replace("MODULES", &names.join(" ")).as_bytes(),
+    );
     for (name, bytes) in &modules {
         archive.file(&format!("m/{name}.ko"), bytes);
     }
-    let path = dir.join(format!("initramfs-{}", kernel.release));
+    let path = dir.join(format!("{}-{}", plan.name, kernel.release));
     fs::write(&path, archive.finish())
         .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)

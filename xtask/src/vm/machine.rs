@@ -25,10 +25,18 @@ pub(super) struct Machine<'a> {
     pub(super) debian: &'a Debian,
     pub(super) kernel: &'a Kernel,
     pub(super) image: &'a Path,
-    /// Run by process 1, at this path on the host.
-    pub(super) script: &'a Path,
+    pub(super) root: Root<'a>,
     pub(super) most: Duration,
     pub(super) silence: Duration,
+}
+
+/// Where the machine's files come from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Root<'a> {
+    /// This host, read-only through virtiofs. Process 1 runs the script at this path.
+    Host(&'a Path),
+    /// Disks, the root first. What is written to them is forgotten with the machine.
+    Disks(&'a [PathBuf]),
 }
 
 /// A child that ends with its guard.
@@ -63,7 +71,10 @@ impl Machine<'_> {
         fs::create_dir_all(&sockets.0)?;
         let socket = sockets.0.join("root");
         let log = dir.join(format!("files-{}.log", self.kernel.release));
-        let _files = self.files(&socket, &log)?;
+        let _files = match self.root {
+            Root::Host(_) => Some(self.files(&socket, &log)?),
+            Root::Disks(_) => None,
+        };
         let console = dir.join(format!("console-{}.log", self.kernel.release));
         fs::write(&console, "")?;
         let mut qemu = self.qemu(&socket, &console)?;
@@ -159,10 +170,27 @@ impl Machine<'_> {
         for firmware in self.debian.firmware() {
             command.arg("-L").arg(firmware);
         }
-        let line = format!(
-            "console=ttyS0 quiet no_timer_check panic=-1 oops=panic init_on_alloc=0 mitigations=off guest={}",
-            self.script.display()
-        );
+        let mut line =
+            "console=ttyS0 quiet no_timer_check panic=-1 oops=panic init_on_alloc=0 mitigations=off"
+                .to_owned();
+        match self.root {
+            Root::Host(script) => {
+                line.push_str(&format!(" guest={}", script.display()));
+                command
+                    .arg("-chardev")
+                    .arg(format!("socket,id=root,path={}", socket.display()))
+                    .args(["-device", "vhost-user-fs-pci,chardev=root,tag=root"]);
+            }
+            Root::Disks(disks) => {
+                line.push_str(" systemd.mask=serial-getty@ttyS0.service");
+                for disk in disks {
+                    command.arg("-drive").arg(format!(
+                        "file={},format=raw,if=virtio,snapshot=on",
+                        disk.display()
+                    ));
+                }
+            }
+        }
         command
             .args(["-M", "q35", "-cpu", "max", "-accel", "tcg,thread=multi"])
             .args(["-smp", "2", "-m", MEMORY])
@@ -179,10 +207,7 @@ impl Machine<'_> {
             .args(["-display", "none", "-no-reboot", "-nodefaults"])
             .arg("-serial")
             .arg(format!("file:{}", console.display()))
-            .args(["-serial", "stdio"])
-            .arg("-chardev")
-            .arg(format!("socket,id=root,path={}", socket.display()))
-            .args(["-device", "vhost-user-fs-pci,chardev=root,tag=root"]);
+            .args(["-serial", "stdio"]);
         start(command.stdout(Stdio::piped()), "QEMU")
     }
 }

@@ -9,6 +9,7 @@ mod debian;
 mod image;
 mod machine;
 mod record;
+pub(crate) mod systemd;
 mod table;
 
 use std::fs;
@@ -86,13 +87,13 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
     for series in series {
         let kernel = debian.kernel(series)?;
         println!("Linux {} ({series})", kernel.release);
-        let image = image::write(&dir, &debian, &kernel)?;
+        let image = image::write(&dir, &debian, &kernel, &image::HOST)?;
         let script = guest_script(project, &binary, &tests, options.filter.as_deref())?;
         let machine = Machine {
             debian: &debian,
             kernel: &kernel,
             image: &image,
-            script: &script,
+            root: machine::Root::Host(&script),
             most: Duration::from_secs(options.minutes * 60),
             silence: Duration::from_secs(options.silence * 60),
         };

@@ -15,6 +15,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, thread};
 
+use crate::confine::{self, Part};
 use crate::wire::tls::{KeyLogCounts, LoggedSecret};
 use follow::Follower;
 
@@ -76,7 +77,10 @@ pub fn start(paths: &[PathBuf]) -> io::Result<(KeyLogs, SharedKeyLogs)> {
     follower.join();
     thread::Builder::new()
         .name("key-logs".to_owned())
-        .spawn(move || follower.run(&stopped, &sender))?;
+        .spawn(move || {
+            confine::enter(Part::KeyLogs, &[]);
+            follower.run(&stopped, &sender);
+        })?;
     let logs = KeyLogs {
         secrets,
         _stop: stop,

@@ -10,6 +10,7 @@ use std::{io, thread};
 
 use super::super::Wish;
 use super::finder::{Finder, FinderCounters, Plan};
+use crate::confine::{self, Part};
 
 /// Processes that wait to be looked at, and plans that wait to be taken.
 const WAITING: usize = 4096;
@@ -100,7 +101,10 @@ impl Scout {
         let shown = Arc::clone(&counters);
         let thread = thread::Builder::new()
             .name("scout".to_owned())
-            .spawn(move || run(finder, &requests, &sender, &shown))?;
+            .spawn(move || {
+                confine::enter(Part::Search, &[]);
+                run(finder, &requests, &sender, &shown);
+            })?;
         let requests = Requests {
             requests: told,
             dropped: Arc::new(AtomicU64::new(0)),
