@@ -287,6 +287,7 @@ fn the_fields_are_those_of_json() {
         "usage",
         "usage.v",
         "usage.environments",
+        "baseline.week",
     ];
     // Worked out from others.
     let own = |name: &str| {

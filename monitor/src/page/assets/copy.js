@@ -51,7 +51,7 @@ export function clauseOf(alert, granted) {
 // The same as flags of `bailiwick tail`, quoted for a shell.
 const quote = (text) => (/^[A-Za-z0-9_.:/@=+-]+$/.test(text) ? text : "'" + String(text).replace(/[\u0000-\u001f\u007f]/g, '?').replace(/'/g, "'\\''") + "'");
 export function filterOf(terms) {
-  return 'bailiwick tail' + terms.map((term) => ' --' + term.field + ' ' + quote((term.not ? '!' : '') + term.value)).join('');
+  return 'bailiwick tail' + terms.map((term) => (term.not ? ' --not-' : ' --') + term.field + ' ' + quote(term.value)).join('');
 }
 
 export async function copy(text, what) {
