@@ -1,5 +1,6 @@
 //! End to end: real programs on the real kernel. One file a theme.
 
+mod audit;
 mod bad_input;
 mod baseline;
 mod bulk;
@@ -17,9 +18,11 @@ mod learn;
 mod lifecycle;
 mod metrics;
 mod netns;
+mod page;
 mod policy;
 mod privileges;
 mod remote;
+mod replay;
 mod report;
 mod secrets;
 mod separation;
@@ -27,6 +30,7 @@ mod split;
 mod stored;
 mod systemd;
 mod tls;
+mod top;
 mod tunnel;
 mod unix;
 
@@ -67,6 +71,10 @@ fn main() -> ExitCode {
         contain::trials(),
         learn::trials(),
         metrics::trials(),
+        page::trials(),
+        top::trials(),
+        replay::trials(),
+        audit::trials(),
     ];
     run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

@@ -60,6 +60,7 @@ async fn service(state: &Path, url: &str) -> AlertService {
     let options = ServiceOptions {
         schedule_scale: 0.0005,
         grace: Duration::from_secs(2),
+        ..ServiceOptions::default()
     };
     AlertService::start_with(store, endpoints, Arc::new(SystemClock), options)
         .await

@@ -60,6 +60,7 @@ async fn setup(url: &str, scale: f64, change: impl Fn(&mut WebhookConfig, &Path)
     let options = ServiceOptions {
         schedule_scale: scale,
         grace: Duration::from_millis(500),
+        ..ServiceOptions::default()
     };
     let service = AlertService::start_with(store, endpoints, Arc::new(SystemClock), options)
         .await

@@ -3,6 +3,7 @@
 //!
 //! Every process is ended by its id when its guard is dropped.
 
+pub mod browser;
 pub mod daemon;
 pub mod http;
 pub mod netns;

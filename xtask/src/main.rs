@@ -85,7 +85,7 @@ enum Command {
     Bench(bench::Options),
     /// The end-to-end tests on Debian's stock kernels, in QEMU without KVM (docs/kernels.md).
     Vm(vm::Options),
-    /// Make the README's picture of a real run (docs/tail.svg).
+    /// Make the pictures of real runs (docs/tail.svg, docs/page-*.png).
     Picture,
     /// Write manual pages and shell completions to target/gen.
     Gen,

@@ -1,4 +1,4 @@
-//! The README's first picture: what `bailiwick tail` showed of real requests, as SVG.
+//! Pictures of real runs: what `bailiwick tail` showed of requests, as SVG, and the page in a browser.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::bench::load::{Monitor, Nginx};
 use crate::build;
 use crate::project::Project;
 use crate::setup::{self, Purpose};
-use crate::shell::{is_root, not_permitted};
+use crate::shell::{is_root, not_permitted, run};
 
 /// Claims of a token that nobody signed: `{"alg":"RS256"}`, `{"iss":"https://idp.example","sub":"ci-bot"}`.
 const TOKEN: &str =
@@ -36,7 +36,7 @@ const CELL: (f64, f64) = (7.8, 19.0);
 /// Characters on a line.
 const COLUMNS: usize = 106;
 
-/// Makes `docs/tail.svg` of a real run.
+/// Makes `docs/tail.svg` and `docs/page-*.png` of real runs.
 pub(crate) fn make(project: &Project) -> Result<()> {
     if !is_root() {
         return Err(not_permitted(
@@ -76,6 +76,14 @@ pub(crate) fn make(project: &Project) -> Result<()> {
     let file = project.root.join("docs/tail.svg");
     fs::write(&file, svg(&lines)).with_context(|| format!("cannot write {}", file.display()))?;
     println!("docs/tail.svg");
+    // The browser's are made by the test that also checks what they show.
+    setup::ensure(project, Purpose::Test)?;
+    let mut cargo = project.cargo();
+    cargo.args(["test", "--package", "e2e", "--", "page::pictures"]);
+    cargo.env("BAILIWICK_BIN", project.binary());
+    cargo.env("BAILIWICK_PICTURES", project.root.join("docs"));
+    run(&mut cargo)?;
+    println!("docs/page-*.png");
     Ok(())
 }
 

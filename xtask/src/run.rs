@@ -29,8 +29,9 @@ pub(crate) fn run(project: &Project, config: &Path, args: &[OsString]) -> Result
     }
     eprintln!("$ {}", show(&monitor));
     eprintln!(
-        "Watch it from a second terminal: {} tail",
-        project.relative(&project.binary()).display()
+        "Watch it from a second terminal: {0} tail; or in a browser: {0} page --config {1} prints the address",
+        project.relative(&project.binary()).display(),
+        config.display()
     );
     // Becomes it rather than starting it: signals from the terminal then go where they belong.
     Err(monitor.exec()).with_context(|| format!("cannot start {}", project.binary().display()))

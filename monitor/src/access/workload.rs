@@ -35,25 +35,34 @@ impl Workload {
     /// what `systemd-run` numbers. The container comes before the unit, which often is its runtime's.
     #[must_use]
     pub fn label(&self) -> Label<'_> {
-        let unit = self.unit.as_deref().filter(|unit| is_durable(unit));
-        match (self.container.as_deref(), unit) {
-            (Some(container), _) => Label {
-                kind: "container",
-                name: container,
-            },
-            (None, Some(unit)) => Label {
-                kind: "unit",
-                name: unit,
-            },
-            (None, None) if self.exe.is_empty() => Label {
-                kind: "exe",
-                name: "?",
-            },
-            (None, None) => Label {
-                kind: "exe",
-                name: &self.exe,
-            },
-        }
+        label_of(&self.exe, self.unit.as_deref(), self.container.as_deref())
+    }
+}
+
+/// [`Workload::label`] of its parts.
+pub(crate) fn label_of<'a>(
+    exe: &'a str,
+    unit: Option<&'a str>,
+    container: Option<&'a str>,
+) -> Label<'a> {
+    let unit = unit.filter(|unit| is_durable(unit));
+    match (container, unit) {
+        (Some(container), _) => Label {
+            kind: "container",
+            name: container,
+        },
+        (None, Some(unit)) => Label {
+            kind: "unit",
+            name: unit,
+        },
+        (None, None) if exe.is_empty() => Label {
+            kind: "exe",
+            name: "?",
+        },
+        (None, None) => Label {
+            kind: "exe",
+            name: exe,
+        },
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::filter::{Filter, FilterError, Subject};
 use crate::judge::{FindingKind, Severity};
 
+use super::Alert;
 use super::formats::Format;
 use super::secret::SecretSource;
 
@@ -61,6 +64,9 @@ pub struct WebhookConfig {
     /// Not these environments.
     #[serde(default)]
     pub exclude_environments: Vec<String>,
+    /// Only alerts for which this holds, in the filter language (docs/filter.md).
+    #[serde(default, rename = "where")]
+    pub only: Option<Where>,
     /// Time for one attempt, 1 s to 2 m.
     #[serde(default = "default_timeout", deserialize_with = "timeout")]
     pub timeout: Duration,
@@ -95,6 +101,7 @@ impl WebhookConfig {
             exclude_identities: Vec::new(),
             environments: Vec::new(),
             exclude_environments: Vec::new(),
+            only: None,
             timeout: DEFAULT_TIMEOUT,
             update_every: DEFAULT_UPDATE_EVERY,
             rate: DEFAULT_RATE,
@@ -103,11 +110,17 @@ impl WebhookConfig {
         }
     }
 
-    /// Checks that the keys go with the format: what is wrong, and what to do.
+    /// Checks that the keys go with the format, and `where`: what is wrong, and what to do.
     ///
     /// # Errors
-    /// A secret or a routing key is missing, or would not be used.
+    /// A secret or a routing key is missing, or would not be used; `where` is no filter.
     pub fn check(&self) -> Result<(), (String, String)> {
+        if let Some((error, _)) = self.only.as_ref().and_then(Where::problem) {
+            let hint = error
+                .help()
+                .unwrap_or("docs/filter.md describes the language");
+            return Err((format!("where: {}", error.message()), hint.to_owned()));
+        }
         let format = self.format.name();
         let key = |name: &str, given: bool, wanted: bool| {
             match (given, wanted) {
@@ -128,6 +141,40 @@ impl WebhookConfig {
             self.routing_key.is_some(),
             self.format.has_routing_key(),
         )
+    }
+}
+
+/// `where` of a `[[webhook]]`. What is wrong with it is kept, so that the place in its file can be told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Where {
+    filter: Result<Filter, FilterError>,
+    span: Range<usize>,
+}
+
+impl Where {
+    /// Whether an alert passes. One that is no filter lets everything pass: no alert is lost for it.
+    #[must_use]
+    pub fn matches(&self, alert: &Alert) -> bool {
+        self.filter
+            .as_ref()
+            .map_or(true, |filter| filter.matches(alert))
+    }
+
+    /// What is wrong with it, and where its text stands in its file, in bytes, quotes included.
+    #[must_use]
+    pub fn problem(&self) -> Option<(&FilterError, Range<usize>)> {
+        let error = self.filter.as_ref().err()?;
+        Some((error, self.span.clone()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Where {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = toml::Spanned::<String>::deserialize(deserializer)?;
+        Ok(Self {
+            filter: Filter::parse_for(Subject::Alert, text.get_ref()),
+            span: text.span(),
+        })
     }
 }
 
@@ -382,7 +429,7 @@ mod tests {
         let webhook = parse(&format!(
             "{MINIMUM}kinds = [\"canary\"]\nexclude_kinds = [\"duty\"]\nmin_severity = \"high\"\n\
              identities = [\"ci-*\"]\nexclude_identities = [\"x\"]\nenvironments = [\"prod\"]\n\
-             exclude_environments = [\"dev\"]\ntimeout = \"5s\"\nupdate_every = \"10m\"\n\
+             exclude_environments = [\"dev\"]\nwhere = 'count > 2'\ntimeout = \"5s\"\nupdate_every = \"10m\"\n\
              rate = 10\nca_file = \"/etc/ca.pem\"\nproxy = \"http://proxy.example:3128\"\n"
         ))
         .unwrap();

@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::config::{ConfigError, WebhookConfig, validate};
 use super::formats::{self, Format, Sender};
 use super::secret::{Secret, SecretEnv, SecretError, SecretSource};
 use super::webhook::{Clients, Http, Transport};
 use super::{Alert, webhook};
+
+const CHECKPOINT_FIELD: &str = ",\"checkpoint\":";
 
 /// One endpoint, ready to be used.
 #[derive(Clone)]
@@ -115,7 +120,7 @@ impl Endpoint {
         &self.config.name
     }
 
-    /// The request for an attempt at `now_us`; `body` is an alert's own JSON.
+    /// The request for an attempt at `now_us`; `body` is an alert's own JSON, `checkpoint` the audit log's newest.
     ///
     /// # Errors
     /// The stored alert cannot be read, and so not be told in other words.
@@ -124,33 +129,35 @@ impl Endpoint {
         id: String,
         body: String,
         now_us: i64,
+        checkpoint: Option<&str>,
     ) -> Result<webhook::Request, String> {
         let body = match self.config.format {
-            Format::Json => body.into_bytes(),
+            Format::Json => with_checkpoint(body, checkpoint).into_bytes(),
             _ => {
                 let alert: Alert = serde_json::from_str(&body)
                     .map_err(|error| format!("the stored alert is not readable: {error}"))?;
                 self.body(&alert, &id)
             }
         };
-        Ok(self.signed(id, body, now_us))
+        Ok(self.signed(id, body, now_us, checkpoint))
     }
 
     /// The request for a test at `now_us`.
-    pub(crate) fn test_request(&self, now_us: i64) -> webhook::Request {
+    pub(crate) fn test_request(&self, now_us: i64, checkpoint: Option<&str>) -> webhook::Request {
         let id = format!("test_{now_us}");
         let body = match self.config.format {
-            Format::Json => serde_json::json!({
-                "type": "test",
-                "v": 1,
-                "time": crate::access::record::rfc3339(now_us),
-                "message": "a test of this webhook: nothing has happened",
-            })
-            .to_string()
-            .into_bytes(),
+            Format::Json => {
+                let body = serde_json::json!({
+                    "type": "test",
+                    "v": 1,
+                    "time": crate::access::record::rfc3339(now_us),
+                    "message": "a test of this webhook: nothing has happened",
+                });
+                with_checkpoint(body.to_string(), checkpoint).into_bytes()
+            }
             _ => self.body(&formats::test_alert(&id, now_us), &id),
         };
-        self.signed(id, body, now_us)
+        self.signed(id, body, now_us, checkpoint)
     }
 
     fn body(&self, alert: &Alert, id: &str) -> Vec<u8> {
@@ -163,7 +170,13 @@ impl Endpoint {
         formats::body(self.config.format, alert, &sender)
     }
 
-    fn signed(&self, id: String, body: Vec<u8>, now_us: i64) -> webhook::Request {
+    fn signed(
+        &self,
+        id: String,
+        body: Vec<u8>,
+        now_us: i64,
+        checkpoint: Option<&str>,
+    ) -> webhook::Request {
         let timestamp = now_us.div_euclid(1_000_000);
         let secret = self
             .secret
@@ -171,6 +184,10 @@ impl Endpoint {
             .filter(|_| self.config.format.is_signed());
         webhook::Request {
             content_type: self.config.format.content_type(),
+            // Its own form has it in the body, where the signature covers it.
+            checkpoint: checkpoint
+                .filter(|_| self.config.format != Format::Json)
+                .map(|note| STANDARD.encode(note)),
             signature: secret.map(|secret| webhook::sign(secret, &id, timestamp, &body)),
             id,
             timestamp,
@@ -178,6 +195,22 @@ impl Endpoint {
             timeout: self.config.timeout,
         }
     }
+}
+
+/// The JSON object with a field `checkpoint`; as it was, where there is none or no room.
+fn with_checkpoint(mut body: String, checkpoint: Option<&str>) -> String {
+    let field = checkpoint.and_then(|note| serde_json::to_string(note).ok());
+    if let Some(note) = field
+        && body.len() + note.len() + CHECKPOINT_FIELD.len() <= webhook::MAX_BODY
+        && body.len() > 2
+        && body.ends_with('}')
+    {
+        body.pop();
+        body.push_str(CHECKPOINT_FIELD);
+        body.push_str(&note);
+        body.push('}');
+    }
+    body
 }
 
 /// The host's name, as `uname -n` prints it.
@@ -207,6 +240,7 @@ pub fn wants(config: &WebhookConfig, alert: &Alert) -> bool {
             &config.exclude_environments,
             alert.environment.as_deref(),
         )
+        && config.only.as_ref().is_none_or(|only| only.matches(alert))
 }
 
 /// `*` stands for any run of characters, everything else for itself.
@@ -252,6 +286,50 @@ mod tests {
         ] {
             assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
         }
+    }
+
+    #[test]
+    fn a_checkpoint_goes_along_where_the_format_has_room_for_it() {
+        let note = "web1/bailiwick/0a\n7\nroot=\n\n— web1/bailiwick/0a c2ln\n";
+        let url = HookUrl::parse("https://hooks.example/").unwrap();
+        let mut config = WebhookConfig::new("a", url, SecretSource::Env("X".to_owned()));
+        let endpoint = |config: &WebhookConfig| Endpoint {
+            config: Arc::new(config.clone()),
+            secret: Some(Secret::new(b"secret").unwrap()),
+            routing_key: None,
+            host: "web1".into(),
+            transport: Arc::new(Http::new(config, &Clients::default())),
+        };
+        let body = serde_json::to_string(&alert("al_1", 1)).unwrap();
+        let send = |config: &WebhookConfig, body: &str, note| {
+            endpoint(config)
+                .request("al_1-1".to_owned(), body.to_owned(), 0, note)
+                .unwrap()
+        };
+        let request = send(&config, &body, Some(note));
+        let value: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+        assert_eq!(value.get("checkpoint").and_then(|v| v.as_str()), Some(note));
+        assert_eq!(request.checkpoint, None);
+        // What is signed is what is sent.
+        let signed = webhook::sign(&Secret::new(b"secret").unwrap(), "al_1-1", 0, &request.body);
+        assert_eq!(request.signature, Some(signed));
+        assert_eq!(send(&config, &body, None).body, body.as_bytes());
+        let long = format!("{{\"a\":\"{}\"}}", "x".repeat(webhook::MAX_BODY - 20));
+        assert_eq!(send(&config, &long, Some(note)).body, long.as_bytes());
+        let test = endpoint(&config).test_request(0, Some(note));
+        assert!(
+            String::from_utf8(test.body)
+                .unwrap()
+                .contains("\"checkpoint\":\"web1")
+        );
+        config.format = Format::Ocsf;
+        let request = send(&config, &body, Some(note));
+        assert_eq!(request.checkpoint, Some(STANDARD.encode(note)));
+        assert!(
+            !String::from_utf8(request.body)
+                .unwrap()
+                .contains("web1/bailiwick")
+        );
     }
 
     #[test]

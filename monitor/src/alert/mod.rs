@@ -10,6 +10,7 @@ pub mod endpoint;
 pub mod evidence;
 pub mod fold;
 pub mod formats;
+pub(crate) mod growth;
 mod intake;
 mod lane;
 pub mod marks;

@@ -12,6 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
 use crate::access::record::rfc3339;
+use crate::audit;
 use crate::store::{Message, Outcome, Queued, Store, Verdict};
 
 use super::lane::{Place, State, micros};
@@ -37,6 +38,8 @@ pub(super) struct Context {
     pub(super) outcomes: UnboundedSender<Outcome>,
     /// Multiplies the retry schedule; 1 but in tests.
     pub(super) scale: f64,
+    /// Whose newest checkpoint goes along.
+    pub(super) audit: Option<audit::Log>,
 }
 
 /// One endpoint's.
@@ -311,6 +314,11 @@ async fn attempt(endpoint: Endpoint, context: Context, queued: Queued) -> Attemp
         message.id.clone(),
         message.body.clone(),
         context.clock.now_us(),
+        context
+            .audit
+            .as_ref()
+            .and_then(audit::Log::checkpoint)
+            .as_deref(),
     );
     let result = match request {
         Ok(request) => post(&endpoint, request).await,

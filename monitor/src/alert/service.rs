@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
 
+use crate::audit;
 use crate::store::{AlertQuery, Lookup, Store, StoreError};
 
 use super::endpoint::EndpointError;
@@ -23,6 +24,8 @@ pub struct ServiceOptions {
     pub schedule_scale: f64,
     /// How long [`AlertService::shutdown`] waits for attempts under way.
     pub grace: Duration,
+    /// Told of alerts that are begun or get worse; its newest checkpoint goes along with each message.
+    pub audit: Option<audit::Log>,
 }
 
 impl Default for ServiceOptions {
@@ -30,6 +33,7 @@ impl Default for ServiceOptions {
         Self {
             schedule_scale: 1.0,
             grace: Duration::from_secs(5),
+            audit: None,
         }
     }
 }

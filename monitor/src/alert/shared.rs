@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{MutexGuard, broadcast, mpsc};
 use tokio::time::Instant;
 
+use crate::audit::Entry;
 use crate::store::{Change, Outcome, Route, Store, StoreError, Verdict, disabled_key};
 
 use super::intake::Intake;
@@ -91,6 +92,7 @@ impl Shared {
             clock: Arc::clone(&self.clock),
             outcomes,
             scale: self.options.schedule_scale,
+            audit: self.options.audit.clone(),
         })
     }
 
@@ -148,6 +150,7 @@ impl Shared {
                     self.change(stored.changes);
                     for alert in stored.alerts {
                         let alert = Arc::new(alert);
+                        self.audit(&alert, &stored.news);
                         // Nobody may be listening.
                         let _ = self.events.send(Arc::clone(&alert));
                         applied.alerts.push(alert);
@@ -164,6 +167,23 @@ impl Shared {
             }
         }
         Ok(applied)
+    }
+
+    /// Has the audit log tell what became of an alert.
+    fn audit(&self, alert: &Alert, news: &[(String, &'static str)]) {
+        let Some(log) = &self.options.audit else {
+            return;
+        };
+        for (id, change) in news {
+            if *id == alert.id {
+                log.append(Entry::alert(alert, change));
+            }
+        }
+    }
+
+    /// The newest checkpoint of the audit log.
+    pub(super) fn checkpoint(&self) -> Option<Arc<str>> {
+        self.options.audit.as_ref()?.checkpoint()
     }
 
     pub(super) fn change(&self, changes: Vec<Change>) {
@@ -233,7 +253,7 @@ impl Shared {
     pub(super) async fn test(&self, name: &str, lane: &Lane) -> Result<u16, String> {
         let endpoint = lane.endpoint();
         let now_us = self.clock.now_us();
-        let request = endpoint.test_request(now_us);
+        let request = endpoint.test_request(now_us, self.checkpoint().as_deref());
         let reply = post(&endpoint, request).await?;
         if !(200..300).contains(&reply.status) {
             let quote = if reply.quote.is_empty() { "" } else { ": " };

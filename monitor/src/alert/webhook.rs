@@ -49,6 +49,8 @@ pub struct Request {
     /// `webhook-signature`; `None` where the receiver checks none: then `webhook-id` and
     /// `webhook-timestamp` are not sent either.
     pub signature: Option<String>,
+    /// `bailiwick-checkpoint`: the audit log's newest checkpoint in base64, where the body has it not.
+    pub checkpoint: Option<String>,
     /// `content-type`.
     pub content_type: &'static str,
     /// UTF-8 JSON. May hold a routing key.
@@ -134,6 +136,9 @@ impl Transport for Http {
                     .header("webhook-id", &request.id)
                     .header("webhook-timestamp", request.timestamp)
                     .header("webhook-signature", signature);
+            }
+            if let Some(checkpoint) = &request.checkpoint {
+                post = post.header("bailiwick-checkpoint", checkpoint);
             }
             let answer = post.body(request.body).send().await.map_err(explain)?;
             let status = answer.status().as_u16();

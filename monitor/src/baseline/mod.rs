@@ -32,6 +32,7 @@ mod novelty;
 mod profile;
 mod rate;
 mod room;
+mod score;
 mod sight;
 mod status;
 mod stream;
@@ -49,6 +50,7 @@ pub use code::PARTS;
 pub use digest::{Digest, DigestEntry};
 pub use hash::Seed;
 pub use profile::{MOST_MISSING, Maturity, Profile};
+pub use score::Surprise;
 pub use status::{BaselineStatus, Standing};
 pub use stream::{STREAMS, Stream};
 pub use table::{HELD_DAYS, Seen, Table};
@@ -258,6 +260,12 @@ impl Baseline {
     /// The next alert that waits.
     pub fn next_unusual(&mut self) -> Option<Unusual> {
         self.waiting.pop_front()
+    }
+
+    /// When the next window's time is over, in microseconds since 1970; `None`: none is open.
+    #[must_use]
+    pub fn next_end_us(&self) -> Option<i64> {
+        self.ends.front().map(|(end, ..)| *end)
     }
 
     fn window_us(&self) -> i64 {

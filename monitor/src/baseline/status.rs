@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::{Digest, DigestEntry};
 use super::evidence::FEWEST;
 use super::profile::{MOST_MISSING, Maturity};
+use super::stream::Stream;
 use super::{Baseline, Settings};
 
 /// State of the whole, as `bailiwick status` shows it.
@@ -56,6 +57,9 @@ pub struct Standing {
     pub requests: u64,
     /// How likely the next operation is one never seen, 0 to 1.
     pub missing: f64,
+    /// Windows with activity by hour of the week, 168 of them from Monday 00:00 UTC; empty without any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub week: Vec<u32>,
 }
 
 impl Baseline {
@@ -101,8 +105,22 @@ impl Baseline {
             windows: profile.windows,
             requests: profile.requests,
             missing: profile.missing(),
+            week: week(profile),
         })
     }
+}
+
+fn week(profile: &super::Profile) -> Vec<u32> {
+    let Some(hours) = profile.tables.get(Stream::Hour as usize) else {
+        return Vec::new();
+    };
+    // An hour's value is its number and one: 0 is what is not known.
+    let windows = |hour: u64| hours.get(hour + 1).map_or(0, |seen| seen.windows);
+    let week: Vec<u32> = (0..168).map(windows).collect();
+    if week.iter().all(|windows| *windows == 0) {
+        return Vec::new();
+    }
+    week
 }
 
 fn waits_for(maturity: Maturity, settings: &Settings, profile: &super::Profile) -> Option<String> {

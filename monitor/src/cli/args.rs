@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::recorded_args::{EvalArgs, ReplayArgs};
 use crate::config::LogLevel;
 use crate::judge::FindingKind;
 use crate::serve::filter::{Field, Term};
 
 const FILTERS: &str = "Filters: flags of one kind are alternatives, different kinds must all match, and none of \
-the --not-… may. Names are patterns: * stands for any run of characters, ? for one.";
+the --not-… may. Names are patterns: * stands for any run of characters, ? for one. --where takes any condition, \
+as in --where 'status >= 500 and client.unit == \"ci.service\"' (docs/filter.md); all must match.";
 
 const EXIT_CODES: &str = "Exit codes: 0 success, 1 something was found, 64 usage, 65 not there, \
 69 unavailable (no daemon, or the kernel lacks something), 70 a bug, 77 no permission, 78 configuration.";
@@ -84,7 +86,7 @@ pub enum Command {
     /// Show deliveries that were given up, or queue them again
     DeadLetters(DeadLettersArgs),
     /// Show the identities that were seen
-    Identities,
+    Identities(IdentitiesArgs),
     /// Show how the traffic of each workload was understood, what was not and why, and what is probed
     Coverage,
     /// Show what the daemon does, sees and loses
@@ -123,6 +125,73 @@ pub enum Command {
     Mute(MuteArgs),
     /// Take acknowledgement and muting of an alert back
     Unmark(UnmarkArgs),
+    /// Show it all live, in a terminal: health, alerts, accesses, identities, coverage; ? there explains the keys
+    Top,
+    /// Judge recorded accesses, or another program's log: exit 0 no alert, 1 alerts
+    Replay(ReplayArgs),
+    /// Measure what is found in labelled accesses, beside two simple rules
+    Eval(EvalArgs),
+    /// Print the address of the live view, for a browser (it holds a secret: who has it sees what you see)
+    Page,
+    /// Read the audit log, and check that nobody changed it: exit 0 whole, 1 not
+    Audit(AuditArgs),
+}
+
+/// `audit`
+#[derive(Clone, Debug, Args)]
+pub struct AuditArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: AuditAction,
+}
+
+/// What `audit` does. Without a directory, it is the configured log; no daemon needs to run.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AuditAction {
+    /// Check every entry against the signed checkpoint: finds edits, deletions, truncation, and with --since a rollback
+    Verify {
+        /// The log
+        #[arg(value_name = "DIR", conflicts_with = "proof")]
+        dir: Option<PathBuf>,
+        /// Its public key, as `bailiwick audit key` prints it, or a file with that [default: the daemon's own where it
+        /// may be read, else what the log says of itself]
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+        /// A checkpoint that was kept: the note itself, the body of a webhook's message, or its Bailiwick-Checkpoint
+        #[arg(long, value_name = "FILE", conflicts_with = "proof")]
+        since: Vec<PathBuf>,
+        /// Check what `audit prove` wrote instead; nothing else is needed for it but the key
+        #[arg(long, value_name = "FILE")]
+        proof: Option<PathBuf>,
+    },
+    /// Print a proof that an entry is in the log
+    Prove {
+        /// An entry's index, or the id of an alert: its newest entry
+        id: String,
+        /// The log
+        dir: Option<PathBuf>,
+    },
+    /// Show the last entries, then new ones as they come
+    Tail {
+        /// The log
+        dir: Option<PathBuf>,
+        /// How many of the last ones
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+        last: u64,
+        /// Go on with new ones
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Print the public key
+    Key {
+        /// The log
+        dir: Option<PathBuf>,
+    },
+    /// Print the newest checkpoint, to be kept where this host cannot change it
+    Checkpoint {
+        /// The log
+        dir: Option<PathBuf>,
+    },
 }
 
 /// `ack`
@@ -270,6 +339,9 @@ pub struct FilterArgs {
     /// Not this environment
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     not_env: Vec<String>,
+    /// Only accesses for which this holds (docs/filter.md)
+    #[arg(long = "where", value_name = "EXPR")]
+    pub only: Option<String>,
 }
 
 fn finding_kinds() -> PossibleValuesParser {
@@ -330,6 +402,17 @@ pub struct AlertsArgs {
     /// Only at least this bad
     #[arg(long, value_name = "SEVERITY", value_parser = ["low", "medium", "high", "critical"])]
     pub severity: Option<String>,
+    /// Only alerts for which this holds, as in 'count > 10 and kind in ["duty", "hours"]' (docs/filter.md)
+    #[arg(long = "where", value_name = "EXPR")]
+    pub only: Option<String>,
+}
+
+/// `identities`
+#[derive(Clone, Debug, Args)]
+pub struct IdentitiesArgs {
+    /// Only identities for which this holds, as in 'refused > 0 or not has(owner)' (docs/filter.md)
+    #[arg(long = "where", value_name = "EXPR")]
+    pub only: Option<String>,
 }
 
 /// `alerts show`

@@ -21,7 +21,7 @@ const MAX_LINE: u64 = 16 * 1024 * 1024;
 
 /// What the daemon answered.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// A record.
     Record(Record),
     /// What follows is new.
@@ -38,9 +38,9 @@ pub(super) enum Answer {
 
 /// A record as the daemon wrote it; also one of a kind that this program does not know.
 #[derive(Debug)]
-pub(super) struct Record {
+pub(crate) struct Record {
     /// Its `type`.
-    pub(super) kind: String,
+    pub(crate) kind: String,
     line: String,
 }
 
@@ -51,7 +51,7 @@ impl Record {
     }
 
     /// The record as a type.
-    pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_str(&self.line).map_err(|error| {
             strange(&format!(
                 "a record of type \"{}\" that does not parse: {error}",
@@ -62,7 +62,7 @@ impl Record {
 }
 
 /// A connection with a request on its way.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     from: BufReader<OwnedReadHalf>,
     line: Vec<u8>,
     /// Kept open: closing it would look like leaving.
@@ -70,7 +70,7 @@ pub(super) struct Connection {
 }
 
 /// Whether it is worth waiting for the daemon to come back.
-pub(super) fn is_absence(error: &io::Error) -> bool {
+pub(crate) fn is_absence(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::NotFound
@@ -81,7 +81,7 @@ pub(super) fn is_absence(error: &io::Error) -> bool {
 }
 
 /// Why there is no connection, in words.
-pub(super) fn unreachable(socket: &Path, error: &io::Error) -> Failure {
+pub(crate) fn unreachable(socket: &Path, error: &io::Error) -> Failure {
     let at = socket.display();
     match error.kind() {
         _ if is_absence(error) => Failure::new(
@@ -100,7 +100,7 @@ pub(super) fn unreachable(socket: &Path, error: &io::Error) -> Failure {
 }
 
 impl Connection {
-    pub(super) async fn open(socket: &Path, command: &Command) -> io::Result<Self> {
+    pub(crate) async fn open(socket: &Path, command: &Command) -> io::Result<Self> {
         let (from, mut to) = UnixStream::connect(socket).await?.into_split();
         let mut request = serde_json::to_string(&Request::new(command.clone()))?;
         request.push('\n');
@@ -122,7 +122,7 @@ impl Connection {
     }
 
     /// The next answer. Safe to drop half-way: what was read of a line is kept.
-    pub(super) async fn next(&mut self) -> Result<Answer, Failure> {
+    pub(crate) async fn next(&mut self) -> Result<Answer, Failure> {
         let mut limited = (&mut self.from).take(MAX_LINE);
         match limited.read_until(b'\n', &mut self.line).await {
             Ok(_) if self.line.ends_with(b"\n") => {}
@@ -234,7 +234,7 @@ fn service_user() -> Option<u32> {
 }
 
 /// All records of a request that ends.
-pub(super) async fn ask(socket: &Path, command: &Command) -> Result<Vec<Record>, Failure> {
+pub(crate) async fn ask(socket: &Path, command: &Command) -> Result<Vec<Record>, Failure> {
     let connection = Connection::open(socket, command)
         .await
         .map_err(|error| unreachable(socket, &error))?;

@@ -48,7 +48,7 @@ fn share(part: u64, whole: u64) -> Option<String> {
 }
 
 /// Connections that were understood, of all: what is not HTTP is understood to be something else.
-fn understood(read: Count, other: Count, dark: Count) -> Option<String> {
+pub(crate) fn understood(read: Count, other: Count, dark: Count) -> Option<String> {
     let known = read.connections.saturating_add(other.connections);
     share(known, known.saturating_add(dark.connections))
 }
@@ -87,7 +87,7 @@ fn kinds(all: &[KindRecord], group: &str) -> String {
 }
 
 /// A table of workloads, and below it what was dark, with examples.
-pub(super) fn workloads(records: &[CoverageRecord], style: Style) -> Vec<String> {
+pub(crate) fn workloads(records: &[CoverageRecord], style: Style) -> Vec<String> {
     let mut table = Table::default();
     let head = [
         "WORKLOAD",
@@ -161,7 +161,7 @@ fn name(record: &CoverageRecord) -> String {
 }
 
 /// What is probed.
-pub(super) fn files(records: &[ProbedRecord], style: Style) -> Vec<String> {
+pub(crate) fn files(records: &[ProbedRecord], style: Style) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(first) = records.first() {
         lines.push(String::new());

@@ -1,7 +1,7 @@
 //! `learn`: from files, or from the running daemon, to a policy or a comparison with one.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::args::{Cli, Form, LearnArgs};
 use super::exit::{Exit, Failure};
 use super::out::{Out, note};
-use super::{Hooks, client, quote, socket};
+use super::recorded_args::RecordedFormat;
+use super::{Hooks, client, quote, recorded, socket};
 use crate::access::record::AccessRecord;
 use crate::census::IdentityRecord;
 use crate::learn::{Difference, Evidence, difference, propose};
@@ -17,8 +18,6 @@ use crate::serve::protocol::Command as Ask;
 
 /// Accesses asked of the daemon: all that it still has.
 const LAST: usize = 1_000_000;
-/// Longest line of a file, in bytes.
-const LONGEST_LINE: u64 = 1 << 20;
 
 /// `{"type":"learn","v":1,…}`
 #[derive(Serialize)]
@@ -105,6 +104,7 @@ async fn from_daemon(cli: &Cli) -> Result<Evidence, Failure> {
         last: LAST,
         follow: false,
         filter: Vec::new(),
+        r#where: None,
     };
     for record in client::ask(&socket, &tail).await? {
         if record.kind == "access" {
@@ -121,65 +121,35 @@ async fn from_daemon(cli: &Cli) -> Result<Evidence, Failure> {
 
 fn from_files(files: &[PathBuf]) -> Result<Evidence, Failure> {
     let mut evidence = Evidence::new();
-    for path in files {
-        let mut strange = 0_u64;
-        if path.as_os_str() == "-" {
-            read(
-                Path::new("standard input"),
-                io::stdin().lock(),
-                &mut evidence,
-                &mut strange,
-            )?;
-        } else {
-            let file = File::open(path).map_err(|error| unread(path, &error))?;
-            read(path, BufReader::new(file), &mut evidence, &mut strange)?;
+    let mut strange: Vec<(String, u64)> = Vec::new();
+    recorded::read(files, RecordedFormat::Accesses, |file, _, found| {
+        if add(&mut evidence, found) {
+            return;
         }
-        if strange > 0 {
-            note(&format!(
-                "{}: {strange} lines are no accesses as `bailiwick tail -o json` writes them; left out",
-                path.display()
-            ));
+        match strange.last_mut() {
+            Some((name, count)) if name == file => *count += 1,
+            _ => strange.push((file.to_owned(), 1)),
         }
+    })?;
+    for (file, count) in strange {
+        note(&format!(
+            "{file}: {count} lines are no accesses as `bailiwick tail -o json` writes them; left out"
+        ));
     }
     Ok(evidence)
 }
 
-fn unread(path: &Path, error: &io::Error) -> Failure {
-    let exit = match error.kind() {
-        io::ErrorKind::PermissionDenied => Exit::NoPermission,
-        _ => Exit::Data,
+/// Adds an access; says whether it was one, or an empty line.
+fn add(evidence: &mut Evidence, found: recorded::Found<'_>) -> bool {
+    let Ok((_, line)) = found else {
+        return false;
     };
-    Failure::new(exit, format!("{}: {error}", path.display()))
-        .hint("name files that `bailiwick tail -o json` wrote, or - for standard input")
-}
-
-/// Adds every access of a file; counts lines that are none.
-fn read(
-    path: &Path,
-    mut from: impl BufRead,
-    evidence: &mut Evidence,
-    strange: &mut u64,
-) -> Result<(), Failure> {
-    let mut line = Vec::new();
-    let mut too_long = false;
-    loop {
-        line.clear();
-        let read = (&mut from).take(LONGEST_LINE).read_until(b'\n', &mut line);
-        if read.map_err(|error| unread(path, &error))? == 0 {
-            return Ok(());
+    match serde_json::from_slice::<AccessRecord>(line) {
+        Ok(record) if record.r#type == "access" && record.v == 1 => {
+            evidence.add(&record);
+            true
         }
-        let whole = line.ends_with(b"\n") || (line.len() as u64) < LONGEST_LINE;
-        let rest = std::mem::replace(&mut too_long, !whole);
-        if !whole || rest {
-            // Counted once, at its end.
-            *strange += u64::from(whole);
-            continue;
-        }
-        match serde_json::from_slice::<AccessRecord>(&line) {
-            Ok(record) if record.r#type == "access" && record.v == 1 => evidence.add(&record),
-            _ if line.trim_ascii().is_empty() => {}
-            _ => *strange += 1,
-        }
+        _ => line.trim_ascii().is_empty(),
     }
 }
 
@@ -235,7 +205,13 @@ mod tests {
         let long = "x".repeat(3 << 20);
         let text = format!("{good}\n\nnothing\n{{\"type\":\"live\",\"v\":1}}\n{long}\n{good}");
         let (mut evidence, mut strange) = (Evidence::new(), 0);
-        read(Path::new("f"), text.as_bytes(), &mut evidence, &mut strange).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let files = [file.path().to_owned()];
+        recorded::read(&files, RecordedFormat::Accesses, |_, _, found| {
+            strange += u32::from(!add(&mut evidence, found));
+        })
+        .unwrap();
         assert_eq!((evidence.requests(), strange), (2, 3));
     }
 }

@@ -4,12 +4,14 @@
 //! depends on none of them.
 
 pub mod args;
+mod audit;
+mod audit_words;
 mod check;
 mod check_lint;
 mod check_sarif;
-mod client;
+pub(crate) mod client;
 mod contain;
-mod coverage;
+pub(crate) mod coverage;
 pub mod doctor;
 mod drill;
 pub mod exit;
@@ -18,10 +20,14 @@ mod journal;
 mod learn;
 pub mod log;
 mod mark;
-mod out;
+pub(crate) mod out;
+mod page;
 mod pages;
 pub mod quote;
-mod render;
+mod recorded;
+pub mod recorded_args;
+pub(crate) mod render;
+mod replay;
 mod report;
 mod scan;
 mod tail;
@@ -35,12 +41,15 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::access::credential::CredentialTable;
+use crate::baseline;
 use crate::census::IdentityRecord;
 use crate::config::{self, Config};
 use crate::explain::Story;
+use crate::filter::{Filter, FilterError, Subject};
+use crate::judge;
 use crate::policy::Policy;
 use crate::report::Report;
-use crate::serve::filter::{Filter, Term};
+use crate::serve::filter::{BadFilter, Filter as TermFilter, Term};
 use crate::serve::protocol::Command as Ask;
 use crate::serve::records::{AlertQuery, DeadLetter, DeliveryResult, StatusRecord};
 use args::{AlertsAction, AlertsArgs, Cli, Command, ContainAction, Form, RunArgs, TailArgs};
@@ -58,6 +67,8 @@ pub type StoredReport = dyn Fn(&Config, Option<i64>) -> Result<Report, Failure>;
 pub type StoredStory = dyn Fn(&Config, &str) -> Result<Story, Failure>;
 /// Loads the policy of this file or directory.
 pub type PolicyFile = dyn Fn(&Path) -> Result<Policy, Failure>;
+/// What a configuration says about judging and baselines.
+pub type RulesOf = dyn Fn(&Config) -> (judge::Settings, baseline::Settings);
 /// Makes the table of credentials that a configuration asks for.
 pub type TableOf = dyn Fn(&Config) -> Result<CredentialTable, String>;
 
@@ -81,6 +92,8 @@ pub struct Hooks {
     pub policy: Box<PolicyLoader>,
     /// A policy that is not the configured one.
     pub policy_file: Box<PolicyFile>,
+    /// What a configuration says about judging and baselines.
+    pub rules: Box<RulesOf>,
 }
 
 impl std::fmt::Debug for Hooks {
@@ -193,10 +206,14 @@ fn command(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
             return doctor::report(&probes, out);
         }
         Command::Scan(args) => return scan::run(cli, args, hooks, out),
+        Command::Replay(args) => return replay::replay(cli, args, hooks, out),
+        Command::Eval(args) => return replay::eval(cli, args, hooks, out),
         Command::Completions(args) => pages::completions(args.shell, out)?,
         Command::Man(args) => pages::man(args.command.as_deref(), args.dir.as_deref(), out)?,
         Command::Drill(args) => return drill::drill(args, out),
+        Command::Audit(args) if !audit::follows(args) => return audit::run(cli, args, out),
         Command::DrillPeer(args) => return drill::peer(args),
+        Command::Page => return page::address(cli.config.as_deref(), out),
         _ => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -316,25 +333,10 @@ async fn ask(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
                 note("no dead letters");
             }
         }
-        Command::Identities => {
+        Command::Identities(args) => {
+            let only = only(args.only.as_deref(), Subject::Identity)?;
             let records = client::ask(&socket(cli)?, &Ask::Identities).await?;
-            if out.form == Form::Json {
-                for record in &records {
-                    out.line(&record.json())?;
-                }
-                return Ok(Exit::Success);
-            }
-            let mut parsed = records
-                .iter()
-                .map(client::Record::parse)
-                .collect::<Result<Vec<IdentityRecord>, _>>()?;
-            if parsed.is_empty() {
-                note("no credential was seen yet");
-                return Ok(Exit::Success);
-            }
-            for line in render::identities(&mut parsed, style) {
-                out.line(&line)?;
-            }
+            return identities(&records, &only, out);
         }
         Command::Coverage => {
             let records = client::ask(&socket(cli)?, &Ask::Coverage).await?;
@@ -364,6 +366,13 @@ async fn ask(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
             };
             contain::show(&client::ask(&socket(cli)?, &command).await?, out)?;
         }
+        Command::Top => {
+            if out.form != Form::Compact {
+                return Err(Failure::new(Exit::Usage, "top is for people, and has no JSON")
+                    .hint("`bailiwick tail -o json`, `bailiwick alerts -f -o json` and `bailiwick status -o json` have"));
+            }
+            crate::top::run(&socket(cli)?, style.color).await?;
+        }
         Command::Ack(args) => {
             let (id, note) = (args.id.clone(), args.note.clone());
             mark::run(cli, &Ask::Acknowledge { id, note }, out).await?;
@@ -377,6 +386,7 @@ async fn ask(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
             let id = args.id.clone();
             mark::run(cli, &Ask::Unmark { id }, out).await?;
         }
+        Command::Audit(args) => audit::follow(cli, args, out).await?,
         Command::Report(args) => return report::report(cli, args, hooks, out).await,
         Command::Explain(args) => return report::explain(cli, args, hooks, out).await,
         Command::Learn(args) => return learn::learn(cli, args, hooks, out).await,
@@ -389,7 +399,10 @@ async fn ask(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
         | Command::Export(_)
         | Command::Drill(_)
         | Command::DrillPeer(_)
-        | Command::Scan(_) => {}
+        | Command::Replay(_)
+        | Command::Eval(_)
+        | Command::Scan(_)
+        | Command::Page => {}
     }
     Ok(Exit::Success)
 }
@@ -397,15 +410,61 @@ async fn ask(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
 fn tail_command(args: &TailArgs) -> Result<Ask, Failure> {
     let filter: Vec<Term> = args.filter.terms();
     // Found here, it needs no daemon to be said.
-    Filter::new(&filter).map_err(|error| {
-        Failure::new(Exit::Usage, error.to_string())
-            .hint("`bailiwick tail --help` explains the filters")
+    TermFilter::with(&filter, args.filter.only.as_deref()).map_err(|error| match error {
+        BadFilter::Where(error) => no_filter(&error),
+        error => Failure::new(Exit::Usage, error.to_string())
+            .hint("`bailiwick tail --help` explains the filters"),
     })?;
     Ok(Ask::Tail {
         last: args.last,
         follow: !args.no_follow,
         filter,
+        r#where: args.filter.only.clone(),
     })
+}
+
+/// What `--where` says; everything without it.
+fn only(text: Option<&str>, subject: Subject) -> Result<Filter, Failure> {
+    let filter = text.map(|text| Filter::parse_for(subject, text));
+    let filter = filter.transpose().map_err(|error| no_filter(&error))?;
+    Ok(filter.unwrap_or_default())
+}
+
+fn no_filter(error: &FilterError) -> Failure {
+    let [shown, caret] = error.caret();
+    let message = format!("--where: {}\n{shown}\n{caret}", error.message());
+    Failure::new(Exit::Usage, message).hint(
+        error
+            .help()
+            .unwrap_or("docs/filter.md describes the language"),
+    )
+}
+
+fn identities(records: &[client::Record], only: &Filter, out: &mut Out) -> Result<Exit, Failure> {
+    let mut shown = Vec::new();
+    for record in records {
+        let parsed: IdentityRecord = record.parse()?;
+        if only.matches(&parsed) {
+            if out.form == Form::Json {
+                out.line(&record.json())?;
+            }
+            shown.push(parsed);
+        }
+    }
+    if out.form == Form::Json {
+        return Ok(Exit::Success);
+    }
+    if shown.is_empty() {
+        note(match records {
+            [] => "no credential was seen yet",
+            _ => "no identity matches",
+        });
+        return Ok(Exit::Success);
+    }
+    for line in render::identities(&mut shown, out.style) {
+        out.line(&line)?;
+    }
+    Ok(Exit::Success)
 }
 
 async fn alerts(cli: &Cli, args: &AlertsArgs, out: &mut Out) -> Result<Exit, Failure> {
@@ -434,6 +493,7 @@ async fn alerts(cli: &Cli, args: &AlertsArgs, out: &mut Out) -> Result<Exit, Fai
         }
         return Ok(Exit::Success);
     }
+    only(args.only.as_deref(), Subject::Alert)?;
     let name = |name: &str| serde_json::Value::String(name.to_owned());
     // The command line lets only names of kinds and severities through.
     let query = AlertQuery {
@@ -449,6 +509,7 @@ async fn alerts(cli: &Cli, args: &AlertsArgs, out: &mut Out) -> Result<Exit, Fai
             .as_deref()
             .and_then(|least| serde_json::from_value(name(least)).ok()),
         last: args.last,
+        r#where: args.only.clone(),
     };
     tail::follow(
         &socket,
@@ -460,6 +521,13 @@ async fn alerts(cli: &Cli, args: &AlertsArgs, out: &mut Out) -> Result<Exit, Fai
     )
     .await?;
     Ok(Exit::Success)
+}
+
+/// Until when an alert is muted, as RFC 3339, from what was typed (`2h`, a time).
+pub(crate) fn mute_until(text: &str, now_us: i64) -> Result<String, String> {
+    let now = jiff::Timestamp::from_microsecond(now_us).unwrap_or_default();
+    mark::until(text, now)
+        .map_err(|_| format!("{text:?} is neither a duration (2h, 3d) nor a time"))
 }
 
 async fn deliveries(cli: &Cli, command: Ask, none: &str, out: &mut Out) -> Result<Exit, Failure> {

@@ -11,7 +11,7 @@ use super::quote;
 
 /// Colours, by role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ink {
+pub(crate) enum Ink {
     Identity,
     Good,
     Doubtful,
@@ -21,6 +21,20 @@ pub(super) enum Ink {
 }
 
 impl Ink {
+    const ALL: [Self; 6] = [
+        Self::Identity,
+        Self::Good,
+        Self::Doubtful,
+        Self::Bad,
+        Self::Dim,
+        Self::Bold,
+    ];
+
+    /// The role that [`Style::paint`] marks so; none for the end of one.
+    pub(crate) fn of_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|ink| ink.code() == code)
+    }
+
     fn code(self) -> &'static str {
         match self {
             Self::Identity => "36",
@@ -35,13 +49,13 @@ impl Ink {
 
 /// How text is made: with colour or without.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Style {
-    pub(super) color: bool,
+pub(crate) struct Style {
+    pub(crate) color: bool,
 }
 
 impl Style {
     /// Text in a colour. The text must be quoted already.
-    pub(super) fn paint(self, ink: Ink, text: &str) -> String {
+    pub(crate) fn paint(self, ink: Ink, text: &str) -> String {
         if self.color && !text.is_empty() {
             format!("\u{1b}[{}m{text}\u{1b}[0m", ink.code())
         } else {

@@ -9,17 +9,17 @@ use crate::census::{IdentityRecord, Listed};
 use crate::judge::Severity;
 use crate::serve::records::{DeadLetter, DeliveryResult, Loss, ScanStatus, StatusRecord};
 
-pub(super) const NOTHING: &str = "-";
+pub(crate) const NOTHING: &str = "-";
 
 /// Microseconds cut to milliseconds; anything that is not such a time stays as it is.
-pub(super) fn time(raw: &str) -> String {
+pub(crate) fn time(raw: &str) -> String {
     match (raw.len(), raw.get(..23), raw.ends_with('Z')) {
         (27, Some(start), true) => text(&format!("{start}Z")).into_owned(),
         _ => field(raw).into_owned(),
     }
 }
 
-fn duration(us: u64) -> String {
+pub(crate) fn duration(us: u64) -> String {
     match us {
         0..1_000 => format!("{us}us"),
         1_000..1_000_000 => format!("{}.{}ms", us / 1_000, us % 1_000 / 100),
@@ -27,7 +27,7 @@ fn duration(us: u64) -> String {
     }
 }
 
-pub(super) fn optional(value: Option<&str>) -> String {
+pub(crate) fn optional(value: Option<&str>) -> String {
     value.map_or_else(|| NOTHING.to_owned(), |value| field(value).into_owned())
 }
 
@@ -46,7 +46,7 @@ fn endpoint(side: &EndpointRecord) -> String {
 }
 
 /// One access on one line.
-pub(super) fn access(record: &AccessRecord, style: Style) -> String {
+pub(crate) fn access(record: &AccessRecord, style: Style) -> String {
     let credential = record.credential.as_ref().map_or_else(
         || NOTHING.to_owned(),
         |credential| {
@@ -61,15 +61,8 @@ pub(super) fn access(record: &AccessRecord, style: Style) -> String {
         },
     );
     let status = record.response.as_ref().map(|response| response.status);
-    let ink = match status {
-        Some(500..) => Ink::Bad,
-        Some(400..) => Ink::Doubtful,
-        Some(_) => Ink::Good,
-        None => Ink::Dim,
-    };
-    let peer = || optional(record.peer.as_deref());
-    let from = record.client.as_ref().map_or_else(peer, endpoint);
-    let to = record.server.as_ref().map_or_else(peer, endpoint);
+    let ink = status_ink(status);
+    let (from, to) = ends(record);
     let mut line = format!(
         "{} {} {} {} {} {} {}{} {} {} → {}",
         style.paint(Ink::Dim, &time(&record.time)),
@@ -97,6 +90,25 @@ pub(super) fn access(record: &AccessRecord, style: Style) -> String {
     line
 }
 
+/// The colour of a status.
+pub(crate) fn status_ink(status: Option<u16>) -> Ink {
+    match status {
+        Some(500..) => Ink::Bad,
+        Some(400..) => Ink::Doubtful,
+        Some(_) => Ink::Good,
+        None => Ink::Dim,
+    }
+}
+
+/// Client and server.
+pub(crate) fn ends(record: &AccessRecord) -> (String, String) {
+    let peer = || optional(record.peer.as_deref());
+    (
+        record.client.as_ref().map_or_else(peer, endpoint),
+        record.server.as_ref().map_or_else(peer, endpoint),
+    )
+}
+
 /// What carried the request, where it was not HTTP/1 in clear text: `h2+tls1.3 `.
 fn carried(record: &AccessRecord) -> String {
     let http2 = (record.protocol == "h2").then(|| "h2".to_owned());
@@ -112,7 +124,8 @@ fn carried(record: &AccessRecord) -> String {
     parts.join("+")
 }
 
-fn severity(severity: Severity) -> (Ink, &'static str) {
+/// How bad it is, in a word, and its colour.
+pub(crate) fn severity(severity: Severity) -> (Ink, &'static str) {
     match severity {
         Severity::Low => (Ink::Dim, "· low"),
         Severity::Medium => (Ink::Doubtful, "▲ medium"),
@@ -122,13 +135,9 @@ fn severity(severity: Severity) -> (Ink, &'static str) {
 }
 
 /// One alert on one line.
-pub(super) fn alert(alert: &Alert, style: Style) -> String {
+pub(crate) fn alert(alert: &Alert, style: Style) -> String {
     let (ink, word) = severity(alert.severity);
-    let quiet = match (&alert.acknowledged, &alert.muted_until) {
-        (Some(_), _) => " (known)",
-        (None, Some(_)) => " (muted)",
-        (None, None) => "",
-    };
+    let quiet = quiet(alert);
     format!(
         "{} {} {} {} {} ×{}{quiet} {}",
         style.paint(Ink::Dim, &time(&alert.last_seen)),
@@ -141,8 +150,17 @@ pub(super) fn alert(alert: &Alert, style: Style) -> String {
     )
 }
 
+/// Whether people said something about it, in a word.
+pub(crate) fn quiet(alert: &Alert) -> &'static str {
+    match (&alert.acknowledged, &alert.muted_until) {
+        (Some(_), _) => " (known)",
+        (None, Some(_)) => " (muted)",
+        (None, None) => "",
+    }
+}
+
 /// What people said about an alert, in one line.
-pub(super) fn mark(alert: &Alert) -> Option<String> {
+pub(crate) fn mark(alert: &Alert) -> Option<String> {
     let known = alert.acknowledged.as_ref().map(|known| {
         let note = known.note.as_deref().map(|note| format!(": {note}"));
         format!(
@@ -159,7 +177,7 @@ pub(super) fn mark(alert: &Alert) -> Option<String> {
 }
 
 /// One alert with everything it has.
-pub(super) fn alert_in_full(alert: &Alert, style: Style) -> Vec<String> {
+pub(crate) fn alert_in_full(alert: &Alert, style: Style) -> Vec<String> {
     let (ink, word) = severity(alert.severity);
     let mut lines = vec![
         format!(
@@ -226,8 +244,8 @@ fn listed(list: &Listed<String>, most: usize) -> String {
     }
 }
 
-/// Identities, the one used last first.
-pub(super) fn identities(records: &mut [IdentityRecord], style: Style) -> Vec<String> {
+/// The one used last first.
+pub(crate) fn newest_first(records: &mut [IdentityRecord]) {
     // Times of one form compare as text; those without come last.
     records.sort_by(|a, b| {
         let key =
@@ -236,6 +254,11 @@ pub(super) fn identities(records: &mut [IdentityRecord], style: Style) -> Vec<St
             .cmp(&key(a))
             .then_with(|| a.identity.cmp(&b.identity))
     });
+}
+
+/// Identities, the one used last first.
+pub(crate) fn identities(records: &mut [IdentityRecord], style: Style) -> Vec<String> {
+    newest_first(records);
     let mut table = Table::default();
     let head = [
         "LAST SEEN",
@@ -350,7 +373,7 @@ fn baseline(status: &BaselineStatus) -> Vec<(&'static str, String)> {
 }
 
 /// The daemon's state.
-pub(super) fn status(status: &StatusRecord, style: Style) -> Vec<String> {
+pub(crate) fn status(status: &StatusRecord, style: Style) -> Vec<String> {
     let mut table = Table::default();
     let mut row = |name: &str, ink: Option<Ink>, value: String| {
         table.row([(Some(Ink::Dim), name.to_owned()), (ink, value)]);

@@ -113,7 +113,8 @@ impl Diagnostic {
             Some(at) if is_sensitive(whole) => format!("{} …", &whole[..=at]),
             _ => whole.to_owned(),
         };
-        let before = column - 1;
+        // What is left out cannot be marked.
+        let before = (column - 1).min(shown.chars().count().saturating_sub(1));
         let shown: String = shown.chars().take(MAX_SNIPPET).collect();
         let marked = text[start..end]
             .lines()

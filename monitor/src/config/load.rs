@@ -9,10 +9,13 @@ use super::diagnostic::{Diagnostic, Place, position};
 use super::reader::{Section, Source};
 use super::sections::{
     apply_baseline, apply_capture, apply_checks, apply_dpop, apply_history, apply_log,
-    apply_metrics, apply_scan, apply_tls, cookie_names, environment_name, group_name, key_place,
-    some_path,
+    apply_metrics, apply_page, apply_scan, apply_tls, cookie_names, environment_name, group_name,
+    key_place, some_path,
 };
-use super::{Config, ContainRule, DEFAULT_FILE, RawTable, SOCKET_NAME, WebhookConfig, contain};
+use super::{
+    Config, ContainRule, DEFAULT_FILE, RawTable, SOCKET_NAME, WebhookConfig, audit, contain,
+};
+use crate::alert::config::Where;
 
 /// Longest configuration file read.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
@@ -245,7 +248,17 @@ fn apply(config: &mut Config, source: Source<'_>, out: &mut Vec<Diagnostic>) {
         apply_baseline(&mut config.baseline, baseline, out);
     }
     for (webhook, span) in top.tables::<WebhookConfig>("webhook", out) {
-        if let Err((what, hint)) = webhook.check() {
+        if let Some((error, span)) = webhook.only.as_ref().and_then(Where::problem) {
+            let place = source.within(span, error.span());
+            let hint = error
+                .help()
+                .unwrap_or("docs/filter.md describes the language");
+            out.push(
+                source
+                    .error(format!("where: {}", error.message()), place)
+                    .hint(hint),
+            );
+        } else if let Err((what, hint)) = webhook.check() {
             out.push(source.error(what, span).hint(hint));
         } else if config
             .webhooks
@@ -278,6 +291,12 @@ fn apply(config: &mut Config, source: Source<'_>, out: &mut Vec<Diagnostic>) {
     }
     if let Some(section) = top.section("metrics", out) {
         apply_metrics(&mut config.metrics, section, out);
+    }
+    if let Some(section) = top.section("page", out) {
+        apply_page(&mut config.page, section, out);
+    }
+    if let Some(section) = top.section("audit", out) {
+        audit::apply(&mut config.audit, section, base, out);
     }
     top.finish(out);
     if let Some(own) = out.get_mut(first..) {

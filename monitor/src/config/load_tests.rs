@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::{Capture, CheckSetting, Dpop, History, Log, LogFormat, LogLevel, SecretSource};
 use crate::judge::{FindingKind, Severity};
-use crate::metrics::Metrics;
+use crate::metrics::{Listen, Metrics};
 
 fn one(text: &str) -> Result<Config, LoadError> {
     parse(vec![(
@@ -32,8 +32,13 @@ fn the_shipped_file_loads_strictly() {
             Path::new("/etc/bailiwick/policy.d/")
         ]
     );
+    assert!(
+        config.page.listen.as_ref().is_some_and(Listen::is_local),
+        "the page is on, for this host alone"
+    );
     let defaults = Config {
         files: config.files.clone(),
+        page: config.page.clone(),
         environment: config.environment.clone(),
         policy: config.policy.clone(),
         ..Config::default()
@@ -379,6 +384,24 @@ fn no_text_makes_the_reader_panic() {
 }
 
 #[test]
+fn the_page_is_served_only_where_it_is_said() {
+    assert_eq!(one("").unwrap().page.listen, None);
+    let config = one("[page]\nlisten = \"0.0.0.0:1\"\nallow_remote = true\n").unwrap();
+    assert!(config.page.listen.is_some_and(|listen| !listen.is_local()));
+    let error = errors("[page]\nlisten = \"0.0.0.0:1\"\n");
+    assert!(
+        error.contains("other hosts reach") && error.contains("allow_remote"),
+        "{error}"
+    );
+    let error = errors("[page]\nlisten = \"here\"\n");
+    assert!(
+        error.contains("no address") && error.contains("9465"),
+        "{error}"
+    );
+    assert!(errors("[page]\nport = 1\n").contains("port"));
+}
+
+#[test]
 fn metrics_are_served_only_where_it_is_said() {
     assert_eq!(one("").unwrap().metrics, Metrics::default());
     let config = one("[metrics]\nlisten = \"0.0.0.0:1\"\nallow_remote = true\n").unwrap();
@@ -404,5 +427,35 @@ fn a_format_without_its_key_is_refused_where_it_stands() {
     assert!(
         error.contains("bailiwick.toml:2:1") && error.contains("routing_key"),
         "{error}"
+    );
+}
+
+/// A mistake in a webhook's filter is told with its own line and column, however the string is written.
+#[test]
+fn a_filter_of_a_webhook_is_checked() {
+    let hook = "[[webhook]]\nname = \"soc\"\nurl = \"https://x/\"\nsecret = \"env:X\"\n";
+    let config = one(&format!("{hook}where = 'severity >= \"high\"'\n")).unwrap();
+    assert!(config.webhooks[0].only.is_some());
+    for (line, place) in [
+        ("where = 'count > 1 and onwer == \"a\"'", "5:24"),
+        ("where = \"count > 1 and onwer == 'a'\"", "5:24"),
+        (
+            r#"where = "title == \"é\\u00e9\" and onwer == 'a'""#,
+            "5:36",
+        ),
+        (r#"where = "title == \"\u00e9\" and onwer == 'a'""#, "5:34"),
+        ("where = '''\ncount > 1\nand onwer == \"a\"'''", "7:5"),
+        ("where = 'status == 200'", "5:10"),
+        ("where = ''", "5:10"),
+    ] {
+        let errors = errors(&format!("{hook}{line}\n"));
+        let expected = format!("error: bailiwick.toml:{place}: where: ");
+        assert!(errors.starts_with(&expected), "{line}\n{errors}");
+        assert_eq!(errors.matches("error:").count(), 1, "{errors}");
+    }
+    let errors = errors(&format!("{hook}where = 'onwer == \"a\"'\n"));
+    assert!(
+        errors.contains("^^^^^\n  hint: did you mean `owner`?"),
+        "{errors}"
     );
 }

@@ -3,6 +3,7 @@
 //! Reading is strict: an unknown key, a wrong type and a value out of range are errors that name file,
 //! line and column and say what to do. `config/bailiwick.toml` explains every key.
 
+mod audit;
 mod contain;
 mod diagnostic;
 pub mod key;
@@ -16,8 +17,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use crate::alert::WebhookConfig;
+pub use crate::audit::Audit;
 pub use crate::contain::{ContainRule, Containment};
 pub use crate::metrics::Metrics;
+pub use crate::page::Page;
 pub use crate::secret::SecretSource;
 pub use diagnostic::{Diagnostic, DiagnosticRecord, Level, Place};
 pub use key::{KeyError, KeyOrigin, fingerprint_key};
@@ -78,6 +81,10 @@ pub struct Config {
     pub containment: Containment,
     /// Counters for scrapers.
     pub metrics: Metrics,
+    /// The live view in a browser.
+    pub page: Page,
+    /// The audit log.
+    pub audit: Audit,
 }
 
 /// A table that another module reads.
@@ -342,6 +349,8 @@ impl Default for Config {
             cookies: Vec::new(),
             containment: Containment::default(),
             metrics: Metrics::default(),
+            page: Page::default(),
+            audit: Audit::default(),
         }
     }
 }

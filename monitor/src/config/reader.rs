@@ -28,6 +28,23 @@ impl Source<'_> {
             .span(self.text, span)
     }
 
+    /// The place in this file of a part of a string's value: `string` is where it stands, quotes included, and
+    /// `part` counts bytes of the value. The whole string where the two cannot be brought together.
+    pub(super) fn within(&self, string: Range<usize>, part: Range<usize>) -> Range<usize> {
+        let raw = self.text.get(string.clone()).unwrap_or("");
+        let Some(at) = [part.start, part.end]
+            .into_iter()
+            .map(|at| raw_offset(raw, at))
+            .collect::<Option<Vec<_>>>()
+        else {
+            return string;
+        };
+        match at[..] {
+            [start, end] => string.start + start..string.start + end,
+            _ => string,
+        }
+    }
+
     /// Translates an error of the TOML library. `within` is the table it happened in, or empty.
     fn library_error(
         &self,
@@ -88,6 +105,46 @@ impl Source<'_> {
         }
         self.error(format!("{message}{place}"), span)
     }
+}
+
+/// Where the byte `at` of a string's value stands in it as written.
+fn raw_offset(raw: &str, at: usize) -> Option<usize> {
+    let lines = raw.starts_with("\"\"\"") || raw.starts_with("'''");
+    let mut here = if lines { 3 } else { 1 };
+    // A line break right behind three quotes is none of the value.
+    if lines {
+        let rest = raw.get(here..)?;
+        here += if rest.starts_with("\r\n") {
+            2
+        } else {
+            usize::from(rest.starts_with('\n'))
+        };
+    }
+    let escapes = raw.starts_with('"');
+    let mut value = 0;
+    while value < at {
+        let mut chars = raw.get(here..)?.chars();
+        let c = chars.next()?;
+        if !escapes || c != '\\' {
+            (here, value) = (here + c.len_utf8(), value + c.len_utf8());
+            continue;
+        }
+        let (digits, plain) = match chars.next()? {
+            'u' => (4, 0),
+            'U' => (8, 0),
+            'x' => (2, 0),
+            'b' | 't' | 'n' | 'f' | 'r' | 'e' | '"' | '\\' => (0, 1),
+            // The line goes on below.
+            _ => return None,
+        };
+        let code = raw.get(here + 2..here + 2 + digits)?;
+        let width = u32::from_str_radix(code, 16)
+            .ok()
+            .and_then(char::from_u32)
+            .map_or(plain, char::len_utf8);
+        (here, value) = (here + 2 + digits, value + width);
+    }
+    Some(here)
 }
 
 fn known<'a>(name: &str, candidates: impl Iterator<Item = &'a str> + Clone) -> String {

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::judge::{FindingKind, Severity};
 use crate::metrics::{Listen, Metrics};
+use crate::page::Page;
 use crate::source::key_logs;
 
 pub(super) fn apply_log(log: &mut Log, mut section: Section<'_>, out: &mut Vec<Diagnostic>) {
@@ -173,6 +174,26 @@ pub(super) fn apply_metrics(
     };
     if let Some(listen) = section.take_if("listen", out, address) {
         metrics.listen = listen;
+    }
+    section.finish(out);
+}
+
+pub(super) fn apply_page(page: &mut Page, mut section: Section<'_>, out: &mut Vec<Diagnostic>) {
+    if let Some(allow) = section.take("allow_remote", out) {
+        page.allow_remote = allow;
+    }
+    let allow_remote = page.allow_remote;
+    let address = |text: String| {
+        let listen = Some(Page::parse(&text)?);
+        let page = Page {
+            listen,
+            allow_remote,
+        };
+        page.check()?;
+        Ok(page.listen)
+    };
+    if let Some(listen) = section.take_if("listen", out, address) {
+        page.listen = listen;
     }
     section.finish(out);
 }

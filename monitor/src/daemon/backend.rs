@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::{broadcast, oneshot};
 
+use super::audit::Auditor;
 use super::compare::Comparer;
 use super::hub::Hub;
 use super::stored;
@@ -55,6 +56,7 @@ pub(super) struct Daemon {
     /// What they go by.
     pub(super) terms: Arc<RwLock<stored::Terms>>,
     pub(super) alerts: AlertService,
+    pub(super) audit: Auditor,
     pub(super) store: store::Store,
     pub(super) hooks: Vec<String>,
     /// How sends and receives are seen.
@@ -74,10 +76,12 @@ pub(super) struct Daemon {
     pub(super) watch: Mutex<super::reporting::Watch>,
     /// This run of the kernel.
     pub(super) boot: Arc<str>,
+    /// Tells this run of the daemon from others.
+    pub(super) run_id: u64,
 }
 
 /// By cause, those that never happened included.
-fn losses(snapshot: &Snapshot) -> Vec<Loss> {
+pub(super) fn losses(snapshot: &Snapshot) -> Vec<Loss> {
     let loss = |cause: &str, count: u64, unit: &str| Loss {
         cause: cause.to_owned(),
         count,
@@ -285,7 +289,9 @@ impl Backend for Daemon {
                 Vec::new()
             }
         };
-        found.retain(|alert| query.matches(alert));
+        // Who asks was told what is wrong with the filter.
+        let filter = query.filter().unwrap_or_default();
+        found.retain(|alert| filter.matches(alert));
         found.truncate(query.last.unwrap_or(usize::MAX));
         found.reverse();
         found
@@ -414,12 +420,14 @@ impl Backend for Daemon {
                 forgotten: snapshot.losses.evicted,
             },
             coverage: coverage(&snapshot, &self.book(), self.way.get()),
-            queues: vec![QueueStatus {
+            queues: std::iter::once(QueueStatus {
                 name: "alert updates for the store".to_owned(),
                 length: alerts.buffered as u64,
                 capacity: 0,
                 dropped: 0,
-            }],
+            })
+            .chain(self.audit.queue())
+            .collect(),
             identities: self
                 .identities
                 .lock()
@@ -469,7 +477,11 @@ impl Backend for Daemon {
     }
 
     async fn undo_containment(&self, id: String) -> Option<Result<ContainmentRecord, NotUndone>> {
-        self.contain.undo(id).await
+        let undone = self.contain.undo(id).await;
+        if let Some(Ok(record)) = &undone {
+            self.audit.undone(record);
+        }
+        undone
     }
 
     async fn mark(
@@ -483,7 +495,9 @@ impl Backend for Daemon {
             MarkRequest::Unmark => Some(false),
             MarkRequest::Mute { .. } => None,
         };
+        let marked = (mark.clone(), by.clone());
         let alert = self.alerts.mark(id, mark, by).await?;
+        self.audit.marked(&alert, &marked.0, &marked.1);
         if let Some(granted) = grants {
             super::usual::grant(self, &alert, granted);
         }

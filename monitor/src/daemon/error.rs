@@ -33,6 +33,12 @@ pub enum DaemonError {
     /// The endpoint for metrics.
     #[error("{0}")]
     Metrics(#[from] crate::metrics::MetricsError),
+    /// The page.
+    #[error("{0}")]
+    Page(#[from] crate::page::PageError),
+    /// The audit log.
+    #[error("{0}")]
+    Audit(#[from] crate::audit::AuditError),
     /// No runtime or thread, or the hot thread died.
     #[error("{0}")]
     Internal(String),
@@ -51,7 +57,12 @@ impl DaemonError {
                 77
             }
             Self::Socket(error) if error.is_permission() => 77,
-            Self::Directory { .. } | Self::Store(_) | Self::Socket(_) | Self::Metrics(_) => 69,
+            Self::Audit(error) => error.exit_code(),
+            Self::Directory { .. }
+            | Self::Store(_)
+            | Self::Socket(_)
+            | Self::Metrics(_)
+            | Self::Page(_) => 69,
             Self::Internal(_) => 70,
         }
     }

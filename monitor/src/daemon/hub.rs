@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::access::record::AccessRecord;
+use crate::page;
 use crate::pipeline::Numbered;
 use crate::pipeline::thread::{Command, Signals};
 
@@ -25,6 +26,8 @@ pub(super) struct Hub {
     commands: SyncSender<Command>,
     signals: Arc<Signals>,
     sender: broadcast::Sender<Arc<AccessRecord>>,
+    /// The same with their numbers.
+    numbered: broadcast::Sender<page::Numbered>,
     kept: Mutex<BTreeMap<u64, Arc<AccessRecord>>>,
 }
 
@@ -37,6 +40,7 @@ impl Hub {
             commands,
             signals,
             sender,
+            numbered: broadcast::channel(BACKLOG).0,
             kept: Mutex::new(BTreeMap::new()),
         }
     }
@@ -50,8 +54,22 @@ impl Hub {
         receiver
     }
 
+    /// The same with their numbers.
+    pub(super) fn subscribe_numbered(&self) -> broadcast::Receiver<page::Numbered> {
+        let _kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let receiver = self.numbered.subscribe();
+        self.signals.viewers.store(1, Ordering::Relaxed);
+        receiver
+    }
+
     /// The newest accesses, newest last: the same objects as those that subscribers get.
     pub(super) async fn recent(&self, most: usize) -> Vec<Arc<AccessRecord>> {
+        let numbered = self.recent_numbered(most).await;
+        numbered.into_iter().map(|(_, record)| record).collect()
+    }
+
+    /// The same with their numbers.
+    pub(super) async fn recent_numbered(&self, most: usize) -> Vec<page::Numbered> {
         let (answer, answered) = oneshot::channel();
         if self
             .commands
@@ -66,8 +84,13 @@ impl Hub {
 
     /// Hands accesses to the subscribers; without any, tells the hot thread to keep them.
     pub(super) fn publish(&self, accesses: &[Numbered]) {
-        for record in self.convert(accesses) {
-            let _ = self.sender.send(record);
+        for (number, record) in self.convert(accesses) {
+            if self.numbered.receiver_count() > 0 {
+                let _ = self.numbered.send((number, Arc::clone(&record)));
+            }
+            if self.sender.receiver_count() > 0 {
+                let _ = self.sender.send(record);
+            }
         }
         self.rest();
     }
@@ -75,13 +98,13 @@ impl Hub {
     /// Switches off when nobody looks.
     pub(super) fn rest(&self) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.sender.receiver_count() == 0 {
+        if self.sender.receiver_count() == 0 && self.numbered.receiver_count() == 0 {
             self.signals.viewers.store(0, Ordering::Relaxed);
             kept.clear();
         }
     }
 
-    fn convert(&self, accesses: &[Numbered]) -> Vec<Arc<AccessRecord>> {
+    fn convert(&self, accesses: &[Numbered]) -> Vec<page::Numbered> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let records = accesses
             .iter()
@@ -89,7 +112,7 @@ impl Hub {
                 let record = kept
                     .entry(*number)
                     .or_insert_with(|| Arc::new(AccessRecord::from_access(access)));
-                Arc::clone(record)
+                (*number, Arc::clone(record))
             })
             .collect();
         while kept.len() > KEPT {

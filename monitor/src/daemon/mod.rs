@@ -1,5 +1,6 @@
 //! The running daemon: puts the parts together, and looks after reloads, readiness and the end.
 
+mod audit;
 mod backend;
 mod compare;
 mod error;
@@ -7,6 +8,7 @@ mod hub;
 mod lint_input;
 mod memory;
 mod notify;
+mod page;
 mod policy;
 mod reporting;
 mod setup;
@@ -24,6 +26,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use error::DaemonError;
 
+use audit::Auditor;
 use backend::{Current, Daemon};
 use compare::Comparer;
 use hub::Hub;
@@ -31,7 +34,9 @@ use hub::Hub;
 use crate::access::FingerprintKey;
 use crate::access::credential::Recogniser;
 use crate::access::record::rfc3339;
-use crate::alert::{AlertService, AlertUpdate, Clock, Endpoint, Folder, SystemClock};
+use crate::alert::{
+    AlertService, AlertUpdate, Clock, Endpoint, Folder, ServiceOptions, SystemClock,
+};
 use crate::census::{self, Census, IdentityRecord};
 use crate::config::{self, Config};
 use crate::confine::{self, Part};
@@ -83,19 +88,25 @@ async fn async_run(
     setup::conceal();
     let (key, origin) = config::key::fingerprint_key(&config)?;
     report_key(&origin);
-    let policy = setup::policy(&config, &key, 1)?;
+    let (policy, policy_files) = setup::policy(&config, &key, 1)?;
     let table = setup::credential_table(&config)?;
     let endpoints = endpoints(&config)?;
     let store = Store::open(&config.state_dir, StoreOptions::default())
         .map_err(|error| DaemonError::Store(error.to_string()))?;
     let clock = Arc::new(SystemClock);
     let started = (rfc3339(clock.now_us()), Instant::now());
-    let alerts = AlertService::start(store.clone(), endpoints, clock)
+    let mut auditor = Auditor::begin(&config, clock.clone())?;
+    let options = ServiceOptions {
+        audit: auditor.log(),
+        ..ServiceOptions::default()
+    };
+    let alerts = AlertService::start_with(store.clone(), endpoints, clock, options)
         .await
         .map_err(|error| DaemonError::Config(error.to_string()))?;
     // Before the hooks: two daemons on one socket end here.
     let socket = ControlSocket::bind(&config.socket(), &config.socket_group)?;
     let metrics = setup::metrics(&config).await?;
+    let viewed = page::listen(&config).await?;
 
     let mut judge = Judge::new(Arc::clone(&policy), setup::settings(&config));
     let boot = memory::boot();
@@ -170,6 +181,9 @@ async fn async_run(
     } = hot;
 
     setup::trim();
+    auditor.started(&hooks);
+    auditor.in_force(&config, &policy, &policy_files);
+    auditor.settle().await;
     tracing::info!(hooks = hooks.len(), socket = %config.socket().display(), "watching");
     let daemon = Arc::new(Daemon {
         hub: Hub::new(commands.clone(), Arc::clone(&signals)),
@@ -178,6 +192,7 @@ async fn async_run(
         looked,
         terms,
         alerts,
+        audit: auditor,
         store,
         hooks,
         way,
@@ -195,12 +210,17 @@ async fn async_run(
         contain,
         watch: Mutex::new(watch),
         boot,
+        run_id: random_u64(),
     });
 
     let (stop, stopped) = watch::channel(false);
     let scraped = metrics.map(|metrics| {
         let daemon = Arc::clone(&daemon);
         tokio::spawn(metrics.run(Arc::new(move || daemon.metrics()), stopped.clone()))
+    });
+    let viewed = viewed.map(|page| {
+        let limits = crate::page::Limits::default();
+        tokio::spawn(page.run(Arc::clone(&daemon), limits, stopped.clone()))
     });
     let server = tokio::spawn(serve(
         socket,
@@ -241,11 +261,16 @@ async fn async_run(
     let _ = tokio::time::timeout(Duration::from_secs(5), beside).await;
     let _ = stop.send(true);
     let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
-    if let Some(scraped) = scraped {
-        let _ = tokio::time::timeout(Duration::from_secs(2), scraped).await;
+    for served in [scraped, viewed].into_iter().flatten() {
+        let _ = tokio::time::timeout(Duration::from_secs(2), served).await;
     }
+    let log = daemon.audit.log();
     if let Some(daemon) = Arc::into_inner(daemon) {
         daemon.alerts.shutdown().await;
+    }
+    // After the last alert.
+    if let Some(log) = log {
+        let _ = tokio::task::spawn_blocking(move || audit::end(&log)).await;
     }
     tracing::info!("stopped");
     outcome
@@ -336,17 +361,23 @@ async fn take_over(daemon: &Daemon, key: &FingerprintKey, read: Result<Config, S
         current.policy.generation + 1
     };
     let made = read.map_err(DaemonError::Config).and_then(|config| {
-        let policy = setup::policy(&config, key, generation)?;
+        let (policy, files) = setup::policy(&config, key, generation)?;
         let table = setup::credential_table(&config)?;
         daemon.comparer.replace(&table, key.clone());
         let recogniser = Recogniser::new(table, key.clone())
             .with_proof_allowance(config.dpop.verify_ms_per_second * 1000);
         let judge = Judge::new(Arc::clone(&policy), setup::settings(&config));
         let endpoints = endpoints(&config)?;
-        Ok((config, policy, Box::new((recogniser, judge)), endpoints))
+        Ok((
+            config,
+            policy,
+            files,
+            Box::new((recogniser, judge)),
+            endpoints,
+        ))
     });
     let result = match made {
-        Ok((config, policy, rules, endpoints)) => {
+        Ok((config, policy, files, rules, endpoints)) => {
             let sent = daemon
                 .commands
                 .try_send(Command::Rules(rules))
@@ -355,7 +386,7 @@ async fn take_over(daemon: &Daemon, key: &FingerprintKey, read: Result<Config, S
                     daemon.commands.try_send(learn)
                 });
             match (sent, daemon.alerts.reconfigure(endpoints).await) {
-                (Ok(()), Ok(())) => Ok((config, policy)),
+                (Ok(()), Ok(())) => Ok((config, policy, files)),
                 (Err(_), _) => Err("the hot thread takes no commands".to_owned()),
                 (_, Err(error)) => Err(error.to_string()),
             }
@@ -367,7 +398,8 @@ async fn take_over(daemon: &Daemon, key: &FingerprintKey, read: Result<Config, S
         .write()
         .unwrap_or_else(PoisonError::into_inner);
     match result {
-        Ok((config, policy)) => {
+        Ok((config, policy, files)) => {
+            daemon.audit.in_force(&config, &policy, &files);
             *daemon.terms.write().unwrap_or_else(PoisonError::into_inner) =
                 stored::Terms::new(&config, &policy);
             tracing::info!(
@@ -383,8 +415,14 @@ async fn take_over(daemon: &Daemon, key: &FingerprintKey, read: Result<Config, S
                     "containment is too busy to be told: it goes on by the rules before; reload again"
                 );
             }
+            if current.config.audit != config.audit {
+                tracing::warn!("[audit] changed: that takes effect with a restart");
+            }
             if current.config.metrics != config.metrics {
                 tracing::warn!("[metrics] changed: that takes effect with a restart");
+            }
+            if current.config.page != config.page {
+                tracing::warn!("[page] changed: that takes effect with a restart");
             }
             current.config = config;
             current.policy = policy;
@@ -392,6 +430,7 @@ async fn take_over(daemon: &Daemon, key: &FingerprintKey, read: Result<Config, S
             current.error = None;
         }
         Err(error) => {
+            daemon.audit.refused(&error);
             tracing::error!("reload refused, the old configuration stays in force:\n{error}");
             current.error = Some(error);
         }
@@ -422,6 +461,7 @@ async fn relay(daemon: Arc<Daemon>, mut outputs: mpsc::Receiver<Output>) {
                     more / now.duration_since(at).as_secs_f64().max(0.001)
                 });
                 previous = Some((snapshot.accesses, now));
+                daemon.audit.losses(&backend::losses(&snapshot));
                 *daemon
                     .identities
                     .lock()
@@ -441,6 +481,7 @@ async fn relay(daemon: Arc<Daemon>, mut outputs: mpsc::Receiver<Output>) {
 /// Makes alerts of what containment did. Ends with its thread.
 async fn tell_contained(daemon: Arc<Daemon>, mut acts: mpsc::Receiver<AlertUpdate>) {
     while let Some(update) = acts.recv().await {
+        daemon.audit.contained(&update);
         if let Err(error) = daemon.alerts.apply(vec![update]).await {
             tracing::error!(%error, "alerts are not durable yet");
         }

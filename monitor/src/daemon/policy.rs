@@ -1,11 +1,16 @@
 //! The policy that a configuration names, read from the disk: for the daemon, and for commands that need no
 //! more of it than what it says.
 
+use std::cell::RefCell;
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 use crate::access::FingerprintKey;
+use crate::audit::FileHash;
 use crate::config::Config;
 use crate::policy::{Files, Loaded, PolicyError, load};
 
@@ -28,6 +33,62 @@ impl Files for PolicyFiles {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The same, remembering what the policy's own files held when they were read.
+struct Hashing<'a> {
+    files: PolicyFiles,
+    /// Files and directories of the configuration.
+    policy: Vec<PathBuf>,
+    seen: &'a RefCell<Vec<FileHash>>,
+}
+
+impl Files for Hashing<'_> {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let bytes = self.files.read(path)?;
+        // Credentials are read through here, too: no hash of those.
+        let listed = |wanted: &PathBuf| {
+            let inside =
+                path.parent() == Some(wanted) && path.extension().is_some_and(|e| e == "toml");
+            path == wanted || inside
+        };
+        if self.policy.iter().any(listed) {
+            self.seen.borrow_mut().push(file_hash(path, &bytes));
+        }
+        Ok(bytes)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Option<Vec<PathBuf>>> {
+        self.files.list(path)
+    }
+}
+
+/// What a file held.
+pub(super) fn file_hash(path: &Path, bytes: &[u8]) -> FileHash {
+    let mut sha256 = String::new();
+    for byte in Sha256::digest(bytes) {
+        let _ = write!(sha256, "{byte:02x}");
+    }
+    FileHash {
+        path: path.display().to_string(),
+        sha256,
+    }
+}
+
+/// Loads the configured policy, and tells what its files held.
+pub(super) fn hashed(
+    config: &Config,
+    key: &FingerprintKey,
+) -> Result<(Loaded, Vec<FileHash>), Vec<PolicyError>> {
+    let base = base(config);
+    let seen = RefCell::new(Vec::new());
+    let files = Hashing {
+        files: PolicyFiles,
+        policy: config.policy.iter().map(|path| base.join(path)).collect(),
+        seen: &seen,
+    };
+    let loaded = load(&config.policy, base, &files, key)?;
+    Ok((loaded, seen.into_inner()))
 }
 
 /// Directory from which the policy's relative paths count.

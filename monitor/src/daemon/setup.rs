@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError};
 use crate::access::FingerprintKey;
 use crate::access::credential::CredentialTable;
 use crate::alert::AlertUpdate;
+use crate::audit::FileHash;
 use crate::config::{CheckSetting, Config};
 use crate::contain::{self, RealActs, RefusingSlot};
 use crate::judge::{FindingKind, FindingSet, HistoryLimits, Settings};
@@ -43,29 +44,31 @@ pub(super) fn directory(path: &Path, mode: u32) -> Result<(), DaemonError> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)
 }
 
-/// Directories below which the serving threads write: state, the control socket, and a socket for scrapers.
+/// Directories below which the serving threads write: state, the control socket, and sockets for scrapers and browsers.
 pub(super) fn writable(config: &Config) -> Vec<PathBuf> {
     let mut writable = vec![config.state_dir.clone(), config.runtime_dir.clone()];
-    if let Some(Listen::Unix(path)) = &config.metrics.listen {
-        writable.extend(path.parent().map(Path::to_owned));
+    for listen in [&config.metrics.listen, &config.page.listen] {
+        if let Some(Listen::Unix(path)) = listen {
+            writable.extend(path.parent().map(Path::to_owned));
+        }
     }
     writable
 }
 
-/// Loads the configured policy and logs its warnings.
+/// Loads the configured policy and logs its warnings. Also what its files held.
 pub(super) fn policy(
     config: &Config,
     key: &FingerprintKey,
     generation: u64,
-) -> Result<Arc<Policy>, DaemonError> {
-    match super::policy::configured(config, key) {
-        Ok(loaded) => {
+) -> Result<(Arc<Policy>, Vec<FileHash>), DaemonError> {
+    match super::policy::hashed(config, key) {
+        Ok((loaded, files)) => {
             for warning in &loaded.warnings {
                 tracing::warn!("{warning}");
             }
             let mut policy = loaded.policy;
             policy.generation = generation;
-            Ok(Arc::new(policy))
+            Ok((Arc::new(policy), files))
         }
         Err(errors) => {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -97,6 +100,7 @@ pub(super) fn settings(config: &Config) -> Settings {
             grace_s: config.history.grace_s,
             bytes: (config.history.memory_mib as usize) << 20,
         },
+        recorded: false,
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{DaemonError, lint_input, reporting, run};
-use super::{policy, setup};
+use super::{policy, setup, usual};
 use crate::alert::Endpoint;
 use crate::alert::secret::SecretEnv;
 use crate::cli::{Exit, Failure, Hooks, Probe};
@@ -31,6 +31,7 @@ pub fn hooks() -> Hooks {
         stored_story: Box::new(reporting::stored_story),
         policy: Box::new(load_policy),
         policy_file: Box::new(policy_of),
+        rules: Box::new(|config| (setup::settings(config), usual::settings(config))),
     }
 }
 

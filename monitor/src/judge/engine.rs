@@ -69,6 +69,9 @@ pub struct Settings {
     pub key_window_s: u32,
     /// Bounds of what is remembered of earlier accesses.
     pub history: HistoryLimits,
+    /// Whether a credential's default identity may be one of the policy's by name. Only for recorded accesses,
+    /// which say whose they were but no longer why.
+    pub recorded: bool,
 }
 
 impl Default for Settings {
@@ -80,6 +83,7 @@ impl Default for Settings {
             proof_window_s: 300,
             key_window_s: 3600,
             history: HistoryLimits::default(),
+            recorded: false,
         }
     }
 }
@@ -280,7 +284,11 @@ impl Judge {
         let policy: &Policy = policy;
 
         let id = match &access.credential {
-            Some(credential) => identities.get(credential, |c| policy.identify_id(c)),
+            Some(credential) => identities.get(credential, |c| {
+                let named = || policy.named(&c.default_identity);
+                let id = policy.identify_id(c);
+                id.or_else(|| settings.recorded.then(named).flatten())
+            }),
             None => None,
         };
         let identity = id.and_then(|id| policy.identity(id));

@@ -10,6 +10,13 @@ impl Judge {
         self.past.look_back(now_us);
     }
 
+    /// When [`look_back`](Self::look_back) will have something to conclude, in µs since 1970; `None`: nothing
+    /// waits.
+    #[must_use]
+    pub fn due_us(&self) -> Option<i64> {
+        self.past.due_us()
+    }
+
     /// Records were lost around `now_us`: nothing is concluded from absence there.
     pub fn lost(&mut self, now_us: i64) {
         self.past.lost(now_us);

@@ -16,5 +16,6 @@ mod text;
 pub use config::{Listen, Metrics};
 pub use families::{Inputs, expose};
 pub use latency::Latency;
+pub(crate) use server::names_this;
 pub use server::{MetricsError, MetricsServer, Source};
 pub use text::Form;

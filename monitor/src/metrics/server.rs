@@ -208,7 +208,7 @@ fn is_own_host(request: &Request<Incoming>, own: Option<&str>) -> bool {
 
 /// Whether a `Host` is an address, `localhost` or this host's own name. A name of somebody else that leads
 /// here is how a page in a browser would reach what listens at loopback.
-pub(super) fn names_this(host: &str, own: Option<&str>) -> bool {
+pub(crate) fn names_this(host: &str, own: Option<&str>) -> bool {
     let Ok(uri) = host.parse::<Uri>() else {
         return false;
     };

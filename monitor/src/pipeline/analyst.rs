@@ -6,16 +6,14 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 
 use super::ends::Ends;
+use super::judging::Judging;
 use super::uses::Uses;
 use crate::access::credential::{Found, Recognised, Recogniser};
 use crate::access::dpop::Proof;
 use crate::access::share::{share, share_end, share_some};
 use crate::access::{Access, Peer, Role};
-use crate::alert::fold::Folder;
-use crate::baseline::Baseline;
-use crate::census::Census;
 use crate::contain::Trigger;
-use crate::judge::{Finding, FindingCounts, FindingSet, Judge, Sighted};
+use crate::judge::{FindingSet, Sighted};
 use crate::wire::{Anomaly, Exchanges, RequestHead, ResponseHead, Unanswered};
 
 /// Accesses remembered for those who begin to look.
@@ -40,14 +38,6 @@ pub(super) struct Pending {
 /// Counts of what was seen, since the start.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
-    /// Accesses judged (one a credential, or one for a request without).
-    pub accesses: u64,
-    /// Of these, with a credential.
-    pub with_credential: u64,
-    /// Findings.
-    pub findings: u64,
-    /// The same by kind and severity.
-    pub by_kind: FindingCounts,
     /// Requests without a response, by why: closed, lost, overflow.
     pub unanswered: [u64; 3],
     /// Decoder's anomalies, by [`Anomaly`].
@@ -81,12 +71,8 @@ pub const ANOMALIES: [(Anomaly, &str); 16] = [
 /// Everything behind the decoder, owned by the hot thread.
 pub(super) struct Analyst {
     pub(super) recogniser: Recogniser,
-    pub(super) judge: Judge,
-    pub(super) census: Census,
-    pub(super) folder: Folder,
+    pub(super) judging: Judging,
     pub(super) uses: Uses,
-    /// What is usual; none in tests of other things.
-    pub(super) baseline: Option<Box<Baseline>>,
     pub(super) counters: Counters,
     /// Newest last. A new one is written over the oldest.
     pub(super) recent: VecDeque<Numbered>,
@@ -107,23 +93,14 @@ pub(super) struct Analyst {
     spare: Vec<Box<Recognised>>,
     /// Where violations go that something may be done about.
     pub(super) contain: Option<Trigger>,
-    findings: Vec<Finding>,
 }
 
 impl Analyst {
-    pub(super) fn new(
-        recogniser: Recogniser,
-        judge: Judge,
-        census: Census,
-        folder: Folder,
-    ) -> Self {
+    pub(super) fn new(recogniser: Recogniser, judging: Judging) -> Self {
         Self {
             recogniser,
-            judge,
-            census,
-            folder,
+            judging,
             uses: Uses::default(),
-            baseline: None,
             counters: Counters::default(),
             recent: VecDeque::with_capacity(RECENT),
             live: Vec::new(),
@@ -135,7 +112,6 @@ impl Analyst {
             no_duties: Arc::from([]),
             spare: Vec::new(),
             contain: None,
-            findings: Vec::new(),
         }
     }
 
@@ -164,7 +140,7 @@ impl Analyst {
             server: ends.server.as_ref(),
             peer: &ends.peer,
         };
-        self.judge.sighted(proof, &sighted);
+        self.judging.judge.sighted(proof, &sighted);
     }
 
     /// An exchange is over: says who did what, and judges it.
@@ -213,18 +189,7 @@ impl Analyst {
     /// Closes windows that are over, and folds what the baseline found since. `lost`: so far, in records.
     pub(super) fn rest(&mut self, lost: u64) {
         let now_us = self.wall_us(self.now);
-        let Some(baseline) = &mut self.baseline else {
-            return;
-        };
-        baseline.tick(now_us, lost);
-        while let Some(unusual) = baseline.next_unusual() {
-            let Some(finding) = self.judge.unusual() else {
-                continue;
-            };
-            self.counters.findings += 1;
-            self.folder
-                .observe(finding, &unusual.access, || Some(unusual.words));
-        }
+        self.judging.rest(now_us, lost);
     }
 
     /// Judges, counts and remembers an access: in the place of the oldest one that is remembered.
@@ -249,28 +214,13 @@ impl Analyst {
             .map(|found| (found.location, found.credential))
             .unzip();
         access.proof = proof;
-        self.findings.clear();
-        self.judge.judge(access, &mut self.findings);
-        self.counters.accesses += 1;
-        *number = self.counters.accesses;
-        if access.credential.is_some() {
-            self.counters.with_credential += 1;
-        }
-        self.counters.findings += self.findings.len() as u64;
-        for finding in &self.findings {
-            self.counters.by_kind.note(*finding);
-            if let Some(trigger) = &self.contain {
-                trigger.see(*finding, access, &ends.sockets);
+        let contain = self.contain.as_ref();
+        *number = self.judging.conclude(access, |finding, access| {
+            if let Some(trigger) = contain {
+                trigger.see(finding, access, &ends.sockets);
             }
-            let words = || self.judge.words(finding.kind, access);
-            let beside = self.judge.beside(finding.kind);
-            self.folder.observe_beside(*finding, access, beside, words);
-        }
-        self.census.observe(access);
+        });
         self.uses.note(access);
-        if let Some(baseline) = &mut self.baseline {
-            baseline.observe(access);
-        }
         if self.watched {
             if self.live.len() < MOST_LIVE {
                 self.live.push((*number, access.clone()));
@@ -278,26 +228,11 @@ impl Analyst {
                 self.counters.unseen += 1;
             }
         }
-        self.conclude_later();
     }
 
     /// Concludes what has waited long enough.
     pub(super) fn look_back(&mut self) {
-        self.judge.look_back(self.wall_us(self.now));
-        self.conclude_later();
-    }
-
-    /// Takes in what was concluded about earlier accesses.
-    fn conclude_later(&mut self) {
-        for (finding, later) in self.judge.take_later() {
-            self.counters.findings += 1;
-            self.counters.by_kind.note(finding);
-            let mut access = later.access().clone();
-            access.findings.insert(finding.kind);
-            let beside = (later.beside(), later.clause());
-            let words = || Some(later.words());
-            self.folder.observe_beside(finding, &access, beside, words);
-        }
+        self.judging.look_back(self.wall_us(self.now));
     }
 }
 

@@ -141,12 +141,13 @@ fn cover(tap: &mut Tap, link: &Link, coverage: &mut Coverage, analyst: &mut Anal
         return;
     }
     if let Some(turned) = coverage.note(&about, kind, new, bytes)
-        && let Some((finding, words)) = analyst.judge.coverage_lost(about.workload, &turned)
+        && let Some((finding, words)) = analyst.judging.judge.coverage_lost(about.workload, &turned)
     {
-        analyst.counters.findings += 1;
-        analyst.counters.by_kind.note(finding);
+        let judging = &mut analyst.judging;
+        judging.tally.findings += 1;
+        judging.tally.by_kind.note(finding);
         let operation = kind.to_string();
-        analyst
+        judging
             .folder
             .observe_workload(finding, words, about.workload, &operation, about.time_us);
     }

@@ -10,6 +10,7 @@
 mod analyst;
 mod cover;
 mod ends;
+pub(crate) mod judging;
 mod links;
 mod over;
 mod plain;
@@ -26,6 +27,7 @@ use monitor_ebpf::{Close, Data, Open, advice, close_flag, data_flag, dir};
 use analyst::Analyst;
 pub use analyst::{ANOMALIES, Counters, Numbered};
 use cover::Counted;
+use judging::Judging;
 use links::{Link, Links};
 use plain::Keyless;
 use secure::{Secrets, side_of_hello};
@@ -163,7 +165,7 @@ impl<S: Source> Pipeline<S> {
             links: Links::default(),
             secrets: Secrets::default(),
             keyless: Keyless::default(),
-            analyst: Analyst::new(recogniser, judge, census, folder),
+            analyst: Analyst::new(recogniser, Judging::new(judge, census, folder)),
             coverage: Coverage::default(),
             counted: Counted::default(),
             limits,
@@ -188,7 +190,7 @@ impl<S: Source> Pipeline<S> {
 
     /// Learns what is usual, and tells of what is not.
     pub fn learn(&mut self, baseline: Baseline) {
-        self.state.analyst.baseline = Some(Box::new(baseline));
+        self.state.analyst.judging.baseline = Some(Box::new(baseline));
     }
 
     /// Tells `hear` of each process that replaced its image. It must not wait.
@@ -237,7 +239,8 @@ impl<S: Source> Pipeline<S> {
             if lost != state.lost {
                 state.lost = lost;
                 state.lost_at = now;
-                state.analyst.judge.lost(state.analyst.wall_us(now));
+                let now_us = state.analyst.wall_us(now);
+                state.analyst.judging.judge.lost(now_us);
             }
             let losing = state.lost > 0 && now.saturating_sub(state.lost_at) < LOSS_MATTERS;
             let limit = now.saturating_sub(if losing { IMPATIENT } else { PATIENT });
@@ -245,7 +248,9 @@ impl<S: Source> Pipeline<S> {
             state.finish_closed(limit);
         }
         state.analyst.look_back();
-        if now.saturating_sub(state.rested) >= REST_EVERY && state.analyst.baseline.is_some() {
+        if now.saturating_sub(state.rested) >= REST_EVERY
+            && state.analyst.judging.baseline.is_some()
+        {
             state.rested = now;
             let own = state.losses.gaps + state.losses.unheld + state.losses.evicted;
             state.analyst.rest(self.source.lost().saturating_add(own));

@@ -234,7 +234,7 @@ fn run<S: Source>(
     pipeline.state.analyst.reported = 0;
     report(&mut pipeline, outputs);
     let analyst = &pipeline.state.analyst;
-    let remembered = analyst.judge.remembered(analyst.wall_us(now));
+    let remembered = analyst.judging.judge.remembered(analyst.wall_us(now));
     let _ = outputs.blocking_send(Output::History(Box::new(remembered)));
 }
 
@@ -242,12 +242,12 @@ fn run<S: Source>(
 fn report<S: Source>(pipeline: &mut Pipeline<S>, outputs: &mpsc::Sender<Output>) {
     let analyst = &mut pipeline.state.analyst;
     let due = analyst.now.saturating_sub(analyst.reported) >= REPORT_EVERY;
-    if analyst.folder.pending() > 0
-        && (due || analyst.folder.pressed())
+    if analyst.judging.folder.pending() > 0
+        && (due || analyst.judging.folder.pressed())
         && let Ok(slot) = outputs.try_reserve()
     {
         let mut updates = Vec::new();
-        analyst.folder.drain(|update| updates.push(update));
+        analyst.judging.folder.drain(|update| updates.push(update));
         analyst.reported = analyst.now;
         slot.send(Output::Alerts(updates));
     }
@@ -266,17 +266,17 @@ fn obey<S: Source>(pipeline: &mut Pipeline<S>, command: Command) {
         Command::Rules(rules) => {
             let (mut recogniser, mut judge) = *rules;
             recogniser.inherit(&analyst.recogniser);
-            judge.inherit(&mut analyst.judge);
-            (analyst.recogniser, analyst.judge) = (recogniser, judge);
-            analyst.folder.replace_rules();
+            judge.inherit(&mut analyst.judging.judge);
+            (analyst.recogniser, analyst.judging.judge) = (recogniser, judge);
+            analyst.judging.folder.replace_rules();
         }
         Command::Recent(most, answer) => {
             let skip = analyst.recent.len().saturating_sub(most);
             let _ = answer.send(analyst.recent.iter().skip(skip).cloned().collect());
         }
         Command::Identities(answer) => {
-            let mut records = analyst.census.snapshot();
-            if let Some(baseline) = &analyst.baseline {
+            let mut records = analyst.judging.census.snapshot();
+            if let Some(baseline) = &analyst.judging.baseline {
                 for record in &mut records {
                     record.baseline = baseline.standing(&record.identity);
                 }
@@ -284,26 +284,26 @@ fn obey<S: Source>(pipeline: &mut Pipeline<S>, command: Command) {
             let _ = answer.send(records);
         }
         Command::Learn(settings) => {
-            if let Some(baseline) = &mut analyst.baseline {
+            if let Some(baseline) = &mut analyst.judging.baseline {
                 baseline.configure(settings);
             }
         }
         Command::Grant(accesses, granted) => {
-            if let Some(baseline) = &mut analyst.baseline {
+            if let Some(baseline) = &mut analyst.judging.baseline {
                 for access in &accesses {
                     baseline.grant(access, granted);
                 }
             }
         }
         Command::Baseline(part, answer) => {
-            if let Some(baseline) = &mut analyst.baseline {
+            if let Some(baseline) = &mut analyst.judging.baseline {
                 let saved = baseline.save_part(part);
                 let _ = answer.send((baseline.gate(), saved));
             }
         }
         Command::History(answer) => {
             let now = analyst.wall_us(analyst.now);
-            let _ = answer.send(analyst.judge.remembered(now));
+            let _ = answer.send(analyst.judging.judge.remembered(now));
         }
         Command::Coverage(answer) => {
             let state = &mut pipeline.state;
@@ -319,12 +319,13 @@ impl<S: Source> Pipeline<S> {
         self.state.cover_processes(&source);
         source.uncovered.truncate(MOST_LISTED);
         source.shed.truncate(MOST_LISTED);
-        let baseline = self.state.analyst.baseline.as_mut();
+        let baseline = self.state.analyst.judging.baseline.as_mut();
         let (baseline, digest) = baseline.map_or_else(Default::default, |baseline| {
             (baseline.status(), baseline.closed_digest())
         });
         let state = &self.state;
         let counters = &state.analyst.counters;
+        let tally = &state.analyst.judging.tally;
         let delay = state.analyst.delay.as_ref().map_or([0; 3], |delay| {
             [
                 delay.value_at_quantile(0.5),
@@ -333,9 +334,9 @@ impl<S: Source> Pipeline<S> {
             ]
         });
         Snapshot {
-            accesses: counters.accesses,
-            with_credential: counters.with_credential,
-            findings: counters.findings,
+            accesses: tally.accesses,
+            with_credential: tally.with_credential,
+            findings: tally.findings,
             source,
             losses: state.losses,
             anomalies: ANOMALIES
@@ -347,16 +348,16 @@ impl<S: Source> Pipeline<S> {
             unseen: counters.unseen,
             connections: (state.links.len(), state.memory),
             processes: state.host.sizes().0,
-            census: state.analyst.census.stats(),
-            history: state.analyst.judge.history_memory(),
+            census: state.analyst.judging.census.stats(),
+            history: state.analyst.judging.judge.history_memory(),
             baseline,
             digest,
             coverage: state.coverage.stats(),
             proofs: [
                 state.analyst.recogniser.stats().proofs.unverified,
-                state.analyst.judge.proof_memory().proofs_forgotten,
+                state.analyst.judging.judge.proof_memory().proofs_forgotten,
             ],
-            by_kind: counters.by_kind,
+            by_kind: tally.by_kind,
             latency: state
                 .analyst
                 .delay

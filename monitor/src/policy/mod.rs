@@ -102,6 +102,13 @@ impl Policy {
         self.index.find(credential)
     }
 
+    /// The identity of this name.
+    #[must_use]
+    pub(crate) fn named(&self, name: &str) -> Option<IdentityId> {
+        let at = self.identities.iter().position(|own| *own.name == *name)?;
+        u32::try_from(at).ok().map(IdentityId)
+    }
+
     /// An identity by id.
     #[must_use]
     pub fn identity(&self, id: IdentityId) -> Option<&Arc<Identity>> {

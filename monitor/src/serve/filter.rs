@@ -1,7 +1,8 @@
 //! Which accesses a client wants to see. Pure; evaluated in the daemon, made from flags by the client.
 //!
 //! A filter is a list of terms. Terms of one field that are not negated are alternatives; different
-//! fields must all match; a negated term must not match. No term: everything matches.
+//! fields must all match; a negated term must not match. No term: everything matches. Terms are a short way to
+//! write what the filter language says (see [`crate::filter`]), which does the work.
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,7 +12,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::access::record::{AccessRecord, EndpointRecord};
+use crate::access::record::AccessRecord;
+use crate::filter::{self, Check, Expr, FilterError, Glob, Literal, Subject, Test};
 use crate::judge::FindingKind;
 
 /// Most terms of a filter.
@@ -96,47 +98,27 @@ pub enum BadFilter {
     /// No kind of finding.
     #[error("finding: \"{0}\" is no kind of finding; one of {kinds}, any", kinds = kinds())]
     Finding(String),
+    /// No filter of the filter language.
+    #[error("{}", .0.message())]
+    Where(#[from] FilterError),
 }
 
 fn kinds() -> String {
     FindingKind::ALL.map(FindingKind::name).join(", ")
 }
 
-/// Terms, checked.
+/// Terms, checked: a [`filter::Filter`] over accesses.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    terms: Vec<(Field, Matcher, bool)>,
+    filter: filter::Filter,
 }
 
-#[derive(Clone, Debug)]
-enum Matcher {
-    Identity(Pattern),
-    Fingerprint(String),
-    Workload(Option<Part>, Pattern),
-    Host(Pattern),
-    Method(String),
-    /// Inclusive.
-    Status(u16, u16),
-    NoStatus,
-    Finding(FindingKind),
-    AnyFinding,
-    Env(Pattern),
-    NoEnv,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Exe,
-    Unit,
-    Container,
-    User,
-}
-
-const PARTS: [(&str, Part); 4] = [
-    ("exe:", Part::Exe),
-    ("unit:", Part::Unit),
-    ("container:", Part::Container),
-    ("user:", Part::User),
+/// Fields of a workload that a pattern is compared with.
+const PARTS: [(&str, &str); 4] = [
+    ("exe:", "either.exe"),
+    ("unit:", "either.unit"),
+    ("container:", "either.container"),
+    ("user:", "either.user"),
 ];
 
 impl Filter {
@@ -148,145 +130,169 @@ impl Filter {
         if terms.len() > MAX_TERMS {
             return Err(BadFilter::TooMany);
         }
-        let terms = terms
-            .iter()
-            .map(|term| Ok((term.field, Matcher::new(term.field, &term.value)?, term.not)))
-            .collect::<Result<_, BadFilter>>()?;
-        Ok(Self { terms })
+        let mut all = Vec::new();
+        for field in Field::ALL {
+            let of_field = |not| {
+                let terms = terms
+                    .iter()
+                    .filter(move |term| term.field == field && term.not == not);
+                terms.map(|term| expr(field, &term.value))
+            };
+            let wanted: Vec<Expr> = of_field(false).collect::<Result<_, _>>()?;
+            if !wanted.is_empty() {
+                all.push(either(wanted));
+            }
+            for unwanted in of_field(true) {
+                all.push(Expr::Not(Box::new(unwanted?)));
+            }
+        }
+        let filters = all.into_iter().map(filter::Filter::from_expr);
+        Ok(Self {
+            filter: filter::Filter::all(filters),
+        })
+    }
+
+    /// Terms, and a filter as docs/filter.md has it: both must match.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and when the filter cannot be.
+    pub fn with(terms: &[Term], only: Option<&str>) -> Result<Self, BadFilter> {
+        let mut filter = Self::new(terms)?;
+        if let Some(text) = only {
+            let only = filter::Filter::parse_for(Subject::Access, text)?;
+            filter.filter = filter::Filter::all([filter.filter, only]);
+        }
+        Ok(filter)
+    }
+
+    /// The same in the filter language.
+    #[must_use]
+    pub fn language(&self) -> &filter::Filter {
+        &self.filter
     }
 
     /// Whether it lets everything through.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.terms.is_empty()
+        self.filter.is_empty()
     }
 
     /// Whether it lets this access through.
     #[must_use]
     pub fn matches(&self, access: &AccessRecord) -> bool {
-        // One bit a field.
-        let (mut asked, mut found) = (0_u32, 0_u32);
-        for (field, matcher, not) in &self.terms {
-            let bit = 1 << *field as u32;
-            if *not {
-                if matcher.matches(access) {
-                    return false;
-                }
-            } else {
-                asked |= bit;
-                if found & bit == 0 && matcher.matches(access) {
-                    found |= bit;
-                }
-            }
-        }
-        asked == found
+        self.filter.matches(access)
     }
 }
 
-impl Matcher {
-    fn new(field: Field, value: &str) -> Result<Self, BadFilter> {
-        if value.is_empty() || value.len() > MAX_VALUE {
-            return Err(BadFilter::Length(field));
-        }
-        Ok(match field {
-            Field::Identity if value.starts_with("bw1:") && !value.contains(['*', '?']) => {
-                Self::Fingerprint(value.to_ascii_lowercase())
-            }
-            Field::Identity => Self::Identity(Pattern::new(value)),
-            Field::Workload => {
-                let named = PARTS
-                    .iter()
-                    .find_map(|(name, part)| Some((*part, value.strip_prefix(name)?)));
-                match named {
-                    Some((part, rest)) => Self::Workload(Some(part), Pattern::new(rest)),
-                    None => Self::Workload(None, Pattern::new(value)),
-                }
-            }
-            Field::Host => Self::Host(Pattern::new(&value.to_lowercase())),
-            Field::Method => Self::Method(value.to_owned()),
-            Field::Status if value == "none" => Self::NoStatus,
-            Field::Status => {
-                let (low, high) =
-                    statuses(value).ok_or_else(|| BadFilter::Status(value.to_owned()))?;
-                Self::Status(low, high)
-            }
-            Field::Finding if value == "any" => Self::AnyFinding,
-            Field::Finding => {
-                let kind = FindingKind::ALL
-                    .into_iter()
-                    .find(|kind| kind.name() == value);
-                Self::Finding(kind.ok_or_else(|| BadFilter::Finding(value.to_owned()))?)
-            }
-            Field::Env if value == "none" => Self::NoEnv,
-            Field::Env => Self::Env(Pattern::new(value)),
-        })
+/// What a term means.
+fn expr(field: Field, value: &str) -> Result<Expr, BadFilter> {
+    if value.is_empty() || value.len() > MAX_VALUE {
+        return Err(BadFilter::Length(field));
     }
-
-    fn matches(&self, access: &AccessRecord) -> bool {
-        let status = access.response.as_ref().map(|response| response.status);
-        match self {
-            Self::Identity(pattern) => access
-                .identity
-                .as_deref()
-                .is_some_and(|name| pattern.matches(name)),
-            Self::Fingerprint(start) => access
-                .credential
-                .as_ref()
-                .is_some_and(|credential| credential.fingerprint.starts_with(start)),
-            Self::Workload(part, pattern) => [&access.client, &access.server]
+    Ok(match field {
+        Field::Identity if value.starts_with("bw1:") && !value.contains(['*', '?']) => test(
+            "credential.fingerprint",
+            Check::StartsWith(value.to_ascii_lowercase()),
+        ),
+        Field::Identity => pattern("identity", value),
+        Field::Workload => workload(value),
+        Field::Host => either(vec![pattern("request.host", value), pattern("host", value)]),
+        Field::Method => exactly("request.method", value),
+        Field::Status if value == "none" => absent("response.status"),
+        Field::Status => {
+            let (low, high) = statuses(value).ok_or_else(|| BadFilter::Status(value.to_owned()))?;
+            status(low, high)
+        }
+        Field::Finding if value == "any" => test("findings", Check::Present),
+        Field::Finding => {
+            let known = FindingKind::ALL
                 .into_iter()
-                .flatten()
-                .any(|endpoint| is_workload(endpoint, *part, pattern)),
-            Self::Host(pattern) => {
-                let host = access.request.host.to_lowercase();
-                pattern.matches(&host) || pattern.matches(without_port(&host))
+                .any(|kind| kind.name() == value);
+            if !known {
+                return Err(BadFilter::Finding(value.to_owned()));
             }
-            Self::Method(method) => access.request.method.eq_ignore_ascii_case(method),
-            Self::Status(low, high) => {
-                status.is_some_and(|status| (*low..=*high).contains(&status))
-            }
-            Self::NoStatus => status.is_none(),
-            Self::Finding(kind) => access.findings.iter().any(|name| name == kind.name()),
-            Self::AnyFinding => !access.findings.is_empty(),
-            Self::Env(pattern) => access
-                .environment
-                .as_deref()
-                .is_some_and(|name| pattern.matches(name)),
-            Self::NoEnv => access.environment.is_none(),
+            exactly("findings", value)
         }
+        Field::Env if value == "none" => absent("environment"),
+        Field::Env => pattern("environment", value),
+    })
+}
+
+/// Names below are of [`filter::field::FIELDS`]; a test looks at each.
+fn test(name: &str, check: Check) -> Expr {
+    filter::field::find(name).map_or(Expr::Any(Vec::new()), |field| {
+        Expr::Test(Test { field, check })
+    })
+}
+
+fn either(mut parts: Vec<Expr>) -> Expr {
+    match (parts.pop(), parts.is_empty()) {
+        (Some(only), true) => only,
+        (Some(last), false) => {
+            parts.push(last);
+            Expr::Any(parts)
+        }
+        (None, _) => Expr::Any(parts),
     }
 }
 
-fn is_workload(endpoint: &EndpointRecord, part: Option<Part>, pattern: &Pattern) -> bool {
-    let asked = |this| part.is_none_or(|part| part == this);
-    let name = endpoint.exe.rsplit('/').next().unwrap_or("");
-    (asked(Part::Exe) && (pattern.matches(&endpoint.exe) || pattern.matches(name)))
-        || (asked(Part::Unit)
-            && endpoint
-                .unit
-                .as_deref()
-                .is_some_and(|unit| pattern.matches(unit)))
-        || (asked(Part::Container)
-            && endpoint
-                .container
-                .as_deref()
-                .is_some_and(|id| pattern.matches(id) || pattern.begins(id)))
-        || (asked(Part::User) && pattern.matches(&endpoint.user))
+fn absent(name: &str) -> Expr {
+    Expr::Not(Box::new(test(name, Check::Present)))
 }
 
-/// `host` of `host:port` and `[v6]:port`.
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if !port.is_empty() && port.bytes().all(|c| c.is_ascii_digit()) => {
-            // An IPv6 address without brackets has no port.
-            if name.contains(':') && !name.ends_with(']') {
-                host
-            } else {
-                name
-            }
-        }
-        _ => host,
+/// Equal to a text, whatever characters are in it.
+fn exactly(name: &str, value: &str) -> Expr {
+    let Some(field) = filter::field::find(name) else {
+        return Expr::Any(Vec::new());
+    };
+    let literal = Literal::Text(field.folded(value));
+    let check = match field.is_list() {
+        true => Check::In(vec![literal]),
+        false => Check::Equal(literal),
+    };
+    Expr::Test(Test { field, check })
+}
+
+/// Equal to a text, or like a pattern.
+fn pattern(name: &str, value: &str) -> Expr {
+    if !value.contains(['*', '?']) {
+        return exactly(name, value);
     }
+    let value = filter::field::find(name).map_or_else(String::new, |field| field.folded(value));
+    test(name, Check::Matches(Glob::new(&value)))
+}
+
+fn status(low: u16, high: u16) -> Expr {
+    let test = |check: fn(Literal) -> Check, status: u16| {
+        test("response.status", check(Literal::Number(status.into())))
+    };
+    if low == high {
+        return test(Check::Equal, low);
+    }
+    Expr::All(vec![test(Check::AtLeast, low), test(Check::AtMost, high)])
+}
+
+fn workload(value: &str) -> Expr {
+    let named = PARTS
+        .iter()
+        .find_map(|(prefix, name)| Some((*name, value.strip_prefix(prefix)?)));
+    let asked: Vec<&str> = match named {
+        Some((name, _)) => vec![name],
+        None => PARTS.iter().map(|(_, name)| *name).collect(),
+    };
+    let value = named.map_or(value, |(_, rest)| rest);
+    let mut parts: Vec<Expr> = asked.iter().map(|name| pattern(name, value)).collect();
+    if asked.contains(&"either.exe") {
+        parts.push(pattern("either.name", value));
+    }
+    // The beginning of an id, when it is long enough to mean one.
+    if asked.contains(&"either.container") && !value.contains(['*', '?']) && value.len() >= 4 {
+        parts.push(test(
+            "either.container",
+            Check::StartsWith(value.to_owned()),
+        ));
+    }
+    either(parts)
 }
 
 /// Lowest and highest status of `404`, `4xx`, `5+`, `500+`, `400-404`.
@@ -314,60 +320,6 @@ fn statuses(text: &str) -> Option<(u16, u16)> {
         return Some((low, low + 99));
     }
     number(text).map(|status| (status, status))
-}
-
-/// A pattern of literal characters, `*` and `?`. Matching takes at most pattern × text steps and no
-/// memory.
-#[derive(Clone, Debug)]
-struct Pattern {
-    text: Box<str>,
-    plain: bool,
-}
-
-impl Pattern {
-    fn new(text: &str) -> Self {
-        Self {
-            text: text.into(),
-            plain: !text.contains(['*', '?']),
-        }
-    }
-
-    /// Whether `text` begins with it, when it is literal and long enough to mean an id.
-    fn begins(&self, text: &str) -> bool {
-        self.plain && self.text.len() >= 4 && text.starts_with(&*self.text)
-    }
-
-    fn matches(&self, text: &str) -> bool {
-        if self.plain {
-            return *self.text == *text;
-        }
-        let (mut pattern, mut rest) = (self.text.chars(), text.chars());
-        // Where to go on when what follows the last `*` does not match: it takes one more character.
-        let mut retry: Option<(std::str::Chars<'_>, std::str::Chars<'_>)> = None;
-        loop {
-            let (before, text_before) = (pattern.clone(), rest.clone());
-            match pattern.next() {
-                Some('*') => {
-                    retry = Some((pattern.clone(), text_before));
-                    continue;
-                }
-                Some(wanted) => match rest.next() {
-                    Some(c) if wanted == '?' || wanted == c => continue,
-                    Some(_) => {}
-                    None => return before.clone().all(|c| c == '*'),
-                },
-                None if text_before.as_str().is_empty() => return true,
-                None => {}
-            }
-            let Some((after, from)) = retry.as_mut() else {
-                return false;
-            };
-            if from.next().is_none() {
-                return false;
-            }
-            (pattern, rest) = (after.clone(), from.clone());
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::access::record::EndpointRecord;
 use crate::access::record::{CredentialRecord, RequestRecord, ResponseRecord};
 use crate::access::{CredentialKind, Role};
+use crate::filter::without_port;
 
 fn endpoint(exe: &str, unit: Option<&str>, container: Option<&str>, user: &str) -> EndpointRecord {
     EndpointRecord {
@@ -155,7 +157,7 @@ fn hosts_and_ports() {
 
 #[test]
 fn a_hostile_pattern_is_not_slow() {
-    let pattern = Pattern::new(&"*a".repeat(250));
+    let pattern = Glob::new(&"*a".repeat(250));
     assert!(!pattern.matches(&"a".repeat(249)));
     assert!(!pattern.matches(&format!("{}b", "a".repeat(4000))));
 }
@@ -303,13 +305,18 @@ proptest! {
                 terms.iter().any(|other| !other.not && other.field == term.field && hit(other))
             }
         });
-        prop_assert_eq!(Filter::new(&terms).unwrap().matches(&record), expected, "{:?}", terms);
+        let filter = Filter::new(&terms).unwrap();
+        prop_assert_eq!(filter.matches(&record), expected, "{:?}", terms);
+        // The same in words is the same filter.
+        let words = filter.language().to_string();
+        let parsed = crate::filter::Filter::parse_for(Subject::Access, &words).unwrap();
+        prop_assert_eq!(&parsed, filter.language(), "{}", words);
     }
 
     #[test]
     fn patterns_agree_with_the_definition(pattern in "[ab*?é]{0,8}", text in "[abé]{0,10}") {
         let naive = naive_glob(&pattern.chars().collect::<Vec<_>>(), &text.chars().collect::<Vec<_>>());
-        prop_assert_eq!(Pattern::new(&pattern).matches(&text), naive);
+        prop_assert_eq!(Glob::new(&pattern).matches(&text), naive);
     }
 
     #[test]

@@ -174,7 +174,7 @@ pub fn probe(path: &Path) -> io::Result<()> {
 }
 
 /// A group's number, from /etc/group; a number is itself.
-fn group_id(group: &str) -> Option<u32> {
+pub(crate) fn group_id(group: &str) -> Option<u32> {
     group
         .parse()
         .ok()

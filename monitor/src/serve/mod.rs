@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::task::JoinSet;
 
+pub(crate) use listen::group_id;
 pub use listen::{ControlSocket, ListenError, probe};
 
 use crate::access::record::AccessRecord;

@@ -49,6 +49,9 @@ pub enum Command {
         /// Which.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         filter: Vec<Term>,
+        /// Which, in the filter language (docs/filter.md).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        r#where: Option<String>,
     },
     /// Alerts, oldest first, then, when asked, `live` and new or changed ones as they come.
     Alerts {
@@ -249,17 +252,19 @@ mod tests {
                 value: "4xx".to_owned(),
                 not: true,
             }],
+            r#where: Some("response.status >= 400".to_owned()),
         });
         let line = serde_json::to_string(&request).unwrap();
         assert_eq!(
             line,
-            r#"{"v":1,"command":"tail","last":20,"follow":true,"filter":[{"field":"status","value":"4xx","not":true}]}"#
+            r#"{"v":1,"command":"tail","last":20,"follow":true,"filter":[{"field":"status","value":"4xx","not":true}],"where":"response.status >= 400"}"#
         );
         assert_eq!(parse_request(&line).unwrap(), request.command);
         let defaults = Command::Tail {
             last: 20,
             follow: false,
             filter: Vec::new(),
+            r#where: None,
         };
         assert_eq!(
             parse_request(r#"{"v":1,"command":"tail"}"#).unwrap(),

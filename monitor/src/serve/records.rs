@@ -7,6 +7,7 @@ use crate::alert::Alert;
 use crate::baseline::BaselineStatus;
 use crate::contain::ContainmentStatus;
 use crate::coverage::Count;
+use crate::filter::{self, Check, Expr, Filter, FilterError, Literal, Subject, Test};
 use crate::judge::{FindingKind, Severity};
 
 /// `{"type":"status","v":1,…}`.
@@ -367,19 +368,49 @@ pub struct AlertQuery {
     /// Only so many, the newest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<usize>,
+    /// Only these, in the filter language (docs/filter.md).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub r#where: Option<String>,
 }
 
 impl AlertQuery {
-    /// Whether an alert is one of those asked for, `last` aside.
+    /// All it asks for in the filter language, `last` aside.
+    ///
+    /// # Errors
+    /// `where` is no filter.
+    pub fn filter(&self) -> Result<Filter, FilterError> {
+        let text = |text: &str| Literal::Text(text.to_owned());
+        let mut all = Vec::new();
+        let mut only = |name: &str, check: Check| {
+            // The names are those of fields; a test looks at each.
+            if let Some(field) = filter::field::find(name) {
+                all.push(Filter::from_expr(Expr::Test(Test { field, check })));
+            }
+        };
+        if let Some(id) = &self.id {
+            only("id", Check::Equal(text(id)));
+        }
+        if !self.kinds.is_empty() {
+            let kinds = self.kinds.iter().map(|kind| text(kind.name()));
+            only("kind", Check::In(kinds.collect()));
+        }
+        if !self.identities.is_empty() {
+            let names = self.identities.iter().map(|name| text(name));
+            only("identity", Check::In(names.collect()));
+        }
+        if let Some(least) = self.severity {
+            only("severity", Check::AtLeast(text(filter::severity(least))));
+        }
+        if let Some(only) = &self.r#where {
+            all.push(Filter::parse_for(Subject::Alert, only)?);
+        }
+        Ok(Filter::all(all))
+    }
+
+    /// Whether an alert is one of those asked for, `last` aside; none is when `where` is no filter. For many
+    /// alerts, ask [`Self::filter`] once.
     #[must_use]
     pub fn matches(&self, alert: &Alert) -> bool {
-        self.id.as_ref().is_none_or(|id| *id == alert.id)
-            && (self.kinds.is_empty() || self.kinds.contains(&alert.kind))
-            && (self.identities.is_empty()
-                || alert
-                    .identity
-                    .as_ref()
-                    .is_some_and(|name| self.identities.contains(name)))
-            && self.severity.is_none_or(|least| alert.severity >= least)
+        self.filter().is_ok_and(|filter| filter.matches(alert))
     }
 }

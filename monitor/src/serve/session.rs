@@ -15,7 +15,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::filter::Filter;
+use super::filter::{BadFilter, Filter};
 use super::matching::{self, MatchRecord};
 use super::protocol::{Command, ErrorCode, MAX_REQUEST, Note, VERSION, parse_request};
 use super::records::AlertQuery;
@@ -25,6 +25,7 @@ use crate::access::record::AccessRecord;
 use crate::alert::Alert;
 use crate::cli::quote;
 use crate::explain::NoStory;
+use crate::filter::FilterError;
 
 /// Bytes gathered before they are written.
 const CHUNK: usize = 32 * 1024;
@@ -52,6 +53,16 @@ pub(super) fn error(code: ErrorCode, message: impl Into<String>, hint: &str) -> 
         message: message.into(),
         hint: Some(hint.to_owned()),
     })
+}
+
+/// What is wrong with a filter, with its place, for who wrote it.
+fn not_a_filter(cause: &FilterError) -> Over {
+    let [shown, caret] = cause.caret();
+    error(
+        ErrorCode::Request,
+        format!("where: {}\n{shown}\n{caret}", cause.message()),
+        cause.help().unwrap_or("docs/filter.md"),
+    )
 }
 
 /// Waits until the daemon stops.
@@ -203,10 +214,13 @@ async fn answer<B: Backend>(
             last,
             follow,
             filter,
+            r#where,
         } => {
-            let filter = Filter::new(&filter).map_err(|cause| {
-                error(ErrorCode::Request, cause.to_string(), "see docs/json.md")
-            })?;
+            let filter =
+                Filter::with(&filter, r#where.as_deref()).map_err(|cause| match cause {
+                    BadFilter::Where(cause) => not_a_filter(&cause),
+                    other => error(ErrorCode::Request, other.to_string(), "see docs/json.md"),
+                })?;
             tail(to, &**backend, last, follow, &filter).await
         }
         Command::Alerts { query, follow } => alerts(to, backend.clone(), query, follow).await,
@@ -465,10 +479,11 @@ async fn alerts<B: Backend>(
     query: AlertQuery,
     follow: bool,
 ) -> Result<(), Over> {
+    let filter = query.filter().map_err(|cause| not_a_filter(&cause))?;
     let mut receiver: broadcast::Receiver<Arc<Alert>> = backend.subscribe_alerts();
     let asked = query.clone();
     let mut found = blocking(backend, move |backend| backend.alerts(asked)).await?;
-    found.retain(|alert| query.matches(alert));
+    found.retain(|alert| filter.matches(alert));
     if let (true, Some(id), false) = (found.is_empty(), &query.id, follow) {
         let message = format!("there is no alert \"{id}\"");
         return Err(error(
@@ -491,7 +506,7 @@ async fn alerts<B: Backend>(
     loop {
         // An alert that changed while the list was read comes again: its count says what is newer.
         let alert = next(to, &mut receiver).await?;
-        if query.matches(&alert) {
+        if filter.matches(&*alert) {
             to.line(&*alert).await?;
         }
     }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use redb::{ReadableTable, WriteTransaction};
 use rustls::crypto::SecureRandom;
 
-use crate::access::record::{AccessRecord, rfc3339};
 use crate::alert::config::WebhookConfig;
 use crate::alert::endpoint::wants;
+use crate::alert::growth::alert_id;
 use crate::alert::marks::{MarkRequest, is_quiet};
-use crate::alert::{Alert, AlertUpdate, evidence};
+use crate::alert::{Alert, AlertUpdate};
 
 use super::error::Fault;
 use super::evict;
@@ -51,6 +51,8 @@ pub type Route = Arc<WebhookConfig>;
 pub struct AppliedBatch {
     /// The alerts that were begun or grew, as they are now; each once.
     pub alerts: Vec<Alert>,
+    /// What became of some of them, by id: `begun` or `worse`; `again` when that may have happened at an attempt before.
+    pub news: Vec<(String, &'static str)>,
     /// What to change in the remembered queues.
     pub(crate) changes: Vec<Change>,
     /// The batch had been stored before: queues must be read again.
@@ -83,7 +85,9 @@ impl Store {
             let mut ids = Vec::new();
             for update in &batch.updates {
                 let id = if applied.repeated {
-                    open_alert(txn, &update.key.digest())?.map(|(id, _)| id)
+                    let id = open_alert(txn, &update.key.digest())?.map(|(id, _)| id);
+                    applied.news.extend(id.clone().map(|id| (id, "again")));
+                    id
                 } else {
                     let changes = &mut applied.changes;
                     let mut fold = Fold {
@@ -94,7 +98,9 @@ impl Store {
                         now_us,
                         changes,
                     };
-                    Some(fold.apply(update)?)
+                    let (id, news) = fold.apply(update)?;
+                    applied.news.extend(news.map(|news| (id.clone(), news)));
+                    Some(id)
                 };
                 if let Some(id) = id
                     && seen.insert(id.clone())
@@ -179,7 +185,8 @@ struct Fold<'a> {
 }
 
 impl Fold<'_> {
-    fn apply(&mut self, update: &AlertUpdate) -> Result<String, Fault> {
+    /// The alert's id, and what became of it when that is more than growth.
+    fn apply(&mut self, update: &AlertUpdate) -> Result<(String, Option<&'static str>), Fault> {
         let digest = update.key.digest();
         let window = i64::try_from(self.options.fold_window.as_micros()).unwrap_or(i64::MAX);
         let old = match open_alert(self.txn, &digest)? {
@@ -197,7 +204,12 @@ impl Fold<'_> {
         };
         self.route(&mut row, old.as_ref().map(|row| &row.alert))?;
         self.store(&row, &digest)?;
-        Ok(row.alert.id)
+        let news = match &old {
+            None => Some("begun"),
+            Some(old) if row.alert.severity > old.alert.severity => Some("worse"),
+            Some(_) => None,
+        };
+        Ok((row.alert.id, news))
     }
 
     fn store(&mut self, row: &AlertRow, digest: &[u8; 32]) -> Result<(), Fault> {
@@ -291,33 +303,9 @@ impl Fold<'_> {
 }
 
 fn begun(update: &AlertUpdate, now_us: i64, digest: &[u8; 32]) -> AlertRow {
-    let text = |value: &Option<Arc<str>>| value.as_deref().map(str::to_owned);
-    let mut alert = Alert {
-        r#type: "alert".to_owned(),
-        v: 1,
-        id: alert_id(now_us),
-        severity: update.severity,
-        kind: update.key.kind,
-        title: update.title.clone(),
-        identity: text(&update.key.identity),
-        owner: text(&update.owner),
-        workload: text(&update.key.workload),
-        operation: update.operation.clone(),
-        environment: text(&update.environment),
-        clause: update.key.clause.to_string(),
-        count: update.count,
-        first_seen: rfc3339(update.first_us),
-        last_seen: rfc3339(update.last_us),
-        techniques: update.techniques.iter().map(|&id| id.to_owned()).collect(),
-        normal: update.normal.clone(),
-        action: update.action.clone(),
-        acknowledged: None,
-        muted_until: None,
-        evidence: records(update),
-    };
-    evidence::bound_words(&mut alert);
+    let id = alert_id(now_us, u128::from_le_bytes(random()));
     AlertRow {
-        alert,
+        alert: Alert::begin(update, id),
         first_us: update.first_us,
         last_us: update.last_us,
         told_us: i64::MIN,
@@ -329,46 +317,8 @@ fn begun(update: &AlertUpdate, now_us: i64, digest: &[u8; 32]) -> AlertRow {
 fn grown(mut row: AlertRow, update: &AlertUpdate) -> AlertRow {
     row.first_us = row.first_us.min(update.first_us);
     row.last_us = row.last_us.max(update.last_us);
-    let alert = &mut row.alert;
-    alert.count = alert.count.saturating_add(update.count);
-    alert.first_seen = rfc3339(row.first_us);
-    alert.last_seen = rfc3339(row.last_us);
-    if update.severity > alert.severity {
-        alert.severity = update.severity;
-        alert.title.clone_from(&update.title);
-        alert.normal.clone_from(&update.normal);
-        alert.action.clone_from(&update.action);
-        alert.techniques = update.techniques.iter().map(|&id| id.to_owned()).collect();
-        alert.operation.clone_from(&update.operation);
-        alert.environment = update.environment.as_deref().map(str::to_owned);
-    }
-    evidence::merge(&mut alert.evidence, records(update));
-    evidence::bound_words(alert);
+    row.alert.grow(update, row.first_us, row.last_us);
     row
-}
-
-fn records(update: &AlertUpdate) -> Vec<AccessRecord> {
-    let records = update.evidence.iter().map(|access| {
-        let mut record = AccessRecord::from_access(access);
-        evidence::bound_record(&mut record);
-        record
-    });
-    records.collect()
-}
-
-/// `al_` and a ULID: sorts by time, the rest is random.
-fn alert_id(now_us: i64) -> String {
-    const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    let millis = u128::try_from(now_us / 1000).unwrap_or(0) & 0xffff_ffff_ffff;
-    let random = u128::from_le_bytes(random()) & ((1 << 80) - 1);
-    let value = millis << 80 | random;
-    let mut id = String::with_capacity(29);
-    id.push_str("al_");
-    for digit in (0..26).rev() {
-        // Five bits are below 32.
-        id.push(char::from(DIGITS[(value >> (5 * digit)) as usize & 31]));
-    }
-    id
 }
 
 /// 16 random bytes.
@@ -396,20 +346,4 @@ pub(super) fn parse<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Option<T>
 
 pub(super) fn to_bytes<T: serde::Serialize>(row: &T) -> Result<Vec<u8>, Fault> {
     serde_json::to_vec(row).map_err(|error| Fault::Refused(format!("cannot be stored: {error}")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_sort_by_time_and_differ() {
-        let early = alert_id(1_795_460_238_000_000);
-        let late = alert_id(1_795_460_238_001_000);
-        assert!(early < late);
-        assert_eq!(early.len(), 29);
-        assert_ne!(alert_id(1), alert_id(1));
-        assert_eq!(alert_id(0).get(3..13), Some("0000000000"));
-        assert!(alert_id(i64::MAX).is_ascii() && alert_id(-5).is_ascii());
-    }
 }

@@ -67,13 +67,16 @@ pub struct DeadLetter {
     pub error: String,
 }
 
+/// Bytes of a message that are left for the audit log's checkpoint, which comes to it when it is sent.
+const CHECKPOINT_ROOM: usize = 1024;
+
 pub(super) fn severity_rank(severity: Severity) -> u8 {
     severity as u8
 }
 
 /// The message that tells an alert as it is now.
 pub(super) fn message(row: &AlertRow) -> Result<Message, Fault> {
-    let body = to_json_within(&row.alert, MAX_BODY)
+    let body = to_json_within(&row.alert, MAX_BODY - CHECKPOINT_ROOM)
         .map_err(|error| Fault::Refused(format!("alert {}: {error}", row.alert.id)))?;
     Ok(Message {
         id: format!("{}-{}", row.alert.id, row.alert.count),

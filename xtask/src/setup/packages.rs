@@ -54,12 +54,13 @@ pub(crate) fn llvm(major: u32) -> Package {
 }
 
 /// Clients, servers and tools of the end-to-end tests.
-pub(crate) const TESTS: [Package; 21] = [
+pub(crate) const TESTS: [Package; 22] = [
     Package::new(
         "android-libboringssl",
         "/usr/lib/x86_64-linux-gnu/android/libcrypto.so.0",
     ),
     Package::new("binutils", "objdump"),
+    Package::new("chromium", "/usr/bin/chromium"),
     Package::new("curl", "curl"),
     Package::new("default-jdk-headless", "java"),
     Package::new("gnutls-bin", "gnutls-cli"),

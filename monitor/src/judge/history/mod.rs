@@ -30,6 +30,7 @@ mod tests;
 mod waiting;
 mod words;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use later::Later;
@@ -114,6 +115,8 @@ pub(super) struct Past {
     acts: Acts,
     waiting: WaitingActs,
     crowds: hashbrown::HashMap<u64, Crowd>,
+    /// Their lineages, the ones that came first in front: whose crowd goes must not depend on a hash.
+    crowd_order: VecDeque<u64>,
     credentials: Credentials,
     places: Places,
     gaps: Gaps,
@@ -138,6 +141,7 @@ impl Past {
             acts: Acts::default(),
             waiting: WaitingActs::default(),
             crowds: hashbrown::HashMap::new(),
+            crowd_order: VecDeque::new(),
             credentials: Credentials::new(),
             places: Places::new(),
             gaps: Gaps::default(),
@@ -308,10 +312,14 @@ impl Past {
         self.acts.add(act, marks, self.rules.shortest_us, settled);
         if let (Some(lineage), Some(owner)) = (act.lineage, act.owner()) {
             let since = self.now_us.saturating_sub(self.rules.longest_us);
-            if self.crowds.len() >= MOST_LINEAGES && !self.crowds.contains_key(&lineage) {
-                let any = self.crowds.keys().next().copied();
-                any.map(|any| self.crowds.remove(&any));
-                self.acts.forgotten = self.acts.forgotten.saturating_add(1);
+            if !self.crowds.contains_key(&lineage) {
+                while self.crowds.len() >= MOST_LINEAGES
+                    && let Some(first) = self.crowd_order.pop_front()
+                {
+                    let gone = u64::from(self.crowds.remove(&first).is_some());
+                    self.acts.forgotten = self.acts.forgotten.saturating_add(gone);
+                }
+                self.crowd_order.push_back(lineage);
             }
             let crowd = self.crowds.entry(lineage).or_default();
             crowd.note(owner, act.time_us(), since);
@@ -406,6 +414,9 @@ impl Past {
         self.acts.expire(before);
         self.gaps.expire(before);
         self.crowds.retain(|_, crowd| crowd.expire(before));
+        let crowds = &self.crowds;
+        self.crowd_order
+            .retain(|lineage| crowds.contains_key(lineage));
     }
 
     /// The grace of an act is over.
@@ -483,6 +494,12 @@ impl Past {
             self.credentials
                 .relays(credential.fingerprint, &client.workload, &place)
         })
+    }
+
+    /// When the next act's grace is over, in µs since 1970; `None` while none waits.
+    pub(super) fn due_us(&self) -> Option<i64> {
+        let first = self.waiting.first_us()?;
+        Some(first.saturating_add(self.grace_us()))
     }
 
     /// Records were lost: absence means nothing around this moment.

@@ -81,6 +81,16 @@ impl WaitingActs {
         Some(waiting)
     }
 
+    /// Time of the oldest one, in µs since 1970.
+    pub(super) fn first_us(&self) -> Option<i64> {
+        let first =
+            |all: &BTreeMap<Stamp, Waiting>| all.first_key_value().map(|(stamp, _)| stamp.0);
+        first(&self.lacking)
+            .into_iter()
+            .chain(first(&self.others))
+            .min()
+    }
+
     pub(super) fn between(
         &mut self,
         from_us: i64,
