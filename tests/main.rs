@@ -19,6 +19,7 @@ mod lifecycle;
 mod metrics;
 mod netns;
 mod page;
+mod pictures;
 mod policy;
 mod privileges;
 mod remote;

@@ -3,7 +3,6 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,7 @@ use e2e::http::Answerer;
 use e2e::process::client;
 use e2e::server::free;
 use e2e::trial::root;
-use e2e::{Daemon, Server, Setup, scaled, unique, wait_for};
+use e2e::{Daemon, Server, Setup, scaled, unique};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
@@ -27,7 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ),
         root("page::in_a_browser", in_a_browser),
         root("page::many_accesses_in_a_browser", many_accesses),
-        root("page::pictures", pictures),
+        root("page::pictures", crate::pictures::pictures),
     ]
 }
 
@@ -56,7 +55,7 @@ fn token(daemon: &Daemon) -> Result<String> {
     Ok(text.trim().to_owned())
 }
 
-fn page(daemon: &Daemon) -> Result<String> {
+pub(crate) fn page(daemon: &Daemon) -> Result<String> {
     let output = daemon
         .command(&["page"])?
         .arg("--config")
@@ -507,195 +506,4 @@ fn many_accesses() -> Result<()> {
     // What the tab itself does for one: when the next may come is up to a machine that has other things to do.
     ensure!(each < 50.0, "{each} ms a frame");
     Ok(())
-}
-
-const DEMO: &str = r#"
-[environments]
-prod = ["api.pay.example"]
-dev  = ["ci.example", "*.dev.example"]
-[duties]
-deploy    = ["POST ci.example/deployments/{id}"]
-approve   = ["POST ci.example/deployments/{id}/approve"]
-pay-read  = ["GET api.pay.example/v1/**"]
-pay-write = ["POST,PUT,DELETE api.pay.example/v1/**"]
-[identities.ci-bot]
-owner        = "team-ci"
-credentials  = ["jwt:iss=https://idp.example,sub=ci-bot"]
-duties       = ["deploy"]
-environments = ["dev"]
-[identities.release-bot]
-owner        = "team-release"
-credentials  = ["jwt:iss=https://idp.example,sub=release-bot"]
-duties       = ["approve", "deploy"]
-[identities.billing]
-owner        = "team-pay"
-credentials  = ["jwt:iss=https://idp.example,sub=billing"]
-duties       = ["pay-read"]
-environments = ["prod"]
-[identities.refunds]
-owner        = "team-refunds"
-credentials  = ["jwt:iss=https://idp.example,sub=refunds"]
-duties       = ["pay-write"]
-[identities.old-key]
-owner       = "security"
-credentials = ["jwt:iss=https://idp.example,sub=old-key"]
-[[separate]]
-duties = ["pay-read", "pay-write"]
-[[separate]]
-duties = ["deploy", "approve"]
-on     = "id"
-within = "30d"
-"#;
-
-/// Makes docs/page-*.png of a real run, where `BAILIWICK_PICTURES` names a directory; checks the states at any
-/// rate.
-fn pictures() -> Result<()> {
-    let wanted = std::env::var_os("BAILIWICK_PICTURES");
-    let address = free()?;
-    let mut daemon = Setup::default()
-        .policy(DEMO)
-        .config(&format!("[page]\nlisten = \"{address}\"\n"))
-        .start()?;
-    let mut browser = Browser::start()?;
-    browser.look(1280, 700, "light")?;
-    let url = page(&daemon)?;
-    let keep = |browser: &mut Browser, name: &str| -> Result<()> {
-        std::thread::sleep(Duration::from_millis(700));
-        let picture = browser.picture()?;
-        ensure!(picture.starts_with(b"\x89PNG"), "no picture");
-        match &wanted {
-            Some(dir) => Ok(std::fs::write(
-                Path::new(dir).join(format!("page-{name}.png")),
-                picture,
-            )?),
-            None => Ok(()),
-        }
-    };
-    browser.open(&url)?;
-    browser.until("document.querySelector('#health').innerText.includes('live')")?;
-    // Others use this host too: their alerts, if any, are not what is pictured.
-    let own = "&not=identity=bw?:*";
-    story(&daemon)?;
-    let pane = |name: &str| url.replace("#token=", &format!("#pane={name}{own}&token="));
-    browser.open(&pane("alerts"))?;
-    browser.until("document.querySelectorAll('#alerts [data-open]').length >= 2")?;
-    browser.run("[...document.querySelectorAll('#alerts [data-open]')].find(r => r.textContent.includes('environment')).click()")?;
-    browser.until("document.querySelector('#detail').innerText.includes('Usual against seen')")?;
-    keep(&mut browser, "alerts")?;
-    browser.run("[...document.querySelectorAll('#detail h3')].find(h => h.textContent === 'Usual against seen').scrollIntoView()")?;
-    keep(&mut browser, "story")?;
-    browser.look(1280, 760, "dark")?;
-    browser.open(&pane("accesses"))?;
-    browser.until("document.querySelectorAll('#accesses tbody tr').length > 10")?;
-    keep(&mut browser, "accesses")?;
-    browser.look(1280, 760, "light")?;
-    browser.open(&pane("identities"))?;
-    browser.until("document.querySelectorAll('#identities .card').length >= 4")?;
-    keep(&mut browser, "identities")?;
-    browser.look(1280, 800, "light")?;
-    browser.open(&pane("map"))?;
-    browser.until("document.querySelectorAll('.edge.broken:not(.past)').length > 1")?;
-    keep(&mut browser, "map")?;
-    browser.look(1280, 560, "dark")?;
-    browser.open(&pane("separation"))?;
-    browser.until("document.querySelector('.matrix')?.innerText.includes('team-release')")?;
-    keep(&mut browser, "separation")?;
-    browser.look(360, 740, "light")?;
-    browser.open(&pane("alerts"))?;
-    browser.until("document.querySelectorAll('#alerts [data-open]').length >= 2")?;
-    keep(&mut browser, "narrow")?;
-    browser.look(1280, 400, "light")?;
-    daemon.stop()?;
-    browser.until("document.querySelector('#notices').innerText.includes('Disconnected')")?;
-    keep(&mut browser, "disconnected")
-}
-
-/// What the pictures show: programs of four teams, and two that leave their bailiwick.
-fn story(daemon: &Daemon) -> Result<()> {
-    let server = Answerer::inet()?;
-    let programs = daemon.dir().join("opt");
-    std::fs::create_dir(&programs)?;
-    let send = |program: &str, subject: &str, method: &str, host: &str, path: &str| {
-        let file = programs.join(program);
-        if !file.exists() {
-            std::fs::copy("/usr/bin/curl", &file)?;
-        }
-        let token = jwt(subject);
-        let url = format!("http://{}{path}", server.address());
-        let host = format!("Host: {host}");
-        let bearer = format!("Authorization: Bearer {token}");
-        client(
-            Command::new(&file)
-                .args(["--silent", "--max-time", "10", "-X", method])
-                .args(["-H", &host, "-H", &bearer, &url]),
-        )
-        .map(drop)
-    };
-    for n in 10..16 {
-        send(
-            "runner",
-            "ci-bot",
-            "POST",
-            "ci.example",
-            &format!("/deployments/{n}"),
-        )?;
-        send(
-            "invoices",
-            "billing",
-            "GET",
-            "api.pay.example",
-            &format!("/v1/invoices/{n}"),
-        )?;
-        if n < 14 {
-            send(
-                "release",
-                "release-bot",
-                "POST",
-                "ci.example",
-                &format!("/deployments/{n}/approve"),
-            )?;
-        }
-    }
-    send(
-        "refunds",
-        "refunds",
-        "POST",
-        "api.pay.example",
-        "/v1/refunds/3",
-    )?;
-    send(
-        "wiki-sync",
-        "wiki",
-        "GET",
-        "wiki.dev.example",
-        "/pages/start",
-    )?;
-    send(
-        "runner",
-        "ci-bot",
-        "POST",
-        "api.pay.example",
-        "/v1/refunds/17",
-    )?;
-    send(
-        "backup",
-        "old-key",
-        "GET",
-        "api.pay.example",
-        "/v1/customers/1",
-    )?;
-    wait_for("alerts", || {
-        let alerts = daemon.json(&["alerts"])?;
-        Ok((alerts.len() >= 2).then_some(()))
-    })
-}
-
-/// A token that nobody signed.
-fn jwt(subject: &str) -> String {
-    use base64::Engine;
-    let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    let part = |value: Value| engine.encode(value.to_string());
-    let head = part(json!({"alg": "RS256"}));
-    let claims = part(json!({"iss": "https://idp.example", "sub": subject}));
-    format!("{head}.{claims}.c2ln")
 }

@@ -11,6 +11,7 @@ use super::entry::{Entry, to_json};
 use super::writer::Writer;
 use crate::access::record::rfc3339;
 use crate::alert::Clock;
+use crate::confine::{self, Part};
 
 /// Entries that may wait.
 pub const QUEUE: usize = 16 * 1024;
@@ -102,7 +103,10 @@ impl Log {
         thread.publish();
         let join = std::thread::Builder::new()
             .name("bailiwick-log".to_owned())
-            .spawn(move || thread.run(&from))?;
+            .spawn(move || {
+                confine::enter(Part::AuditLog, &[]);
+                thread.run(&from);
+            })?;
         *lock(&shared.join) = Some(join);
         Ok(Self { to, shared, clock })
     }

@@ -133,7 +133,7 @@ fn refused(part: Part) -> Vec<&'static [i64]> {
     match part {
         Part::Capture => vec![NEVER, &[libc::SYS_perf_event_open], NETWORK, OTHERS, FILES],
         Part::Serving | Part::Main => vec![NEVER, KERNEL, OTHERS],
-        Part::HostFiles | Part::Search | Part::KeyLogs | Part::Scan => {
+        Part::HostFiles | Part::Search | Part::KeyLogs | Part::Scan | Part::AuditLog => {
             vec![NEVER, KERNEL, NETWORK, OTHERS]
         }
         Part::Probe => vec![NEVER, NETWORK, OTHERS],

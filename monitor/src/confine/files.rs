@@ -32,7 +32,9 @@ pub(super) fn restrict(part: Part, writable: &[PathBuf]) -> Result<(), String> {
         | Part::Probe
         | Part::KeyLogs
         | Part::Scan
-        | Part::Act => return Ok(()),
+        | Part::Act
+        // Its directory can be anywhere.
+        | Part::AuditLog => return Ok(()),
     };
     match restricted.map_err(|error| error.to_string())?.ruleset {
         RulesetStatus::NotEnforced => {

@@ -35,6 +35,8 @@ pub enum Part {
     Scan,
     /// Containment.
     Act,
+    /// Writes the audit log.
+    AuditLog,
 }
 
 impl Part {
@@ -48,6 +50,8 @@ impl Part {
             .union(CapabilitySet::SYS_ADMIN);
         match self {
             Self::Capture | Self::Serving => CapabilitySet::empty(),
+            // Its files can be for a group that the daemon's user is not in.
+            Self::AuditLog => CapabilitySet::CHOWN,
             Self::Main | Self::KeyLogs => CapabilitySet::DAC_READ_SEARCH,
             Self::HostFiles | Self::Scan => READ,
             // /proc/PID/map_files takes that one, where it is there.
@@ -73,6 +77,7 @@ impl Part {
             Self::KeyLogs => "key logs",
             Self::Scan => "scan",
             Self::Act => "containment",
+            Self::AuditLog => "audit log",
         }
     }
 }

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use super::*;
 
-const ALL: [Part; 9] = [
+const ALL: [Part; 10] = [
     Part::Capture,
     Part::Serving,
     Part::Main,
@@ -21,6 +21,7 @@ const ALL: [Part; 9] = [
     Part::KeyLogs,
     Part::Scan,
     Part::Act,
+    Part::AuditLog,
 ];
 
 /// Runs something as a part would, and returns what came of it.

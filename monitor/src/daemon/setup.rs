@@ -44,7 +44,8 @@ pub(super) fn directory(path: &Path, mode: u32) -> Result<(), DaemonError> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)
 }
 
-/// Directories below which the serving threads write: state, the control socket, sockets for scrapers and the page, the audit log.
+/// Directories below which the serving threads write: state, the control socket, sockets for scrapers and browsers,
+/// the audit log.
 pub(super) fn writable(config: &Config) -> Vec<PathBuf> {
     let mut writable = vec![config.state_dir.clone(), config.runtime_dir.clone()];
     for listen in [&config.metrics.listen, &config.page.listen] {
