@@ -123,8 +123,8 @@ fn built_in() -> Result<()> {
         ensure!(one.ok && one.seen == one.runs && one.runs > 0, "{one:#?}");
         ensure!(one.twin == "silent" && one.noise.is_empty(), "{one:#?}");
         ensure!(one.ms.iter().all(|ms| *ms > 0.0), "{one:#?}");
-        // The one waits a minute for what may come late, the other until the processor is idle.
-        if !["approval", "stored-credential"].contains(&one.expects.as_str()) {
+        // One waits a minute for what may come late, one until the processor is idle, one until a window is over.
+        if !["approval", "stored-credential", "unusual"].contains(&one.expects.as_str()) {
             timed += one.ms.len();
         }
     }

@@ -6,7 +6,10 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::ground::Ground;
+use super::runner::interrupted;
 use super::script::{Part, Script, Told};
 use super::technique::{Actor, Piece, To};
 
@@ -42,14 +45,33 @@ impl Peer {
         })
     }
 
-    /// A line that it says; an error when it ends instead.
+    /// A line that it says; an error when it ends instead, or the drill is to.
     pub(super) fn line(&mut self) -> io::Result<String> {
+        while self.output.buffer().is_empty() && !self.speaks()? {
+            if interrupted() {
+                return Err(io::Error::other("interrupted"));
+            }
+        }
         let mut line = String::new();
         if self.output.read_line(&mut line)? == 0 {
             let status = self.child.wait()?;
             return Err(io::Error::other(format!("ended with {status}")));
         }
         Ok(line)
+    }
+
+    /// Whether it says something, or ended, within a moment.
+    fn speaks(&self) -> io::Result<bool> {
+        let moment = Timespec {
+            tv_sec: 0,
+            tv_nsec: 100_000_000,
+        };
+        let mut fds = [PollFd::new(self.output.get_ref(), PollFlags::IN)];
+        match poll(&mut fds, Some(&moment)) {
+            Ok(ready) => Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn tell(&mut self, text: &[u8]) -> io::Result<()> {

@@ -264,7 +264,7 @@ struct Flood {
 
 /// What was done.
 struct Done {
-    /// When the last request was sent, in ns of CLOCK_MONOTONIC.
+    /// When the last request was sent, or the first one after a habit, in ns of CLOCK_MONOTONIC.
     sent_ns: u64,
     flood: Option<Flood>,
     /// Processes that stay a while.
@@ -373,7 +373,8 @@ impl Stage<'_> {
             match act {
                 Act::Talk { actor, to, pieces } => {
                     let (told, peer) = talk(self.ground, label, actor, *to, pieces)?;
-                    done.sent_ns = told.sent_ns.last().copied().unwrap_or(0);
+                    let first = told.sent_ns.get(draft.habit).filter(|_| draft.habit > 0);
+                    done.sent_ns = first.or(told.sent_ns.last()).copied().unwrap_or(0);
                     if !actor.linger.is_zero() {
                         done._peers.push(peer);
                     }

@@ -172,6 +172,8 @@ pub(crate) struct Draft {
     pub(crate) keys: Vec<(String, String)>,
     /// In this order.
     pub(crate) acts: Vec<Act>,
+    /// Requests of the last act that only make a habit: time is measured from the one after them.
+    pub(crate) habit: usize,
 }
 
 /// An identity to be.

@@ -55,6 +55,7 @@ fn habit(run: &Run<'_>, then: u32, pause: Duration) -> Draft {
     if !run.twin {
         pieces.extend((0..then).map(|number| piece(1000 + number, pause)));
     }
+    draft.habit = HABIT as usize;
     draft.acts.push(Act::talk(Actor::default(), pieces));
     draft
 }
