@@ -248,14 +248,20 @@ fn examples_of_records_parse() {
 #[test]
 fn examples_of_requests_parse() {
     let requests = blocks("request");
-    assert_eq!(requests.len(), 2);
+    assert_eq!(requests.len(), 3);
     for (_, block) in requests {
         match parse_request(&block).unwrap() {
             Command::Tail { filter, .. } => {
                 assert_eq!(filter.len(), 3);
                 Filter::new(&filter).unwrap();
             }
-            Command::Alerts { query, .. } => assert_eq!(query.last, Some(10)),
+            Command::Alerts { query, .. } => {
+                assert!(
+                    query.last == Some(10) || query.r#where.is_some(),
+                    "{query:?}"
+                );
+                query.filter().unwrap();
+            }
             other => panic!("{other:?}"),
         }
     }

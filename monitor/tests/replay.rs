@@ -34,13 +34,24 @@ fn run(arguments: &[&str], input: &str) -> Output {
 
 fn shown(output: &Output, dir: &Path) -> String {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    format!(
+    let shown = format!(
         "exit {}\n--- stdout\n{}--- stderr\n{}",
         output.status.code().unwrap(),
         text(&output.stdout),
         text(&output.stderr)
     )
-    .replace(&*dir.to_string_lossy(), "DIR")
+    .replace(&*dir.to_string_lossy(), "DIR");
+    // An id is made of the time and, since clauses name the policy's file, of where that lies.
+    let mut parts = shown.split("al_");
+    let mut out = parts.next().unwrap().to_owned();
+    for part in parts {
+        let is_id = part.len() >= 26 && part[..26].bytes().all(|b| b.is_ascii_alphanumeric());
+        let (id, rest) = part.split_at(if is_id { 26 } else { 0 });
+        out.push_str("al_");
+        out.push_str(id.get(..10).unwrap_or_default());
+        out.push_str(rest);
+    }
+    out
 }
 
 /// A directory with a configuration, and its policy.
