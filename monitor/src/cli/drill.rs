@@ -167,7 +167,7 @@ fn summary(summary: &SummaryRecord, style: Style) -> String {
     });
     if let (Some(p50), Some(p99), Some(max)) = (summary.p50_ms, summary.p99_ms, summary.max_ms) {
         text.push_str(&format!(
-            "; from request to webhook: median {p50:.1} ms, 99 % within {p99:.1} ms, longest {max:.1} ms ({} attacks; approval and stored-credential, which take their time, are not among them)",
+            "; from request to webhook: median {p50:.1} ms, 99 % within {p99:.1} ms, longest {max:.1} ms ({} attacks; approval, stored-credential and unusual, which take their time, are not among them)",
             summary.timed
         ));
     }
