@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
+use super::Baseline;
 use super::evidence::KEPT;
 use super::gate::Gate;
 use super::profile::{Maturity, Profile};
 use super::rate::Gauge;
 use super::stream::Stream;
 use super::table::Seen;
-use super::{Baseline, usual};
 
 /// First byte of a part.
 const VERSION: u8 = 2;
@@ -70,9 +70,8 @@ impl Baseline {
                     merged = true;
                 }
                 None => {
-                    for (stream, key) in usual(&profile, self.settings.usual_after_days) {
-                        self.groups.entry(group).or_default().add(stream, key);
-                        self.host.add(stream, key);
+                    for (stream, key) in profile.usual(self.settings.usual_after_days) {
+                        self.levels.enter(group, stream, key);
                     }
                     let part = self.part_of(&name);
                     let mature = profile.maturity(&self.settings) == Maturity::Mature;

@@ -27,7 +27,9 @@ mod code;
 mod digest;
 mod evidence;
 pub mod gate;
+mod grant;
 mod hash;
+mod levels;
 mod novelty;
 mod profile;
 mod rate;
@@ -39,12 +41,11 @@ mod stream;
 mod table;
 #[cfg(test)]
 mod testing;
+mod windows;
 mod words;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-
-use hashbrown::HashMap;
 
 pub use code::PARTS;
 pub use digest::{Digest, DigestEntry};
@@ -57,11 +58,11 @@ pub use table::{HELD_DAYS, Seen, Table};
 
 use crate::access::Access;
 use crate::judge::{FindingKind, Words};
-use gate::{Gate, Verdict};
-use novelty::Level;
-use profile::{Exhibit, Learnt, Tuple, Window};
+use gate::Gate;
+use levels::Levels;
+use profile::{Tuple, Window};
 use room::Room;
-use sight::{Sight, Sights};
+use sight::Sights;
 
 /// What the configuration says about baselines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,14 +100,8 @@ impl Default for Settings {
     }
 }
 
-/// Windows kept for reuse.
-const SPARE: usize = 64;
 /// Windows looked at in one tick: the hot thread must not stop long.
 const MOST_ENDS: usize = 4096;
-/// Alerts waiting to be taken; the gate lets fewer pass in any case.
-const MOST_WAITING: usize = 1024;
-/// How long after a loss windows count as touched by it, in microseconds.
-const LOSS_US: i64 = 2_000_000;
 
 /// An alert: the access that surprised most, and what to say of it.
 #[derive(Debug)]
@@ -124,8 +119,7 @@ pub struct Baseline {
     seed: Seed,
     sights: Sights,
     room: Room,
-    groups: HashMap<u64, Level>,
-    host: Level,
+    levels: Levels,
     gate: Gate,
     digest: Digest,
     /// Ends of open windows, soonest first.
@@ -148,8 +142,7 @@ impl Baseline {
         Self {
             sights: Sights::new(seed),
             room: Room::new(settings.bytes),
-            groups: HashMap::new(),
-            host: Level::default(),
+            levels: Levels::default(),
             gate: Gate::new(settings.budget, now_us),
             digest: Digest::default(),
             ends: VecDeque::new(),
@@ -281,248 +274,6 @@ impl Baseline {
         self.room.add(name, profile, group, part)
     }
 
-    fn open(&mut self, at: u32, access: &Access, sight: &Sight) {
-        let end = access.time_us.saturating_add(self.window_us());
-        let group = self.sights.group(access);
-        self.move_to(at, group);
-        let mut window = self.spare.pop().unwrap_or_default();
-        window.begin(access.time_us);
-        let length = self.window_us();
-        let Some(entry) = self.room.get_mut(at) else {
-            return;
-        };
-        let day = day_of(access.time_us);
-        entry.span.open(access.time_us, length, day);
-        if entry.mature {
-            window.first = Some(Box::new((access.clone(), sight.values)));
-        }
-        entry.window = Some(window);
-        if entry.ticket == 0 {
-            self.ticket = self.ticket.wrapping_add(1).max(1);
-            entry.ticket = self.ticket;
-            self.ends.push_back((end, at, self.ticket));
-        }
-        // Places of forgotten profiles go when they are the larger part.
-        if self.ends.len() > self.room.len().saturating_mul(2).saturating_add(SPARE) {
-            let room = &self.room;
-            self.ends
-                .retain(|(_, at, ticket)| room.get(*at).is_some_and(|e| e.ticket == *ticket));
-        }
-    }
-
-    /// A combination of values that the window has not seen.
-    fn add(&mut self, at: u32, access: &Access, sight: &Sight) {
-        let settings = self.settings;
-        let Some(entry) = self.room.get_mut(at) else {
-            return;
-        };
-        let Some(window) = entry.window.as_deref_mut() else {
-            return;
-        };
-        let peers = self.groups.get(&entry.group);
-        let (mut novel, mut sum) = (0_u8, 0.0);
-        for ((stream, key), most) in Stream::ALL
-            .into_iter()
-            .zip(sight.values)
-            .zip(&mut window.bits)
-        {
-            // What a clause grants is mentioned by policy.
-            if sight.granted && matches!(stream, Stream::Operation | Stream::Host) {
-                continue;
-            }
-            let look = entry
-                .profile
-                .look(stream, key, &settings, peers, &self.host);
-            *most = most.max(look.bits);
-            window.told |= look.told;
-            if look.novel {
-                novel |= 1 << stream as u8;
-                sum += look.bits;
-            }
-        }
-        window.tuples.push(Tuple {
-            hash: sight.hash,
-            values: sight.values,
-            requests: 1,
-        });
-        let greatest = window.exhibit.as_ref().map_or(0.0, |exhibit| exhibit.bits);
-        if sum > greatest && entry.profile.windows > 0 {
-            window.exhibit = Some(Box::new(Exhibit {
-                access: access.clone(),
-                values: sight.values,
-                novel,
-                amounts: rate::Amounts::default(),
-                excess: 0,
-                bits: sum,
-            }));
-        }
-        self.room.weigh(at);
-    }
-
-    /// Judges a window and learns it.
-    fn close(&mut self, at: u32, now_us: i64) {
-        let settings = self.settings;
-        let Some(entry) = self.room.get_mut(at) else {
-            return;
-        };
-        let Some(mut window) = entry.window.take() else {
-            return;
-        };
-        let lossy = self.lost_us >= window.opened_us.saturating_sub(LOSS_US);
-        let maturity = entry.profile.maturity(&settings);
-        let amounts = entry.span.amounts();
-        let (excess, bits) = entry.profile.excess(&amounts);
-        window.rates = bits;
-        let score = window.score();
-        let mut exhibit = window.exhibit.take();
-        if excess != 0 && exhibit.is_none() {
-            exhibit = window.first.take().map(|first| {
-                let (access, values) = *first;
-                Box::new(Exhibit {
-                    access,
-                    values,
-                    novel: 0,
-                    amounts,
-                    excess,
-                    bits,
-                })
-            });
-        }
-        if let Some(exhibit) = &mut exhibit {
-            (exhibit.amounts, exhibit.excess) = (amounts, excess);
-        }
-        let mut told: Option<Box<Exhibit>> = None;
-        let mut held = false;
-        self.gate.pass_time(now_us);
-        if maturity == Maturity::Mature
-            && let Some(evidence) = {
-                let salt = self.seed.of(&[entry.name.as_bytes()]);
-                entry.profile.history.judge(score, salt)
-            }
-        {
-            held = evidence > self.gate.threshold() / 2.0;
-            if let Some(exhibit) = exhibit {
-                let own = &mut entry.profile.own;
-                match self
-                    .gate
-                    .judge(evidence, own, settings.per_identity, now_us)
-                {
-                    Verdict::Pass => {}
-                    Verdict::Alert => {
-                        entry.profile.history.spend();
-                        told = Some(exhibit);
-                    }
-                    Verdict::Digest => self.digest.offer(&exhibit.access, evidence),
-                }
-            }
-        }
-        if let Some(exhibit) = &told {
-            self.alert(at, exhibit);
-        }
-        let Some(entry) = self.room.get_mut(at) else {
-            return;
-        };
-        let profile = &mut entry.profile;
-        let how = match (held, lossy) {
-            (true, _) => Learnt::Held,
-            (false, true) => Learnt::Lossy,
-            (false, false) => Learnt::Whole,
-        };
-        let (group, groups, host) = (entry.group, &mut self.groups, &mut self.host);
-        let day = day_of(window.last_us);
-        let after = settings.usual_after_days;
-        profile.learn_rates(&amounts, day, how == Learnt::Held, after);
-        profile.learn(&window, day, how, &settings, |stream, key, change| {
-            if let Some(dropped) = change.dropped {
-                leave(groups, host, group, stream, dropped);
-            }
-            if change.became_usual {
-                groups.entry(group).or_default().add(stream, key);
-                host.add(stream, key);
-            }
-        });
-        if let Some(exhibit) = told {
-            for (bit, (key, table)) in exhibit.values.iter().zip(&mut profile.tables).enumerate() {
-                if exhibit.novel & (1 << bit) != 0 {
-                    table.tell(*key);
-                }
-            }
-            for (bit, (count, gauge)) in amounts.iter().zip(&mut profile.rates).enumerate() {
-                if exhibit.excess & (1 << bit) != 0 {
-                    gauge.tell(*count);
-                }
-            }
-        }
-        let calibrates = matches!(maturity, Maturity::Calibrating | Maturity::Mature);
-        if calibrates && how == Learnt::Whole && profile.remembers(now_us, &settings) {
-            profile.history.remember(score);
-            profile.remembered_us = now_us;
-        }
-        entry.dirty = true;
-        let mature = entry.profile.maturity(&settings) == Maturity::Mature;
-        self.note_maturity(at, mature);
-        if self.spare.len() < SPARE {
-            self.spare.push(window);
-        }
-        self.room.weigh(at);
-    }
-
-    /// What an alert told of this access is usual from now on, or is not for that reason any more.
-    pub fn grant(&mut self, access: &Access, granted: bool) {
-        let Some(at) = access
-            .identity
-            .as_deref()
-            .and_then(|name| self.room.find(name))
-        else {
-            return;
-        };
-        let sight = self.sights.of(access);
-        let (after, day) = (self.settings.usual_after_days, day_of(access.time_us));
-        let Some(entry) = self.room.get_mut(at) else {
-            return;
-        };
-        let group = entry.group;
-        for ((stream, key), table) in Stream::ALL
-            .into_iter()
-            .zip(sight.values)
-            .zip(&mut entry.profile.tables)
-        {
-            if key == 0 {
-                continue;
-            }
-            let change = table.grant((key, day), granted, stream.capacity(), after);
-            if let Some(dropped) = change.dropped {
-                leave(&mut self.groups, &mut self.host, group, stream, dropped);
-            }
-            if change.became {
-                self.groups.entry(group).or_default().add(stream, key);
-                self.host.add(stream, key);
-            }
-            if change.ceased {
-                leave(&mut self.groups, &mut self.host, group, stream, key);
-            }
-        }
-        self.room.weigh(at);
-    }
-
-    fn alert(&mut self, at: u32, exhibit: &Exhibit) {
-        let Some(entry) = self.room.get(at) else {
-            return;
-        };
-        self.alerts = self.alerts.saturating_add(1);
-        if self.waiting.len() < MOST_WAITING {
-            let words = words::of(
-                entry,
-                exhibit,
-                &self.room,
-                (self.settings.usual_after_days, self.settings.window_s),
-            );
-            let mut access = exhibit.access.clone();
-            access.findings.insert(FindingKind::Unusual);
-            self.waiting.push_back(Unusual { access, words });
-        }
-    }
-
     /// The identity has other peers now, if that is so.
     fn move_to(&mut self, at: u32, group: u64) {
         let Some(entry) = self.room.get_mut(at) else {
@@ -533,10 +284,8 @@ impl Baseline {
             return;
         }
         let after = self.settings.usual_after_days;
-        for (stream, key) in usual(&entry.profile, after) {
-            leave_group(&mut self.groups, before, stream, key);
-            self.groups.entry(group).or_default().add(stream, key);
-        }
+        let values = entry.profile.usual(after);
+        self.levels.change_group((before, group), values);
     }
 
     fn note_maturity(&mut self, at: u32, mature: bool) {
@@ -553,52 +302,23 @@ impl Baseline {
         while let Some(entry) = self.room.shrink() {
             self.mature = self.mature.saturating_sub(entry.mature.into());
             let after = self.settings.usual_after_days;
-            for (stream, key) in usual(&entry.profile, after) {
-                leave(&mut self.groups, &mut self.host, entry.group, stream, key);
+            for (stream, key) in entry.profile.usual(after) {
+                self.levels.leave(entry.group, stream, key);
             }
         }
     }
 
     /// Counts again what is usual for whom.
     fn recount(&mut self) {
-        self.groups.clear();
-        self.host = Level::default();
+        self.levels = Levels::default();
         let after = self.settings.usual_after_days;
         for entry in self.room.iter_mut() {
             for table in &mut entry.profile.tables {
                 table.recount(after);
             }
-            for (stream, key) in usual(&entry.profile, after) {
-                self.groups.entry(entry.group).or_default().add(stream, key);
-                self.host.add(stream, key);
+            for (stream, key) in entry.profile.usual(after) {
+                self.levels.enter(entry.group, stream, key);
             }
-        }
-    }
-}
-
-/// The values that are usual for a profile.
-fn usual(profile: &Profile, after: u16) -> impl Iterator<Item = (Stream, u64)> {
-    Stream::ALL
-        .into_iter()
-        .zip(&profile.tables)
-        .flat_map(move |(stream, table)| {
-            table
-                .iter()
-                .filter(move |(_, seen)| seen.usual(after))
-                .map(move |(key, _)| (stream, key))
-        })
-}
-
-fn leave(groups: &mut HashMap<u64, Level>, host: &mut Level, group: u64, stream: Stream, key: u64) {
-    leave_group(groups, group, stream, key);
-    host.remove(stream, key);
-}
-
-fn leave_group(groups: &mut HashMap<u64, Level>, group: u64, stream: Stream, key: u64) {
-    if let Some(level) = groups.get_mut(&group) {
-        level.remove(stream, key);
-        if level.is_empty() {
-            groups.remove(&group);
         }
     }
 }

@@ -43,6 +43,20 @@ pub(super) struct Exhibit {
     pub(super) bits: f64,
 }
 
+impl Exhibit {
+    /// An access of which nothing is said yet.
+    pub(super) fn of(access: Access, values: Values) -> Self {
+        Self {
+            access,
+            values,
+            novel: 0,
+            amounts: Amounts::default(),
+            excess: 0,
+            bits: 0.0,
+        }
+    }
+}
+
 /// Activity of an identity over a short time.
 #[derive(Debug, Default)]
 pub(super) struct Window {
@@ -163,6 +177,19 @@ impl Profile {
     #[must_use]
     pub fn missing(&self) -> f64 {
         self.table(Stream::Operation).map_or(1.0, Table::missing)
+    }
+
+    /// The values that are usual, when `after` distinct days make them so.
+    pub(super) fn usual(&self, after: u16) -> impl Iterator<Item = (Stream, u64)> {
+        Stream::ALL
+            .into_iter()
+            .zip(&self.tables)
+            .flat_map(move |(stream, table)| {
+                table
+                    .iter()
+                    .filter(move |(_, seen)| seen.usual(after))
+                    .map(move |(key, _)| (stream, key))
+            })
     }
 
     pub(super) fn table(&self, stream: Stream) -> Option<&Table> {

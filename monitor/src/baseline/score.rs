@@ -22,10 +22,10 @@ impl Baseline {
         for access in accesses {
             let sight = self.sights.of(access);
             let entry = self.room.get(at)?;
-            let peers = self.groups.get(&entry.group);
+            let peers = self.levels.peers(entry.group);
             for ((stream, key), most) in Stream::ALL.into_iter().zip(sight.values).zip(&mut most) {
                 let profile = &entry.profile;
-                let look = profile.look(stream, key, &self.settings, peers, &self.host);
+                let look = profile.look(stream, key, &self.settings, peers, self.levels.host());
                 *most = most.max(look.bits);
                 sum += look.bits;
             }

@@ -329,7 +329,7 @@ fn junk_does_not_exceed_the_memory_nor_push_out_what_is_known() {
         assert!(real <= settings.bytes, "{real}");
     }
     assert!(baseline.room.forgotten > 30_000);
-    assert!(baseline.ends.len() <= 2 * baseline.room.len() + SPARE + 1);
+    assert!(baseline.ends.len() <= 2 * baseline.room.len() + windows::SPARE + 1);
     assert!(
         baseline.standing("ci-bot").unwrap().mature,
         "weeks outweigh a spray"
@@ -368,12 +368,12 @@ fn a_grant_is_usual_at_once_and_can_be_taken_back() {
         let at = baseline.room.find("ci-bot").unwrap();
         let entry = baseline.room.get(at).unwrap();
         let table = entry.profile.table(Stream::Operation).unwrap();
-        let peers = baseline.groups.get(&entry.group);
+        let peers = baseline.levels.peers(entry.group);
         (
             table.get(key).unwrap().usual(3),
             table.usual,
             peers.map_or(0, |peers| peers.count(Stream::Operation, key)),
-            baseline.host.count(Stream::Operation, key),
+            baseline.levels.host().count(Stream::Operation, key),
         )
     };
     let before = usual(&baseline);
