@@ -69,26 +69,25 @@ fn audit(args: &[&str]) -> Result<(i32, String, String)> {
     ))
 }
 
-/// The same, which must go well.
-fn good(args: &[&str]) -> Result<String> {
-    let (code, out, error) = audit(args)?;
+/// The same, which must end with this code.
+fn ends(code: i32, args: &[&str]) -> Result<(String, String)> {
+    let (ended, out, error) = audit(args)?;
     ensure!(
-        code == 0,
-        "`audit {}` ended with {code}: {out}{error}",
+        ended == code,
+        "`audit {}` ended with {ended}: {out}{error}",
         args.join(" ")
     );
-    Ok(out)
+    Ok((out, error))
+}
+
+/// The same, which must go well; what it printed.
+fn good(args: &[&str]) -> Result<String> {
+    Ok(ends(0, args)?.0)
 }
 
 /// The same, which must find something; what it said.
 fn bad(args: &[&str]) -> Result<String> {
-    let (code, out, error) = audit(args)?;
-    ensure!(
-        code == 1,
-        "`audit {}` ended with {code}: {out}{error}",
-        args.join(" ")
-    );
-    Ok(error)
+    Ok(ends(1, args)?.1)
 }
 
 fn text(path: &Path) -> Result<&str> {

@@ -2,13 +2,12 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::http::Answerer;
-use e2e::process::client;
+use e2e::process::curl;
 use e2e::server::free;
 use e2e::trial::root;
 use e2e::{Setup, wait_for};
@@ -21,15 +20,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         root("metrics::over_a_unix_socket", over_a_unix_socket),
         root("metrics::every_format_is_sent", every_format_is_sent),
     ]
-}
-
-fn curl(args: &[&str]) -> Result<String> {
-    let (_, text) = client(
-        Command::new("/usr/bin/curl")
-            .args(["--silent", "--show-error", "--max-time", "10"])
-            .args(args),
-    )?;
-    Ok(text)
 }
 
 /// The value of a sample, as written.

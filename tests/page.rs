@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use e2e::browser::Browser;
 use e2e::http::Answerer;
-use e2e::process::client;
+use e2e::process::{client, curl};
 use e2e::server::free;
 use e2e::trial::root;
 use e2e::{Daemon, Server, Setup, scaled, unique};
@@ -67,15 +67,6 @@ pub(crate) fn page(daemon: &Daemon) -> Result<String> {
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
-}
-
-fn curl(args: &[&str]) -> Result<String> {
-    let (_, text) = client(
-        Command::new("/usr/bin/curl")
-            .args(["--silent", "--show-error", "--max-time", "10"])
-            .args(args),
-    )?;
-    Ok(text)
 }
 
 /// One request from a process of its own.

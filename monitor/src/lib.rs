@@ -23,6 +23,7 @@ pub mod host;
 pub mod judge;
 pub mod learn;
 pub mod lint;
+pub mod listening;
 pub mod metrics;
 pub mod page;
 pub mod pipeline;

@@ -156,6 +156,19 @@ fn pid(id: u32) -> Result<Pid> {
     Pid::from_raw(i32::try_from(id)?).context("no process has id 0")
 }
 
+/// What curl writes to its standard output; ten seconds at most.
+///
+/// # Errors
+/// As [`client`].
+pub fn curl(args: &[&str]) -> Result<String> {
+    let (_, text) = client(
+        Command::new("/usr/bin/curl")
+            .args(["--silent", "--show-error", "--max-time", "10"])
+            .args(args),
+    )?;
+    Ok(text)
+}
+
 /// Runs a client to its end and returns its process id and what it wrote.
 ///
 /// # Errors

@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use super::args::{CheckArgs, ExportArgs, ExportTarget, Form, GatewayFormat, RoleArgs, RoleKind};
 use super::exit::{Exit, Failure};
-use super::out::{Ink, Out, note, say};
-use super::quote;
-use crate::config::{self, Config, Diagnostic};
+use super::out::{Ink, Out, note};
+use super::{configuration, quote, told};
+use crate::config::{Config, Diagnostic};
 use crate::gateway::{self, Code, Comparison, Format, Lock, RoleFrom, RoleIs, Target, nginx};
 use crate::policy::Policy;
 use crate::sarif::{Level, Report, Rule, SarifResult};
@@ -22,17 +22,8 @@ pub type PolicyLoader = dyn Fn(&Config) -> Result<Arc<Policy>, Vec<Diagnostic>>;
 const UNREAD: &str = "GW090";
 
 fn policy(file: Option<&Path>, load: &PolicyLoader) -> Result<Arc<Policy>, Failure> {
-    let fail = |diagnostics: Vec<Diagnostic>, exit| {
-        diagnostics
-            .iter()
-            .for_each(|diagnostic| say(&diagnostic.to_string()));
-        Failure::quiet(exit)
-    };
-    let config = config::load(file).map_err(|error| {
-        let exit = Exit::from(&error);
-        fail(error.into_diagnostics(), exit)
-    })?;
-    let policy = load(&config).map_err(|diagnostics| fail(diagnostics, Exit::Config))?;
+    let config = configuration(file)?;
+    let policy = load(&config).map_err(|diagnostics| told(&diagnostics, Exit::Config))?;
     if policy.duties().len() == 0 {
         return Err(Failure::new(Exit::Config, "the policy has no duties").hint(
             "name a policy in the configuration, and write [duties]; docs/policy.md explains them",

@@ -236,6 +236,22 @@ fn command(cli: &Cli, hooks: &Hooks, out: &mut Out) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
+/// The configuration; what is wrong with it is said at once.
+fn configuration(file: Option<&Path>) -> Result<Config, Failure> {
+    config::load(file).map_err(|error| {
+        let exit = Exit::from(&error);
+        told(&error.into_diagnostics(), exit)
+    })
+}
+
+/// Says what is wrong; the failure has nothing to add.
+fn told(diagnostics: &[config::Diagnostic], exit: Exit) -> Failure {
+    for diagnostic in diagnostics {
+        say(&diagnostic.to_string());
+    }
+    Failure::quiet(exit)
+}
+
 /// Loads the configuration, starts the log and hands over to the daemon.
 ///
 /// # Errors
@@ -245,16 +261,7 @@ pub fn run(
     args: &RunArgs,
     daemon: &dyn Fn(Config) -> Result<(), Failure>,
 ) -> Result<Exit, Failure> {
-    let mut config = match config::load(cli.config.as_deref()) {
-        Ok(config) => config,
-        Err(error) => {
-            let exit = Exit::from(&error);
-            for diagnostic in error.into_diagnostics() {
-                say(&diagnostic.to_string());
-            }
-            return Err(Failure::quiet(exit));
-        }
-    };
+    let mut config = configuration(cli.config.as_deref())?;
     if let Some(level) = args.log_level {
         config.log.level = level;
     }

@@ -6,24 +6,15 @@ use std::path::Path;
 use serde_json::json;
 
 use super::args::Form;
+use super::configuration;
 use super::exit::{Exit, Failure};
-use super::out::{Out, note, say};
-use crate::config;
-use crate::metrics::Listen;
+use super::out::{Out, note};
+use crate::listening::Listen;
 use crate::page::Token;
 
 /// Prints it. The token stands behind `#`: a browser sends that part to nobody.
 pub(super) fn address(file: Option<&Path>, out: &mut Out) -> Result<Exit, Failure> {
-    let config = match config::load(file) {
-        Ok(config) => config,
-        Err(error) => {
-            let exit = Exit::from(&error);
-            for diagnostic in error.into_diagnostics() {
-                say(&diagnostic.to_string());
-            }
-            return Err(Failure::quiet(exit));
-        }
-    };
+    let config = configuration(file)?;
     let Some(listen) = &config.page.listen else {
         return Err(
             Failure::new(Exit::Unavailable, "no page is configured").hint(

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use super::args::{Cli, Form};
 use super::exit::{Exit, Failure};
-use super::out::{Ink, Out, Table, note, say};
+use super::out::{Ink, Out, Table, note};
 use super::recorded_args::{EvalArgs, RecordedFormat, ReplayArgs};
-use super::{Hooks, quote, recorded, render};
-use crate::config::{self, Diagnostic};
+use super::{Hooks, configuration, quote, recorded, render, told};
 use crate::replay::eval::{Evaluation, Evaluator, Label, Part};
 use crate::replay::{Item, Reader, Refusals, RefusedLines, Replay, Rules, Summary};
 use crate::store::StoreOptions;
@@ -100,18 +99,10 @@ pub(super) fn eval(
 }
 
 fn rules(cli: &Cli, policy: Option<&Path>, hooks: &Hooks) -> Result<Rules, Failure> {
-    let fail = |diagnostics: Vec<Diagnostic>, exit| {
-        let all = diagnostics.iter();
-        all.for_each(|diagnostic| say(&diagnostic.to_string()));
-        Failure::quiet(exit)
-    };
-    let config = config::load(cli.config.as_deref()).map_err(|error| {
-        let exit = Exit::from(&error);
-        fail(error.into_diagnostics(), exit)
-    })?;
+    let config = configuration(cli.config.as_deref())?;
     let policy = match policy {
         Some(path) => Arc::new((hooks.policy_file)(path)?),
-        None => (hooks.policy)(&config).map_err(|found| fail(found, Exit::Config))?,
+        None => (hooks.policy)(&config).map_err(|found| told(&found, Exit::Config))?,
     };
     let (judge, baseline) = (hooks.rules)(&config);
     let window = StoreOptions::default().fold_window;

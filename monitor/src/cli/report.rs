@@ -5,8 +5,8 @@ use std::path::Path;
 use super::args::{Cli, ExplainArgs, Form, ReportArgs};
 use super::exit::{Exit, Failure};
 use super::out::{Out, note};
-use super::{Hooks, client, quote, say, socket};
-use crate::config::{self, Config};
+use super::{Hooks, client, configuration, quote, socket};
+use crate::config::Config;
 use crate::explain::{self, Story};
 use crate::report::{Report, html, text};
 use crate::serve::protocol::Command as Ask;
@@ -22,16 +22,6 @@ fn width() -> usize {
         .and_then(|columns| columns.parse().ok())
         .unwrap_or(WIDTH)
         .min(WIDTH)
-}
-
-fn configuration(cli: &Cli) -> Result<Config, Failure> {
-    config::load(cli.config.as_deref()).map_err(|error| {
-        let exit = Exit::from(&error);
-        for diagnostic in error.into_diagnostics() {
-            say(&diagnostic.to_string());
-        }
-        Failure::quiet(exit)
-    })
 }
 
 /// Says that what follows comes from the store.
@@ -58,7 +48,7 @@ pub(super) async fn report(
     let report: Report = match client::ask_if_there(&socket, &command).await? {
         Ok(records) => only(&records)?,
         Err(cause) => {
-            let config = configuration(cli)?;
+            let config = configuration(cli.config.as_deref())?;
             absent(&socket, &cause, &config);
             (hooks.stored_report)(&config, since.map(jiff::Timestamp::as_microsecond))?
         }
@@ -96,7 +86,7 @@ pub(super) async fn explain(
     let story: Story = match client::ask_if_there(&socket, &command).await? {
         Ok(records) => only(&records)?,
         Err(cause) => {
-            let config = configuration(cli)?;
+            let config = configuration(cli.config.as_deref())?;
             absent(&socket, &cause, &config);
             (hooks.stored_story)(&config, &args.id)?
         }

@@ -8,15 +8,24 @@ use std::path::{Path, PathBuf};
 use super::diagnostic::{Diagnostic, Place, position};
 use super::reader::{Section, Source};
 use super::sections::{
-    apply_baseline, apply_capture, apply_checks, apply_dpop, apply_history, apply_log,
-    apply_metrics, apply_page, apply_scan, apply_tls, cookie_names, environment_name, group_name,
-    key_place, some_path,
+    apply_baseline, apply_capture, apply_checks, apply_dpop, apply_history, apply_listening,
+    apply_log, apply_scan, apply_tls, cookie_names, environment_name, group_name, key_place,
+    some_path,
 };
 use super::{
     Config, ContainRule, DEFAULT_FILE, RawTable, SOCKET_NAME, WebhookConfig, audit, contain,
 };
 use crate::alert::config::Where;
 
+/// Sections that say where something is served, and what an address looks like there.
+const METRICS: (&str, &str) = (
+    "metrics",
+    "\"127.0.0.1:9464\" or \"unix:/run/bailiwick/metrics.sock\"",
+);
+const PAGE: (&str, &str) = (
+    "page",
+    "\"127.0.0.1:9465\", \"[::1]:9465\" or \"unix:/run/bailiwick/page.sock\"",
+);
 /// Longest configuration file read.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
 /// Longest path of a unix socket (sun_path without the NUL).
@@ -290,10 +299,10 @@ fn apply(config: &mut Config, source: Source<'_>, out: &mut Vec<Diagnostic>) {
         contain::add(&mut config.containment, rule, source, span, out);
     }
     if let Some(section) = top.section("metrics", out) {
-        apply_metrics(&mut config.metrics, section, out);
+        apply_listening(&mut config.metrics, METRICS, section, out);
     }
     if let Some(section) = top.section("page", out) {
-        apply_page(&mut config.page, section, out);
+        apply_listening(&mut config.page, PAGE, section, out);
     }
     if let Some(section) = top.section("audit", out) {
         audit::apply(&mut config.audit, section, base, out);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::{Capture, CheckSetting, Dpop, History, Log, LogFormat, LogLevel, SecretSource};
 use crate::judge::{FindingKind, Severity};
-use crate::metrics::{Listen, Metrics};
+use crate::listening::{Listen, Listening};
 
 fn one(text: &str) -> Result<Config, LoadError> {
     parse(vec![(
@@ -403,7 +403,7 @@ fn the_page_is_served_only_where_it_is_said() {
 
 #[test]
 fn metrics_are_served_only_where_it_is_said() {
-    assert_eq!(one("").unwrap().metrics, Metrics::default());
+    assert_eq!(one("").unwrap().metrics, Listening::default());
     let config = one("[metrics]\nlisten = \"0.0.0.0:1\"\nallow_remote = true\n").unwrap();
     assert!(
         config

@@ -19,8 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::alert::WebhookConfig;
 pub use crate::audit::Audit;
 pub use crate::contain::{ContainRule, Containment};
-pub use crate::metrics::Metrics;
-pub use crate::page::Page;
+pub use crate::listening::Listening;
 pub use crate::secret::SecretSource;
 pub use diagnostic::{Diagnostic, DiagnosticRecord, Level, Place};
 pub use key::{KeyError, KeyOrigin, fingerprint_key};
@@ -80,9 +79,9 @@ pub struct Config {
     /// What is done about violations.
     pub containment: Containment,
     /// Counters for scrapers.
-    pub metrics: Metrics,
+    pub metrics: Listening,
     /// The live view in a browser.
-    pub page: Page,
+    pub page: Listening,
     /// The audit log.
     pub audit: Audit,
 }
@@ -348,8 +347,8 @@ impl Default for Config {
             credentials: Vec::new(),
             cookies: Vec::new(),
             containment: Containment::default(),
-            metrics: Metrics::default(),
-            page: Page::default(),
+            metrics: Listening::default(),
+            page: Listening::default(),
             audit: Audit::default(),
         }
     }

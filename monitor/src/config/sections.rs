@@ -9,8 +9,7 @@ use super::{
     Baseline, Capture, CheckSetting, Checks, Dpop, History, Log, ScanConfig, SecretSource, Tls,
 };
 use crate::judge::{FindingKind, Severity};
-use crate::metrics::{Listen, Metrics};
-use crate::page::Page;
+use crate::listening::{Listen, Listening};
 use crate::source::key_logs;
 
 pub(super) fn apply_log(log: &mut Log, mut section: Section<'_>, out: &mut Vec<Diagnostic>) {
@@ -154,46 +153,28 @@ pub(super) fn apply_tls(
     section.finish(out);
 }
 
-pub(super) fn apply_metrics(
-    metrics: &mut Metrics,
+/// `[metrics]` and `[page]`: the section's name, and what an address looks like there.
+pub(super) fn apply_listening(
+    listening: &mut Listening,
+    (name, examples): (&str, &str),
     mut section: Section<'_>,
     out: &mut Vec<Diagnostic>,
 ) {
     if let Some(allow) = section.take("allow_remote", out) {
-        metrics.allow_remote = allow;
+        listening.allow_remote = allow;
     }
-    let allow_remote = metrics.allow_remote;
+    let allow_remote = listening.allow_remote;
     let address = |text: String| {
-        let listen = Some(Listen::parse(&text)?);
-        let metrics = Metrics {
+        let listen = Some(Listen::parse(&text, examples)?);
+        let listening = Listening {
             listen,
             allow_remote,
         };
-        metrics.check()?;
-        Ok(metrics.listen)
+        listening.check(name)?;
+        Ok(listening.listen)
     };
     if let Some(listen) = section.take_if("listen", out, address) {
-        metrics.listen = listen;
-    }
-    section.finish(out);
-}
-
-pub(super) fn apply_page(page: &mut Page, mut section: Section<'_>, out: &mut Vec<Diagnostic>) {
-    if let Some(allow) = section.take("allow_remote", out) {
-        page.allow_remote = allow;
-    }
-    let allow_remote = page.allow_remote;
-    let address = |text: String| {
-        let listen = Some(Page::parse(&text)?);
-        let page = Page {
-            listen,
-            allow_remote,
-        };
-        page.check()?;
-        Ok(page.listen)
-    };
-    if let Some(listen) = section.take_if("listen", out, address) {
-        page.listen = listen;
+        listening.listen = listen;
     }
     section.finish(out);
 }

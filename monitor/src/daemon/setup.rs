@@ -13,7 +13,8 @@ use crate::audit::FileHash;
 use crate::config::{CheckSetting, Config};
 use crate::contain::{self, RealActs, RefusingSlot};
 use crate::judge::{FindingKind, FindingSet, HistoryLimits, Settings};
-use crate::metrics::{Listen, MetricsServer};
+use crate::listening::Listen;
+use crate::metrics::MetricsServer;
 use crate::policy::Policy;
 
 use tokio::sync::mpsc;

@@ -3,7 +3,6 @@
 //! Off unless `[metrics] listen` is set. No label is taken from traffic: kinds, causes and severities are
 //! fixed sets, webhooks are those configured.
 
-mod config;
 mod families;
 mod latency;
 mod server;
@@ -13,9 +12,7 @@ mod syntax;
 mod tests;
 mod text;
 
-pub use config::{Listen, Metrics};
 pub use families::{Inputs, expose};
 pub use latency::Latency;
-pub(crate) use server::names_this;
 pub use server::{MetricsError, MetricsServer, Source};
 pub use text::Form;

@@ -1,8 +1,7 @@
 //! The endpoint: `GET /metrics` over HTTP/1.1, one request a connection.
 
 use std::convert::Infallible;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,15 +11,12 @@ use hyper::body::Incoming;
 use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HOST};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-use crate::serve::{ControlSocket, ListenError};
+use crate::listening::{ACCEPT_PAUSE, BindError, Listen, Socket, names_this};
 
-use super::config::Listen;
 use super::families::{Inputs, expose};
 use super::text::Form;
 
@@ -32,34 +28,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_HEAD: usize = 8192;
 /// Most header fields of a request.
 const MAX_FIELDS: usize = 64;
-/// Pause after a failed accept: there are no descriptors left, for example.
-const PAUSE: Duration = Duration::from_millis(200);
-
 /// Why there is no endpoint.
 #[derive(Debug, thiserror::Error)]
-pub enum MetricsError {
-    /// The address cannot be had.
-    #[error(
-        "[metrics] cannot listen at {address}: {error}\nhint: choose another address or port, or leave `listen` away"
-    )]
-    Inet {
-        /// Which.
-        address: SocketAddr,
-        /// Why.
-        error: io::Error,
-    },
-    /// The socket cannot be had.
-    #[error("[metrics] {0}")]
-    Unix(#[from] ListenError),
-}
+#[error("[metrics] {0}")]
+pub struct MetricsError(#[from] BindError);
 
 /// What a scrape is answered with.
 pub type Source = Arc<dyn Fn() -> Inputs + Send + Sync>;
-
-enum Socket {
-    Inet(TcpListener),
-    Unix(ControlSocket),
-}
 
 /// A listening endpoint. Its unix socket is removed when it is dropped.
 pub struct MetricsServer {
@@ -81,16 +56,7 @@ impl MetricsServer {
     /// # Errors
     /// When the system refuses, or another daemon listens there.
     pub async fn bind(listen: &Listen, host: &str, group: &str) -> Result<Self, MetricsError> {
-        let socket = match listen {
-            Listen::Inet(address) => {
-                let bound = TcpListener::bind(address).await;
-                Socket::Inet(bound.map_err(|error| MetricsError::Inet {
-                    address: *address,
-                    error,
-                })?)
-            }
-            Listen::Unix(path) => Socket::Unix(ControlSocket::bind(path, group)?),
-        };
+        let socket = Socket::bind(listen, group).await?;
         let host = (!listen.is_local()).then(|| host.to_owned());
         Ok(Self { socket, host })
     }
@@ -98,10 +64,7 @@ impl MetricsServer {
     /// The TCP address it listens at.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
-        match &self.socket {
-            Socket::Inet(listener) => listener.local_addr().ok(),
-            Socket::Unix(_) => None,
-        }
+        self.socket.address()
     }
 
     /// Answers until `stopped` turns true.
@@ -115,14 +78,14 @@ impl MetricsServer {
                 return;
             };
             let accepted = tokio::select! {
-                accepted = accept(&self.socket) => accepted,
+                accepted = self.socket.accept() => accepted,
                 _ = stopped.wait_for(|stopped| *stopped) => return,
             };
             let stream = match accepted {
                 Ok(stream) => stream,
                 Err(error) => {
                     tracing::debug!(%error, "no connection for metrics");
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
@@ -146,16 +109,6 @@ impl MetricsServer {
             });
         }
     }
-}
-
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
-async fn accept(socket: &Socket) -> io::Result<Box<dyn Stream>> {
-    Ok(match socket {
-        Socket::Inet(listener) => Box::new(listener.accept().await?.0),
-        Socket::Unix(socket) => Box::new(socket.accept().await?),
-    })
 }
 
 fn answer(request: &Request<Incoming>, allowed: bool, source: &Source) -> Response<Full<Bytes>> {
@@ -204,23 +157,4 @@ fn is_own_host(request: &Request<Incoming>, own: Option<&str>) -> bool {
         (Some(host), None) => host.to_str().is_ok_and(|host| names_this(host, own)),
         _ => false,
     }
-}
-
-/// Whether a `Host` is an address, `localhost` or this host's own name. A name of somebody else that leads
-/// here is how a page in a browser would reach what listens at loopback.
-pub(crate) fn names_this(host: &str, own: Option<&str>) -> bool {
-    let Ok(uri) = host.parse::<Uri>() else {
-        return false;
-    };
-    let Some(authority) = uri
-        .authority()
-        .filter(|authority| authority.as_str() == host && !host.contains('@'))
-    else {
-        return false;
-    };
-    let name = authority.host();
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost")
-        || address.parse::<IpAddr>().is_ok()
-        || own.is_some_and(|own| !own.is_empty() && name.eq_ignore_ascii_case(own))
 }

@@ -30,9 +30,10 @@ use super::guard;
 use super::policy::PolicyRecord;
 use super::stream::{Viewer, parse_id};
 use super::token::Token;
-use crate::alert::{MarkRequest, NotMarked};
+use crate::alert::NotMarked;
 use crate::explain::NoStory;
 use crate::serve::filter::{Filter, Term};
+use crate::serve::mark;
 use crate::serve::protocol::Command;
 use crate::serve::records::AlertQuery;
 
@@ -151,17 +152,10 @@ impl<B: Viewed> Site<B> {
                 return respond(StatusCode::BAD_REQUEST, TEXT, Bytes::from(words));
             }
         };
-        let (id, mark) = match command {
-            Command::Acknowledge { id, note } => (id, MarkRequest::Acknowledge { note }),
-            Command::Mute { id, until } => match until.parse::<jiff::Timestamp>() {
-                Ok(until) => {
-                    let until_us = until.as_microsecond();
-                    (id, MarkRequest::Mute { until_us })
-                }
-                Err(_) => return plain(StatusCode::BAD_REQUEST, "until is no time"),
-            },
-            Command::Unmark { id } => (id, MarkRequest::Unmark),
-            _ => return plain(StatusCode::BAD_REQUEST, "that is no mark"),
+        let (id, mark) = match mark::request(command) {
+            Some(Ok(asked)) => asked,
+            Some(Err(words)) => return respond(StatusCode::BAD_REQUEST, TEXT, Bytes::from(words)),
+            None => return plain(StatusCode::BAD_REQUEST, "that is no mark"),
         };
         // Whoever has the token: nothing says which of them.
         match self

@@ -11,7 +11,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
 use super::token::Token;
-use crate::metrics::names_this;
+use crate::listening::names_this;
 
 /// Why a request is refused: status, words.
 pub(super) type Refusal = (StatusCode, &'static str);

@@ -7,7 +7,6 @@
 mod api;
 mod assets;
 mod body;
-mod config;
 mod feed;
 mod flow;
 mod guard;
@@ -24,7 +23,6 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 
-pub use config::Page;
 pub use server::{Limits, PageError, PageServer};
 pub use token::{Token, TokenError};
 

@@ -1,7 +1,6 @@
 //! Listens, and serves connections within bounds.
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,8 +11,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -22,32 +19,18 @@ use super::api::Site;
 use super::feed::Feed;
 use super::patience::Patient;
 use super::token::{Token, TokenError};
-use crate::metrics::Listen;
-use crate::serve::{ControlSocket, ListenError};
+use crate::listening::{ACCEPT_PAUSE, BindError, Listen, Socket, Stream};
 
 /// Longest head of a request, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 /// Most header fields of a request.
 const MAX_FIELDS: usize = 64;
-/// Pause after a failed accept: there are no descriptors left, for example.
-const PAUSE: Duration = Duration::from_millis(200);
-
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
 pub enum PageError {
-    /// The address cannot be had.
-    #[error(
-        "[page] cannot listen at {address}: {error}\nhint: choose another address or port, or leave `listen` away"
-    )]
-    Inet {
-        /// Which.
-        address: SocketAddr,
-        /// Why.
-        error: io::Error,
-    },
     /// The socket cannot be had.
     #[error("[page] {0}")]
-    Unix(#[from] ListenError),
+    Bind(#[from] BindError),
     /// The token cannot be kept.
     #[error("[page] {0}\nhint: runtime_dir must be a directory the daemon may write to")]
     Token(#[from] TokenError),
@@ -77,11 +60,6 @@ impl Default for Limits {
     }
 }
 
-enum Socket {
-    Inet(TcpListener),
-    Unix(ControlSocket),
-}
-
 /// A listening page. Its unix socket is removed when it is dropped.
 pub struct PageServer {
     socket: Socket,
@@ -95,9 +73,6 @@ impl std::fmt::Debug for PageServer {
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
 impl PageServer {
     /// Listens, and keeps the token in `runtime_dir`. `host` is this host's own name, for an address that
     /// others reach; `group` may use a unix socket, as the control socket's.
@@ -110,16 +85,7 @@ impl PageServer {
         host: &str,
         group: &str,
     ) -> Result<Self, PageError> {
-        let socket = match listen {
-            Listen::Inet(address) => {
-                let bound = TcpListener::bind(address).await;
-                Socket::Inet(bound.map_err(|error| PageError::Inet {
-                    address: *address,
-                    error,
-                })?)
-            }
-            Listen::Unix(path) => Socket::Unix(ControlSocket::bind(path, group)?),
-        };
+        let socket = Socket::bind(listen, group).await?;
         let token = Token::keep(runtime_dir)?;
         let host = (!listen.is_local()).then(|| host.to_owned());
         Ok(Self {
@@ -132,10 +98,7 @@ impl PageServer {
     /// The TCP address it listens at.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
-        match &self.socket {
-            Socket::Inet(listener) => listener.local_addr().ok(),
-            Socket::Unix(_) => None,
-        }
+        self.socket.address()
     }
 
     /// Answers until `stopped` turns true; then nothing of it runs any more.
@@ -166,7 +129,7 @@ impl PageServer {
             let Ok(place) = place else { break };
             let accepted = loop {
                 tokio::select! {
-                    accepted = accept(&self.socket) => break Some(accepted),
+                    accepted = self.socket.accept() => break Some(accepted),
                     Some(_) = connections.join_next(), if !connections.is_empty() => {}
                     _ = stopped.wait_for(|stopped| *stopped) => break None,
                 }
@@ -176,7 +139,7 @@ impl PageServer {
                 Some(Ok(stream)) => stream,
                 Some(Err(error)) => {
                     tracing::debug!(%error, "no connection for the page");
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
@@ -207,11 +170,4 @@ async fn serve<B: Viewed>(stream: Box<dyn Stream>, site: Arc<Site<B>>, limits: L
         .serve_connection(TokioIo::new(Patient::new(stream, limits.stalled)), service);
     // A client that breaks off, or never reads, is its own trouble.
     let _ = connection.await;
-}
-
-async fn accept(socket: &Socket) -> io::Result<Box<dyn Stream>> {
-    Ok(match socket {
-        Socket::Inet(listener) => Box::new(listener.accept().await?.0),
-        Socket::Unix(socket) => Box::new(socket.accept().await?),
-    })
 }

@@ -19,15 +19,14 @@ use super::*;
 use crate::access::Role;
 use crate::access::record::{RequestRecord, ResponseRecord};
 use crate::alert::{Alert, MarkRequest, NotMarked};
-use crate::census::IdentityRecord;
-use crate::coverage::CoverageRecord;
 use crate::explain::{NoStory, Story};
-use crate::metrics::Listen;
+use crate::listening::Listen;
 use crate::report::Report;
 use crate::scan::LiveUse;
 use crate::scan::finding::Candidate;
 use crate::serve::matching::TooMany;
-use crate::serve::records::{AlertQuery, DeadLetter, DeliveryResult, ProbedRecord, StatusRecord};
+use crate::serve::records::StatusRecord;
+use crate::serve::testing::knows_nothing;
 use crate::store::StoreError;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -98,38 +97,19 @@ fn access(number: u64) -> Arc<AccessRecord> {
 }
 
 impl Backend for Fake {
+    knows_nothing!();
+
     async fn recent(&self, _: usize) -> Vec<Arc<AccessRecord>> {
         Vec::new()
     }
     fn subscribe(&self) -> broadcast::Receiver<Arc<AccessRecord>> {
         self.plain.subscribe()
     }
-    fn alerts(&self, _: AlertQuery) -> Vec<Alert> {
-        Vec::new()
-    }
     fn subscribe_alerts(&self) -> broadcast::Receiver<Arc<Alert>> {
         self.alerts.subscribe()
     }
-    async fn identities(&self) -> Vec<IdentityRecord> {
-        Vec::new()
-    }
-    async fn coverage(&self) -> Vec<CoverageRecord> {
-        Vec::new()
-    }
-    fn probed(&self) -> Vec<ProbedRecord> {
-        Vec::new()
-    }
     fn status(&self) -> StatusRecord {
         StatusRecord::default()
-    }
-    async fn send_test(&self, _: Option<String>) -> Vec<DeliveryResult> {
-        Vec::new()
-    }
-    fn dead_letters(&self) -> Vec<DeadLetter> {
-        Vec::new()
-    }
-    async fn replay(&self, _: Option<String>) -> Vec<DeliveryResult> {
-        Vec::new()
     }
     async fn report(&self, _: Option<i64>) -> Result<Report, StoreError> {
         Err(StoreError::Refused(String::new()))
@@ -184,7 +164,7 @@ struct Server {
 
 async fn server(backend: &Arc<Fake>, limits: Limits) -> Server {
     let dir = tempfile::tempdir().unwrap();
-    let listen = Listen::parse("127.0.0.1:0").unwrap();
+    let listen = Listen::parse("127.0.0.1:0", "").unwrap();
     let server = PageServer::bind(&listen, dir.path(), "", "0")
         .await
         .unwrap();

@@ -11,21 +11,10 @@ pub(super) async fn answer<B: Backend>(
     command: Command,
     user: Option<u32>,
 ) -> Result<(), Over> {
-    let (id, mark) = match command {
-        Command::Acknowledge { id, note } => (id, MarkRequest::Acknowledge { note }),
-        Command::Mute { id, until } => match until.parse::<jiff::Timestamp>() {
-            Ok(until) => {
-                let until_us = until.as_microsecond();
-                (id, MarkRequest::Mute { until_us })
-            }
-            Err(cause) => {
-                let message = format!("until is no time: {cause}");
-                return Err(error(ErrorCode::Request, message, "see docs/json.md"));
-            }
-        },
-        Command::Unmark { id } => (id, MarkRequest::Unmark),
-        _ => return Ok(()),
+    let Some(asked) = request(command) else {
+        return Ok(());
     };
+    let (id, mark) = asked.map_err(|words| error(ErrorCode::Request, words, "see docs/json.md"))?;
     match backend.mark(id, mark, name(user)).await {
         Ok(alert) => to.line(&*alert).await,
         Err(cause) => {
@@ -37,6 +26,25 @@ pub(super) async fn answer<B: Backend>(
             Err(error(code, cause.to_string(), cause.hint()))
         }
     }
+}
+
+/// The alert and the mark that a command names; `None`: it is about something else.
+///
+/// # Errors
+/// What it names as a time is none.
+pub(crate) fn request(command: Command) -> Option<Result<(String, MarkRequest), String>> {
+    Some(Ok(match command {
+        Command::Acknowledge { id, note } => (id, MarkRequest::Acknowledge { note }),
+        Command::Mute { id, until } => match until.parse::<jiff::Timestamp>() {
+            Ok(until) => {
+                let until_us = until.as_microsecond();
+                (id, MarkRequest::Mute { until_us })
+            }
+            Err(cause) => return Some(Err(format!("until is no time: {cause}"))),
+        },
+        Command::Unmark { id } => (id, MarkRequest::Unmark),
+        _ => return None,
+    }))
 }
 
 /// Who a client is, as an alert has it: by number, since the kernel knows no other name.

@@ -4,11 +4,13 @@
 mod contain;
 pub mod filter;
 mod listen;
-mod mark;
+pub(crate) mod mark;
 pub mod matching;
 pub mod protocol;
 pub mod records;
 mod session;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -16,14 +16,13 @@ use super::*;
 use crate::access::Role;
 use crate::access::record::{RequestRecord, ResponseRecord};
 use crate::alert::{MarkRequest, NotMarked};
-use crate::census::IdentityRecord;
-use crate::coverage::CoverageRecord;
 use crate::explain::Story;
 use crate::report::Report;
 use crate::scan::finding::Candidate;
 use crate::scan::{Form, LiveUse};
 use crate::serve::matching::TooMany;
-use crate::serve::records::{DeadLetter, DeliveryResult, ProbedRecord, StatusRecord};
+use crate::serve::records::StatusRecord;
+use crate::serve::testing::knows_nothing;
 use crate::serve::{ControlSocket, serve};
 use crate::store::StoreError;
 
@@ -79,6 +78,8 @@ impl Fake {
 }
 
 impl Backend for Fake {
+    knows_nothing!();
+
     async fn recent(&self, n: usize) -> Vec<Arc<AccessRecord>> {
         for access in self.meanwhile.lock().unwrap().drain(..) {
             self.put(access);
@@ -89,32 +90,11 @@ impl Backend for Fake {
     fn subscribe(&self) -> broadcast::Receiver<Arc<AccessRecord>> {
         self.accesses.subscribe()
     }
-    fn alerts(&self, _: AlertQuery) -> Vec<Alert> {
-        Vec::new()
-    }
     fn subscribe_alerts(&self) -> broadcast::Receiver<Arc<Alert>> {
         self.alerts.subscribe()
     }
-    async fn identities(&self) -> Vec<IdentityRecord> {
-        Vec::new()
-    }
-    async fn coverage(&self) -> Vec<CoverageRecord> {
-        Vec::new()
-    }
-    fn probed(&self) -> Vec<ProbedRecord> {
-        Vec::new()
-    }
     fn status(&self) -> StatusRecord {
         panic!("a backend that fails")
-    }
-    async fn send_test(&self, _: Option<String>) -> Vec<DeliveryResult> {
-        Vec::new()
-    }
-    fn dead_letters(&self) -> Vec<DeadLetter> {
-        Vec::new()
-    }
-    async fn replay(&self, _: Option<String>) -> Vec<DeliveryResult> {
-        Vec::new()
     }
     async fn report(&self, since_us: Option<i64>) -> Result<Report, StoreError> {
         Err(StoreError::Refused(format!("asked since {since_us:?}")))

@@ -1,12 +1,12 @@
-//! `[metrics]` of the configuration.
+//! An endpoint of the configuration: `[metrics]` or `[page]`.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Where counters are served.
+/// Where something is served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Metrics {
+pub struct Listening {
     /// `None`: nowhere.
     pub listen: Option<Listen>,
     /// Whether `listen` may be an address that other hosts reach.
@@ -26,12 +26,11 @@ pub enum Listen {
 const MAX_SOCKET_PATH: usize = 107;
 
 impl Listen {
-    /// Parses one.
+    /// Parses one. `examples` are the hint where it is none.
     ///
     /// # Errors
     /// What is wrong, and what to do.
-    pub fn parse(text: &str) -> Result<Self, (String, String)> {
-        let hint = "\"127.0.0.1:9464\" or \"unix:/run/bailiwick/metrics.sock\"";
+    pub fn parse(text: &str, examples: &str) -> Result<Self, (String, String)> {
         if let Some(path) = text.strip_prefix("unix:") {
             if !path.starts_with('/') || path.len() > MAX_SOCKET_PATH || path.ends_with('/') {
                 return Err((
@@ -44,7 +43,7 @@ impl Listen {
         text.parse().map(Self::Inet).map_err(|_| {
             (
                 format!("\"{text}\" is no address to listen at"),
-                hint.to_owned(),
+                examples.to_owned(),
             )
         })
     }
@@ -68,19 +67,58 @@ impl fmt::Display for Listen {
     }
 }
 
-impl Metrics {
-    /// Checks what one key alone cannot tell.
+impl Listening {
+    /// Checks what one key alone cannot tell; `section` is whose it is.
     ///
     /// # Errors
     /// What is wrong, and what to do.
-    pub fn check(&self) -> Result<(), (String, String)> {
+    pub fn check(&self, section: &str) -> Result<(), (String, String)> {
         match &self.listen {
             Some(listen) if !listen.is_local() && !self.allow_remote => Err((
-                format!("[metrics] would listen at {listen}, which other hosts reach"),
+                format!("[{section}] would listen at {listen}, which other hosts reach"),
                 "listen at 127.0.0.1, [::1] or a unix socket, or say allow_remote = true"
                     .to_owned(),
             )),
             _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_checked() {
+        let check = |text: &str, allow_remote| {
+            let listen = Listen::parse(text, "").map_err(|(what, _)| what)?;
+            let metrics = Listening {
+                listen: Some(listen),
+                allow_remote,
+            };
+            metrics.check("metrics").map_err(|(what, _)| what)
+        };
+        for good in [
+            "127.0.0.1:9464",
+            "[::1]:0",
+            "127.9.9.9:1",
+            "unix:/run/m.sock",
+        ] {
+            assert_eq!(check(good, false), Ok(()), "{good}");
+        }
+        for remote in ["0.0.0.0:9464", "[::]:9464", "192.0.2.1:9464"] {
+            assert!(check(remote, false).is_err(), "{remote}");
+            assert_eq!(check(remote, true), Ok(()), "{remote}");
+        }
+        for bad in [
+            "",
+            "9464",
+            "localhost",
+            "unix:",
+            "unix:m.sock",
+            "unix:/run/",
+        ] {
+            assert!(check(bad, true).is_err(), "{bad}");
         }
     }
 }
