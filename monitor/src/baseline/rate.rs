@@ -105,8 +105,9 @@ impl Gauge {
         bits.clamp(0.0, MOST_BITS)
     }
 
+    /// Enters how much there was. What an alert told of is held back, too: told, it surprises no more.
     pub(super) fn enter(&mut self, count: u32, held: bool) {
-        let most = if held {
+        let most = if held || (self.told > 0 && count > self.greatest().0) {
             &mut self.held
         } else {
             &mut self.today
@@ -307,6 +308,17 @@ mod tests {
         }
         assert_eq!(gauge.greatest().0, 2000);
         assert_eq!(gauge.told, 0);
+    }
+
+    /// What was told is not learnt because it surprises no more.
+    #[test]
+    fn what_was_told_is_not_learnt_at_once() {
+        let mut gauge = gauge(&[60; 5]);
+        gauge.tell(2000);
+        gauge.enter(2000, false);
+        gauge.enter(55, false);
+        gauge.turn(3);
+        assert_eq!(gauge.greatest().0, 60);
     }
 
     #[test]

@@ -462,6 +462,28 @@ fn a_burst_and_an_enumeration_are_told_in_counts() {
     assert!(taken(&mut baseline).is_empty());
 }
 
+/// While a burst grows it is told of at each doubling; going on, it is not, and nothing of it is learnt.
+#[test]
+fn a_burst_that_goes_on_is_not_told_again() {
+    let mut baseline = baseline(Settings {
+        budget: 50,
+        per_identity: 50,
+        ..Settings::default()
+    });
+    work(&mut baseline, "ci-bot", 0, 20);
+    let mut now = MONDAY + 20 * DAY + 9 * 3600 * SECOND;
+    now = sweep(&mut baseline, now, 3000, 10_000);
+    let told = taken(&mut baseline).len();
+    assert!((1..=5).contains(&told), "{told}");
+    for _ in 0..20 {
+        now = sweep(&mut baseline, now, 3000, 10_000);
+    }
+    assert!(taken(&mut baseline).is_empty());
+    let at = baseline.room.find("ci-bot").unwrap();
+    let rates = &baseline.room.get(at).unwrap().profile.rates;
+    assert_eq!(rates[0].greatest().0, 3, "three requests a window");
+}
+
 /// A few objects a minute, all day long.
 #[test]
 fn a_slow_scan_is_told() {
