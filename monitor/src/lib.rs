@@ -34,6 +34,7 @@ pub mod sarif;
 pub mod scan;
 pub mod secret;
 pub mod serve;
+mod slots;
 pub mod source;
 pub mod store;
 pub mod suggest;

@@ -5,12 +5,20 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 
 use super::profile::{Entry, Profile};
+use crate::slots::{NONE, Named, Slots};
 
-/// No place.
-pub(super) const NONE: u32 = u32::MAX;
+impl Named for Entry {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct List {
@@ -23,9 +31,7 @@ struct List {
 pub(super) struct Room {
     most_bytes: usize,
     hasher: DefaultHashBuilder,
-    table: HashTable<u32>,
-    entries: Vec<Option<Box<Entry>>>,
-    free: Vec<u32>,
+    entries: Slots<Entry>,
     /// Those of one day, those of more.
     lists: [List; 2],
     /// Used last.
@@ -38,9 +44,7 @@ impl Room {
         Self {
             most_bytes,
             hasher: DefaultHashBuilder::default(),
-            table: HashTable::new(),
-            entries: Vec::new(),
-            free: Vec::new(),
+            entries: Slots::new(),
             lists: [List::default(); 2],
             latest: NONE,
             forgotten: 0,
@@ -52,7 +56,7 @@ impl Room {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.table.len()
+        self.entries.len()
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -64,30 +68,23 @@ impl Room {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().flatten().map(|entry| &**entry)
+        self.entries.iter()
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
-        self.entries.iter_mut().flatten().map(|entry| &mut **entry)
+        self.entries.iter_mut()
     }
 
     pub(super) fn get(&self, at: u32) -> Option<&Entry> {
-        self.entries.get(at as usize).and_then(Option::as_deref)
+        self.entries.get(at)
     }
 
     pub(super) fn get_mut(&mut self, at: u32) -> Option<&mut Entry> {
-        self.entries
-            .get_mut(at as usize)
-            .and_then(Option::as_deref_mut)
+        self.entries.get_mut(at)
     }
 
     pub(super) fn find(&self, name: &str) -> Option<u32> {
-        let hash = self.hasher.hash_one(name);
-        let same = |at: &u32| {
-            self.get(*at)
-                .is_some_and(|entry| entry.hash == hash && *entry.name == *name)
-        };
-        self.table.find(hash, same).copied()
+        self.entries.find(name, self.hasher.hash_one(name))
     }
 
     /// The identity's place if it has one: used now.
@@ -129,23 +126,7 @@ impl Room {
             older: NONE,
             bytes: 0,
         };
-        let at = match self.free.pop() {
-            Some(at) => at,
-            None => {
-                self.entries.push(None);
-                u32::try_from(self.entries.len().saturating_sub(1)).unwrap_or(NONE)
-            }
-        };
-        if let Some(slot) = self.entries.get_mut(at as usize) {
-            *slot = Some(Box::new(entry));
-        }
-        let entries = &self.entries;
-        self.table.insert_unique(hash, at, |at| {
-            entries
-                .get(*at as usize)
-                .and_then(Option::as_deref)
-                .map_or(0, |entry| entry.hash)
-        });
+        let at = self.entries.insert(entry);
         self.link(at);
         self.weigh(at);
         at
@@ -192,11 +173,7 @@ impl Room {
 
     fn forget(&mut self, at: u32) -> Option<Box<Entry>> {
         self.unlink(at);
-        let entry = self.entries.get_mut(at as usize).and_then(Option::take)?;
-        if let Ok(found) = self.table.find_entry(entry.hash, |other| *other == at) {
-            found.remove();
-        }
-        self.free.push(at);
+        let entry = self.entries.remove(at)?;
         self.forgotten = self.forgotten.saturating_add(1);
         Some(entry)
     }

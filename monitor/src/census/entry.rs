@@ -10,6 +10,7 @@ use super::seen::{Item, Operation, Seen, Top, User};
 use super::usage::Usage;
 use crate::access::{Access, CredentialKind, Fingerprint};
 use crate::judge::FindingKind;
+use crate::slots::{NONE, Named};
 
 /// Values kept of each kind for one identity.
 const MAX_FINGERPRINTS: usize = 8;
@@ -20,9 +21,6 @@ const MAX_HOSTS: usize = 8;
 const MAX_OPERATIONS: usize = 5;
 /// Of an identity that the policy names: what it may do is compared with what it does.
 const MAX_OPERATIONS_NAMED: usize = 16;
-
-/// Marks the end of a list.
-pub(super) const NONE: u32 = u32::MAX;
 
 /// Two lists by last use: identities with accepted accesses, and those that were only ever refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +68,16 @@ pub(super) struct Entry {
     pub(super) operations: Top,
     /// Of an identity that the policy names.
     pub(super) usage: Option<Box<Usage>>,
+}
+
+impl Named for Entry {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn hash(&self) -> u64 {
+        self.hash
+    }
 }
 
 impl Entry {

@@ -21,7 +21,7 @@ mod usage;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 
 pub use record::{
     DutyUseRecord, IdentityRecord, Listed, OperationCount, PlaceUseRecord, UsageRecord,
@@ -29,7 +29,8 @@ pub use record::{
 pub use save::to_json;
 
 use crate::access::Access;
-use entry::{Entry, Group, NONE, micros};
+use crate::slots::{NONE, Slots};
+use entry::{Entry, Group, micros};
 
 /// Bounds of a [`Census`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,10 +83,7 @@ const EMPTY: List = List {
 pub struct Census {
     limits: Limits,
     hasher: DefaultHashBuilder,
-    table: HashTable<u32>,
-    /// `None`: free, and in `free`.
-    entries: Vec<Option<Box<Entry>>>,
-    free: Vec<u32>,
+    entries: Slots<Entry>,
     accepted: List,
     refused: List,
     bytes: usize,
@@ -105,9 +103,7 @@ impl Census {
         Self {
             limits,
             hasher: DefaultHashBuilder::default(),
-            table: HashTable::new(),
-            entries: Vec::new(),
-            free: Vec::new(),
+            entries: Slots::new(),
             accepted: EMPTY,
             refused: EMPTY,
             bytes: 0,
@@ -136,7 +132,7 @@ impl Census {
             },
         );
         let hasher = &self.hasher;
-        let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::as_mut) else {
+        let Some(entry) = self.entries.get_mut(at) else {
             return;
         };
         if refused {
@@ -150,7 +146,7 @@ impl Census {
         let promoted = !refused && entry.group == Group::Refused;
         if promoted {
             self.unlink(at);
-            if let Some(entry) = self.entry_mut(at) {
+            if let Some(entry) = self.entries.get_mut(at) {
                 entry.group = Group::Accepted;
             }
             self.link(at);
@@ -164,7 +160,7 @@ impl Census {
     #[must_use]
     pub fn stats(&self) -> CensusStats {
         CensusStats {
-            identities: self.table.len(),
+            identities: self.entries.len(),
             bytes: self.bytes,
             forgotten: self.forgotten,
             anonymous: self.anonymous,
@@ -175,11 +171,7 @@ impl Census {
     /// Everything, in no particular order.
     #[must_use]
     pub fn snapshot(&self) -> Vec<IdentityRecord> {
-        self.entries
-            .iter()
-            .flatten()
-            .map(|entry| entry.record())
-            .collect()
+        self.entries.iter().map(Entry::record).collect()
     }
 
     /// A part of [`Self::snapshot`], for a thread that must not stop long: looks at `max` places from `from`
@@ -187,16 +179,10 @@ impl Census {
     /// missed or come twice.
     #[must_use]
     pub fn snapshot_part(&self, from: usize, max: usize) -> (Vec<IdentityRecord>, Option<usize>) {
-        let records = self
-            .entries
-            .iter()
-            .skip(from)
-            .take(max)
-            .flatten()
-            .map(|entry| entry.record())
-            .collect();
+        let part = self.entries.part(from, max);
+        let records = part.map(Entry::record).collect();
         let next = from.saturating_add(max.max(1));
-        (records, (next < self.entries.len()).then_some(next))
+        (records, (next < self.entries.places()).then_some(next))
     }
 
     /// Takes back what was saved; an identity already known is left as it is. Returns how many records
@@ -207,7 +193,7 @@ impl Census {
         let mut taken: usize = 0;
         for record in order {
             let hash = self.hasher.hash_one(record.identity.as_str());
-            if self.find(&record.identity, hash).is_none() {
+            if self.entries.find(&record.identity, hash).is_none() {
                 let entry = Entry::restore(record, hash);
                 let at = self.insert(entry);
                 self.shrink(at);
@@ -217,32 +203,16 @@ impl Census {
         taken
     }
 
-    fn entry_mut(&mut self, at: u32) -> Option<&mut Entry> {
-        self.entries
-            .get_mut(at as usize)
-            .and_then(Option::as_deref_mut)
-    }
-
-    fn find(&self, name: &str, hash: u64) -> Option<u32> {
-        let same = |at: &u32| {
-            self.entries
-                .get(*at as usize)
-                .and_then(Option::as_deref)
-                .is_some_and(|entry| entry.hash == hash && *entry.name == *name)
-        };
-        self.table.find(hash, same).copied()
-    }
-
     fn find_or_add(&mut self, name: &Arc<str>, group: Group) -> u32 {
         // Accesses come in runs of one identity.
         let newest = self.accepted.newest;
-        if let Some(Some(entry)) = self.entries.get(newest as usize)
+        if let Some(entry) = self.entries.get(newest)
             && Arc::ptr_eq(&entry.name, name)
         {
             return newest;
         }
         let hash = self.hasher.hash_one(&**name);
-        if let Some(at) = self.find(name, hash) {
+        if let Some(at) = self.entries.find(name, hash) {
             return at;
         }
         self.insert(Entry::new(name.clone(), hash, group))
@@ -251,24 +221,7 @@ impl Census {
     fn insert(&mut self, mut entry: Entry) -> u32 {
         entry.bytes = entry.weigh();
         self.bytes = self.bytes.saturating_add(entry.bytes);
-        let hash = entry.hash;
-        let at = match self.free.pop() {
-            Some(at) => at,
-            None => {
-                self.entries.push(None);
-                u32::try_from(self.entries.len().saturating_sub(1)).unwrap_or(NONE)
-            }
-        };
-        if let Some(slot) = self.entries.get_mut(at as usize) {
-            *slot = Some(Box::new(entry));
-        }
-        let entries = &self.entries;
-        self.table.insert_unique(hash, at, |at| {
-            entries
-                .get(*at as usize)
-                .and_then(Option::as_deref)
-                .map_or(0, |entry| entry.hash)
-        });
+        let at = self.entries.insert(entry);
         self.link(at);
         at
     }
@@ -295,14 +248,10 @@ impl Census {
 
     fn forget(&mut self, at: u32) {
         self.unlink(at);
-        let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::take) else {
+        let Some(entry) = self.entries.remove(at) else {
             return;
         };
-        if let Ok(found) = self.table.find_entry(entry.hash, |other| *other == at) {
-            found.remove();
-        }
         self.bytes = self.bytes.saturating_sub(entry.bytes);
-        self.free.push(at);
         self.forgotten = self.forgotten.saturating_add(1);
     }
 
@@ -322,7 +271,7 @@ impl Census {
     }
 
     fn link(&mut self, at: u32) {
-        let Some(group) = self.entry_mut(at).map(|entry| entry.group) else {
+        let Some(group) = self.entries.get_mut(at).map(|entry| entry.group) else {
             return;
         };
         let list = self.list(group);
@@ -331,10 +280,10 @@ impl Census {
         list.len = list.len.saturating_add(1);
         if before == NONE {
             list.oldest = at;
-        } else if let Some(entry) = self.entry_mut(before) {
+        } else if let Some(entry) = self.entries.get_mut(before) {
             entry.newer = at;
         }
-        if let Some(entry) = self.entry_mut(at) {
+        if let Some(entry) = self.entries.get_mut(at) {
             entry.newer = NONE;
             entry.older = before;
         }
@@ -342,16 +291,17 @@ impl Census {
 
     fn unlink(&mut self, at: u32) {
         let Some((group, newer, older)) = self
-            .entry_mut(at)
+            .entries
+            .get_mut(at)
             .map(|entry| (entry.group, entry.newer, entry.older))
         else {
             return;
         };
-        match self.entry_mut(newer) {
+        match self.entries.get_mut(newer) {
             Some(entry) => entry.older = older,
             None => self.list(group).newest = older,
         }
-        match self.entry_mut(older) {
+        match self.entries.get_mut(older) {
             Some(entry) => entry.newer = newer,
             None => self.list(group).oldest = newer,
         }

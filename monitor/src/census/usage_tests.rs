@@ -110,7 +110,7 @@ fn bytes_are_counted_as_they_grow() {
         ));
     }
     let grown = census.bytes;
-    let entry = census.entries[0].as_ref().unwrap();
+    let entry = census.entries.get(0).unwrap();
     // The slot is weighed when it is made.
     assert_eq!(grown, entry.weigh());
 }
