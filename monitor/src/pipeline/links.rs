@@ -58,6 +58,8 @@ pub(super) struct Link {
     pub(super) waits_since: u64,
     /// Bytes whose turn has not come.
     pub(super) turns: Turns,
+    /// Position behind the clear text that was seen, towards the server and towards the client.
+    seen: [Option<u32>; 2],
     /// Heap held by the decoder when last asked.
     pub(super) memory: usize,
     /// What its first bytes said.
@@ -83,6 +85,7 @@ impl Link {
             last: 0,
             waits_since: 0,
             turns: Turns::default(),
+            seen: [None; 2],
             memory: 0,
             first: First::default(),
             late_tls: false,
@@ -136,6 +139,25 @@ impl Link {
             wire.feed(kept.piece(), &mut receiver);
         }
         first
+    }
+
+    /// Takes note of clear text. Whether any of it was not seen before: both ends tell of the same bytes.
+    pub(super) fn is_news(&mut self, piece: &Piece<'_>) -> bool {
+        let [up, down] = &mut self.seen;
+        let seen = match piece.dir {
+            Dir::ToServer => up,
+            Dir::ToClient => down,
+        };
+        let captured = u32::try_from(piece.data.len()).unwrap_or(u32::MAX);
+        let end = piece.off.wrapping_add(captured).wrapping_add(piece.hole);
+        let news = seen.is_none_or(|seen| {
+            let ahead = end.wrapping_sub(seen);
+            ahead > 0 && ahead < 1 << 31
+        });
+        if news {
+            *seen = Some(end);
+        }
+        news
     }
 
     /// The decoder, or TLS, waits for bytes that are missing.

@@ -502,8 +502,9 @@ impl State {
             start: record.header.flags & monitor_ebpf::data_flag::START != 0,
         };
         let index = tap.connection;
-        if link.wire.left_http() && !tap.left {
-            // What follows a CONNECT may be TLS, which comes in records of its own kind; this is not.
+        if link.is_news(&piece) && link.wire.left_http() && !tap.left {
+            // What follows a CONNECT may be TLS, which comes in records of its own kind; this is not. Nor
+            // is it the other end's copy of the answer to CONNECT.
             tap.left = true;
             self.advice.push((record.sock, advice::LEAVE));
         }

@@ -27,6 +27,7 @@ struct Script {
     passes: std::collections::VecDeque<Vec<Made>>,
     /// Told as lost.
     lost: u64,
+    advised: Vec<(u64, u32)>,
 }
 
 impl Source for Script {
@@ -48,7 +49,9 @@ impl Source for Script {
         self.lost
     }
 
-    fn advise(&mut self, _: u64, _: u32) {}
+    fn advise(&mut self, sock: u64, advice: u32) {
+        self.advised.push((sock, advice));
+    }
 
     fn counters(&mut self) -> SourceCounters {
         SourceCounters::default()
@@ -107,7 +110,7 @@ fn finished(script: Vec<Vec<Made>>, limits: Limits) -> Pipeline<Script> {
     let mut pipeline = Pipeline::new(
         Script {
             passes: script.into(),
-            lost: 0,
+            ..Script::default()
         },
         Host::new(Box::new(NoFiles)),
         recogniser,
@@ -313,6 +316,35 @@ fn a_response_met_before_its_request_waits_for_it() {
     ]);
     assert_eq!(accesses.len(), 1);
     assert_eq!(accesses[0].status, Some(200));
+}
+
+/// A relay that splices shows the client's end alone what is in the tunnel: that must not be given up
+/// because the answer to CONNECT came twice.
+#[test]
+fn a_tunnel_is_not_left_for_the_second_copy_of_its_answer() {
+    let asked = b"CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\n\r\n";
+    let answered = b"HTTP/1.1 200 Connection established\r\n\r\n";
+    let tunnel = || {
+        vec![
+            open(CLIENT, 100),
+            open(SERVER, 200),
+            data(CLIENT, 0, TX, 0, asked, 1_000),
+            data(SERVER, 0, RX, 0, asked, 2_000),
+            data(SERVER, 1, TX, 0, answered, 500_000),
+            data(CLIENT, 1, RX, 0, answered, 600_000),
+        ]
+    };
+    assert_eq!(
+        finished(vec![tunnel()], Limits::default()).source.advised,
+        []
+    );
+    let mut ssh = tunnel();
+    let at = asked.len() as u32;
+    ssh.push(data(CLIENT, 2, TX, at, b"SSH-2.0-", 700_000));
+    assert_eq!(
+        finished(vec![ssh], Limits::default()).source.advised,
+        [(CLIENT, advice::LEAVE)]
+    );
 }
 
 /// A HEADERS frame (RFC 9113 §6.2).
