@@ -110,7 +110,8 @@ pub(crate) struct SockState {
     pub(crate) second: u8,
     /// 1 while what a direction carries is requests whose methods have no body: all of it may be heads.
     pub(crate) heads: [u8; 2],
-    /// 1 when the last request was CONNECT: what follows may be TLS.
+    /// 1 when the last request was CONNECT: what follows may be TLS. 0 again when the other end alone has
+    /// told of that.
     pub(crate) tunnel: u8,
     /// Reserved, zero.
     pub(crate) pad: u8,

@@ -123,6 +123,10 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
     // Within one host the sender has told of these bytes already.
     let known = way == dir::RX && connection::known_up_to(state, w, start.wrapping_add(length));
     if known {
+        if state.class == class::TLS || state.flags & sock_flag::SERVER != 0 {
+            // What a tunnel carries has begun, and went by here: its records cannot be numbered any more.
+            state.tunnel = 0;
+        }
         // It may be a handshake all the same, whose secrets this thread derives next.
         if (state.class == class::TLS || state.class == class::UNKNOWN)
             && state.calls[w] < tls::HANDSHAKE_CALLS
