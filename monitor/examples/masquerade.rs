@@ -253,11 +253,13 @@ fn told_apart(authors: &[(Arc<str>, Vec<Event>)]) {
             (name, own.map(|event| &*event.route).collect())
         })
         .collect();
-    println!("\n| events | mean surprise | window | first-seen share | blocks own/foreign |");
-    println!("|---|---|---|---|---|");
+    println!(
+        "\n| events | mean surprise | mean contrast | window | first-seen share | blocks own/foreign |"
+    );
+    println!("|---|---|---|---|---|---|");
     for length in LENGTHS {
         let mut dice = Dice(11);
-        let (mut own, mut foreign) = ([vec![], vec![], vec![]], [vec![], vec![], vec![]]);
+        let (mut own, mut foreign) = ([const { vec![] }; 4], [const { vec![] }; 4]);
         for (name, events) in authors {
             let rest = events.get(learnt(events)..).unwrap();
             let blocks = (rest.len() / length).min(BLOCKS);
@@ -299,7 +301,7 @@ fn score(
     name: &Arc<str>,
     block: &[Event],
     seen: &HashSet<&str>,
-    scores: &mut [Vec<f64>; 3],
+    scores: &mut [Vec<f64>; 4],
 ) {
     let accesses: Vec<Access> = block
         .iter()
@@ -313,8 +315,9 @@ fn score(
         .filter(|event| !seen.contains(&*event.route))
         .count();
     scores[0].push(surprise.mean);
-    scores[1].push(surprise.window);
-    scores[2].push(new as f64 / block.len() as f64);
+    scores[1].push(surprise.contrast);
+    scores[2].push(surprise.window);
+    scores[3].push(new as f64 / block.len() as f64);
 }
 
 /// Takeovers: from a moment on, a victim's credential does what another author did. Delays count its events.

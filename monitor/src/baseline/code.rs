@@ -12,7 +12,7 @@ use super::stream::Stream;
 use super::table::Seen;
 
 /// First byte of a part.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Longest name.
 const MAX_NAME: usize = 4096;
 

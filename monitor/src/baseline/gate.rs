@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::evidence::MOST;
 
 /// Least evidence worth an alert, in bits.
-pub const FLOOR: f64 = 8.0;
+pub const FLOOR: f64 = 4.0;
 /// What the threshold rises by with each window past it, in bits.
 pub const STEP: f64 = 2.0;
 

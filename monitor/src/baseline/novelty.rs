@@ -85,15 +85,25 @@ fn predict(count: u64, mass: u64, kinds: u64, above: f64) -> f64 {
     (own + left * above) / whole
 }
 
-/// −log₂ of how likely the value is for the identity with this table.
-pub(super) fn surprise(
+/// What a value says about who is at work, in bits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Bits {
+    /// −log₂ of how likely it is for the identity.
+    pub(super) surprise: f64,
+    /// log₂ of how much likelier it is for the identity's peers. Not positive where the identity does it more
+    /// often than they do; for what it never did the same, however rare that is elsewhere.
+    pub(super) contrast: f64,
+}
+
+/// How a value looks to the identity with this table.
+pub(super) fn bits(
     stream: Stream,
     key: u64,
     table: &Table,
     after: u16,
     peers: Option<&Level>,
     host: &Level,
-) -> f64 {
+) -> Bits {
     let host = host.probability(stream, key, stream.base());
     let peers = peers.map_or(host, |peers| peers.probability(stream, key, host));
     let count = table
@@ -101,7 +111,11 @@ pub(super) fn surprise(
         .filter(|seen| seen.usual(after))
         .map_or(0, |seen| u64::from(seen.windows.max(1)));
     let own = predict(count, table.mass, u64::from(table.usual), peers);
-    -own.clamp(f64::MIN_POSITIVE, 1.0).log2()
+    let log = |probability: f64| probability.clamp(f64::MIN_POSITIVE, 1.0).log2();
+    Bits {
+        surprise: -log(own),
+        contrast: log(peers) - log(own),
+    }
 }
 
 fn float(count: u64) -> f64 {
@@ -145,8 +159,8 @@ mod tests {
         let universe = (1.0 / Stream::Environment.base()) as u64;
         let sum: f64 = (1..=universe)
             .map(|key| {
-                let bits = surprise(Stream::Environment, key, &own, 1, Some(&peers), &host);
-                (-bits).exp2()
+                let bits = bits(Stream::Environment, key, &own, 1, Some(&peers), &host);
+                (-bits.surprise).exp2()
             })
             .sum();
         assert!((sum - 1.0).abs() < 1e-9, "{sum}");
@@ -161,10 +175,29 @@ mod tests {
             peers.add(Stream::Operation, key);
             host.add(Stream::Operation, key);
         }
-        let of = |key| surprise(Stream::Operation, key, &own, 1, Some(&peers), &host);
+        let of = |key| bits(Stream::Operation, key, &own, 1, Some(&peers), &host).surprise;
         assert!(of(1) < 1.5, "{}", of(1));
         assert!(
             of(1) < of(3) && of(3) + 8.0 < of(99),
+            "{} {}",
+            of(3),
+            of(99)
+        );
+    }
+
+    /// What the identity never did contrasts alike, whether peers do it or nobody; its own ways not at all.
+    #[test]
+    fn contrast_does_not_mind_rarity() {
+        let own = table(&[(1, 500), (2, 300)]);
+        let (mut peers, mut host) = (Level::default(), Level::default());
+        for key in [1, 2, 3, 3, 3, 3] {
+            peers.add(Stream::Operation, key);
+            host.add(Stream::Operation, key);
+        }
+        let of = |key| bits(Stream::Operation, key, &own, 1, Some(&peers), &host).contrast;
+        assert!(of(1) < 0.0 && of(2) < 0.0, "{} {}", of(1), of(2));
+        assert!(
+            of(3) > 5.0 && (of(3) - of(99)).abs() < 1e-9,
             "{} {}",
             of(3),
             of(99)

@@ -66,6 +66,8 @@ pub(super) struct Window {
     pub(super) tuples: Vec<Tuple>,
     /// Greatest surprise of each stream.
     pub(super) bits: [f64; STREAMS],
+    /// Greatest contrast of each stream.
+    pub(super) contrasts: [Option<f64>; STREAMS],
     pub(super) exhibit: Option<Box<Exhibit>>,
     /// Its first access: what an alert about rates shows. Only for profiles that can raise one.
     pub(super) first: Option<Box<(Access, Values)>>,
@@ -82,14 +84,29 @@ impl Window {
         self.requests = 0;
         self.tuples.clear();
         self.bits = [0.0; STREAMS];
+        self.contrasts = [None; STREAMS];
         self.exhibit = None;
         self.first = None;
         self.rates = 0.0;
         self.told = false;
     }
 
+    /// Takes note of what the profile says of a value.
+    pub(super) fn look(&mut self, stream: Stream, look: Look) {
+        let at = stream as usize;
+        let greatest = self.bits.get_mut(at).zip(self.contrasts.get_mut(at));
+        let Some((bits, contrast)) = greatest else {
+            return;
+        };
+        *bits = bits.max(look.bits);
+        let most = |before: f64| look.contrast.map_or(before, |now| now.max(before));
+        *contrast = contrast.map(most).or(look.contrast);
+    }
+
+    /// How strange it is all in all, in bits.
     pub(super) fn score(&self) -> f64 {
-        self.bits.iter().sum::<f64>() + self.rates
+        let contrasts = self.contrasts.iter().flatten();
+        (self.bits.iter().chain(contrasts).sum::<f64>() / 2.0).max(0.0) + self.rates
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -219,10 +236,12 @@ impl Profile {
                 ..Look::default()
             };
         }
-        let bits =
-            super::novelty::surprise(stream, key, table, settings.usual_after_days, peers, host);
+        let after = settings.usual_after_days;
+        let bits = super::novelty::bits(stream, key, table, after, peers, host);
+        let most = stream.most_bits();
         Look {
-            bits: bits.min(stream.most_bits()),
+            bits: bits.surprise.min(most),
+            contrast: Some((bits.contrast + LEAD).clamp(-most, most)),
             novel: !usual,
             told: false,
         }
@@ -360,10 +379,16 @@ pub(super) enum Learnt {
     Held,
 }
 
+/// Bits by which a value may be less likely for the peers than for the identity and still contrast: what is rare
+/// for it counts before it is new.
+const LEAD: f64 = 3.0;
+
 /// What a profile says of a value.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Look {
     pub(super) bits: f64,
+    /// How much likelier it is for the peers, in bits from [`LEAD`] less than as likely.
+    pub(super) contrast: Option<f64>,
     pub(super) novel: bool,
     pub(super) told: bool,
 }

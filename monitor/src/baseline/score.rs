@@ -1,16 +1,19 @@
 //! What the baseline would say of accesses, for who measures it.
 
 use super::Baseline;
+use super::profile::Window;
 use super::stream::Stream;
 use crate::access::Access;
 
 /// How much accesses surprise, in bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Surprise {
-    /// As a window that held them all: each stream's greatest.
+    /// As a window that held them all.
     pub window: f64,
     /// The mean of each by itself.
     pub mean: f64,
+    /// The mean of how much likelier each is for the identity's peers, as far as it counts.
+    pub contrast: f64,
 }
 
 impl Baseline {
@@ -18,23 +21,25 @@ impl Baseline {
     /// has no profile.
     pub fn surprise(&mut self, identity: &str, accesses: &[Access]) -> Option<Surprise> {
         let at = self.room.find(identity)?;
-        let (mut most, mut sum) = ([0.0_f64; super::STREAMS], 0.0);
+        let (mut window, mut sum, mut contrast) = (Window::default(), 0.0, 0.0);
         for access in accesses {
             let sight = self.sights.of(access);
             let entry = self.room.get(at)?;
             let peers = self.levels.peers(entry.group);
-            for ((stream, key), most) in Stream::ALL.into_iter().zip(sight.values).zip(&mut most) {
+            for (stream, key) in Stream::ALL.into_iter().zip(sight.values) {
                 let profile = &entry.profile;
                 let look = profile.look(stream, key, &self.settings, peers, self.levels.host());
-                *most = most.max(look.bits);
+                window.look(stream, look);
                 sum += look.bits;
+                contrast += look.contrast.unwrap_or_default();
             }
         }
         #[allow(clippy::cast_precision_loss, reason = "a mean of some accesses")]
         let count = accesses.len().max(1) as f64;
         Some(Surprise {
-            window: most.iter().sum(),
+            window: window.score(),
             mean: sum / count,
+            contrast: contrast / count,
         })
     }
 }

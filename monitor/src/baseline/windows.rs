@@ -1,6 +1,6 @@
 //! The life of a window: it opens with an access, gathers, and is judged and learnt when it closes.
 
-use super::gate::Verdict;
+use super::gate::{FLOOR, Verdict};
 use super::profile::{Exhibit, Learnt, Maturity, Tuple};
 use super::sight::Sight;
 use super::stream::Stream;
@@ -56,11 +56,7 @@ impl Baseline {
         };
         let peers = self.levels.peers(entry.group);
         let (mut novel, mut sum) = (0_u8, 0.0);
-        for ((stream, key), most) in Stream::ALL
-            .into_iter()
-            .zip(sight.values)
-            .zip(&mut window.bits)
-        {
+        for (stream, key) in Stream::ALL.into_iter().zip(sight.values) {
             // What a clause grants is mentioned by policy.
             if sight.granted && matches!(stream, Stream::Operation | Stream::Host) {
                 continue;
@@ -68,7 +64,7 @@ impl Baseline {
             let look = entry
                 .profile
                 .look(stream, key, &settings, peers, self.levels.host());
-            *most = most.max(look.bits);
+            window.look(stream, look);
             window.told |= look.told;
             if look.novel {
                 novel |= 1 << stream as u8;
@@ -123,7 +119,8 @@ impl Baseline {
                 entry.profile.history.judge(score, salt)
             }
         {
-            held = evidence > self.gate.threshold() / 2.0;
+            // Whatever could be told of is not learnt; while much is, nor is what comes half as far.
+            held = evidence > (self.gate.threshold() / 2.0).max(FLOOR);
             if let Some(exhibit) = exhibit {
                 let own = &mut entry.profile.own;
                 match self
