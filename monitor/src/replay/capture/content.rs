@@ -111,7 +111,7 @@ pub(super) fn is_hello(data: &[u8]) -> bool {
 }
 
 /// Whether bytes begin like a record that belongs into the middle of TLS.
-fn is_record(data: &[u8]) -> bool {
+pub(super) fn is_record(data: &[u8]) -> bool {
     matches!(data, [20..=23, 3, 0..=4, ..])
 }
 
@@ -124,11 +124,16 @@ impl Content {
             return Self::Tls(Box::default());
         }
         if is_record(piece.data) {
-            counts.tls += 1;
-            counts.unread(Why::JoinedLate);
-            return Self::Late;
+            return Self::late(counts);
         }
         Self::Clear(Box::new(Connection::new(bases)))
+    }
+
+    /// TLS that was there already.
+    pub(super) fn late(counts: &mut Counts) -> Self {
+        counts.tls += 1;
+        counts.unread(Why::JoinedLate);
+        Self::Late
     }
 
     /// Takes bytes that lie in order, but for what is missing in front of them.

@@ -8,7 +8,7 @@
 
 use std::net::SocketAddr;
 
-use super::content::{Content, Shared, is_hello};
+use super::content::{Content, Shared, is_hello, is_record};
 use super::flow::{Flow, Run, Since, ahead};
 use super::layers::Segment;
 use super::teller::Ends;
@@ -209,10 +209,13 @@ impl Conversation {
                 return true;
             }
         }
-        for end in [0, 1] {
-            if self.is_vain(end, now, all) {
-                self.give_up(end, shared);
-                return true;
+        // What is missing comes first: what waits for an acknowledged byte may have it then.
+        for ready in [false, true] {
+            for end in [0, 1] {
+                if self.flow_of(end).ready() == ready && self.is_vain(end, now, all) {
+                    self.give_up(end, shared);
+                    return true;
+                }
             }
         }
         false
@@ -298,6 +301,12 @@ impl Conversation {
             shared.counts.midway += u64::from(!fresh);
         }
         if self.client.is_none() {
+            if self.content.is_none() && is_record(run.data) && !is_hello(run.data) {
+                self.content = Some(Content::late(&mut shared.counts));
+            }
+            if let Some(Content::Late) = self.content {
+                return;
+            }
             match side(run.data) {
                 Some(Dir::ToServer) => self.name(end),
                 Some(Dir::ToClient) => self.name(1 - end),
