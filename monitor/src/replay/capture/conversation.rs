@@ -256,13 +256,17 @@ impl Conversation {
             return;
         };
         match self.flow_of(end).next {
-            None => self.flow(end).jump(first),
+            None => self.flow(end).join(),
             Some(next) if next != first => {
-                shared.counts.lost += u64::from(first.wrapping_sub(next));
+                // What was sent before the capture began is no loss of it.
+                let flow = self.flow(end);
+                flow.jump(first);
+                if flow.told || flow.fresh {
+                    shared.counts.lost += u64::from(first.wrapping_sub(next));
+                }
                 if let Some(content) = &mut self.content {
                     content.lost();
                 }
-                self.flow(end).jump(first);
             }
             Some(_) => {
                 // What it answers is missing, and nothing lies behind that.
@@ -295,6 +299,7 @@ impl Conversation {
 
     /// Bytes whose turn has come.
     fn hand_on(&mut self, run: Run<'_>, end: End, shared: &mut Shared) {
+        self.flow(end).told = true;
         if !std::mem::replace(&mut self.counted, true) {
             shared.counts.connections += 1;
             let fresh = self.flows.iter().all(|flow| flow.fresh);

@@ -107,6 +107,10 @@ pub(super) struct Flow {
     pub(super) ended: bool,
     /// Up to where the other end says that it has it.
     pub(super) acked: Option<u32>,
+    /// The least that it said: the direction had come that far when the capture began.
+    least: Option<u32>,
+    /// Something of it was handed on.
+    pub(super) told: bool,
 }
 
 impl Flow {
@@ -128,6 +132,18 @@ impl Flow {
     pub(super) fn acknowledge(&mut self, ack: u32) {
         if self.acked.is_none_or(|acked| ahead(ack, acked) > 0) {
             self.acked = Some(ack);
+        }
+        if self.least.is_none_or(|least| ahead(ack, least) < 0) {
+            self.least = Some(ack);
+        }
+    }
+
+    /// Joins it in the middle: where the other end said it was, or where what is held begins.
+    pub(super) fn join(&mut self) {
+        let first = self.first().map(|held| held.off);
+        if let Some(first) = first {
+            let least = self.least.filter(|least| ahead(*least, first) < 0);
+            self.jump(least.unwrap_or(first));
         }
     }
 

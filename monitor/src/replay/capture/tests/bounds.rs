@@ -101,7 +101,7 @@ fn everything() -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn damaged_files_are_read_alike_each_time(

@@ -249,7 +249,7 @@ fn a_file_that_ends_too_soon_is_read_up_to_there() {
         ng.packet(0, seg.time / 1000, &seg.ethernet());
     }
     for file in [file, ng.file] {
-        for end in 0..file.len() {
+        for end in (0..file.len()).step_by(23) {
             let (made, summary) = read(&file[..end]);
             assert!(made.len() <= whole.len());
             assert!(summary.damaged.values().sum::<u64>() <= 1);

@@ -57,7 +57,7 @@ fn all(segs: &[Seg]) -> (Vec<String>, CaptureSummary) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn any_order_splitting_and_repetition_comes_to_the_same(
