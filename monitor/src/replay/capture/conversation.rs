@@ -340,10 +340,11 @@ impl Conversation {
                 // Only what was there from its beginning begins at a known place.
                 let [first, second] = &self.flows;
                 let fresh = first.fresh && second.fresh;
-                let bases = fresh.then(|| match (first.begun, second.begun) {
-                    (first, second) if *client == 0 => (first, second),
-                    (first, second) => (second, first),
-                });
+                let begun = match client {
+                    0 => (first.begun, second.begun),
+                    _ => (second.begun, first.begun),
+                };
+                let bases = fresh.then_some(begun);
                 let mut content = Content::new(bases, &piece, &mut shared.counts);
                 content.take(piece, ends, shared);
                 *none = Some(content);

@@ -330,7 +330,10 @@ impl Capture {
 
     fn look_after_waiting(&mut self) {
         let now = self.now;
-        while let Some((_, name)) = self.due.pop_front_if(|(at, _)| *at <= now) {
+        while let Some((at, name)) = self.due.front().copied()
+            && at <= now
+        {
+            self.due.pop_front();
             self.with(name, |conversation, shared| {
                 conversation.listed = false;
                 conversation.pump(now, false, shared);
