@@ -118,3 +118,35 @@ fn a_conversation_is_two_accesses() {
         }
     );
 }
+
+#[test]
+fn where_a_credential_stood_and_when_it_expired_are_judged() {
+    // {"iss":"https://idp.example","sub":"alice","exp":1700000000}
+    let token = "eyJhbGciOiJIUzI1NiJ9.\
+        eyJpc3MiOiJodHRwczovL2lkcC5leGFtcGxlIiwic3ViIjoiYWxpY2UiLCJleHAiOjE3MDAwMDAwMDB9.c2lnbmF0dXJl";
+    let talk = Talk::new("10.0.0.1:40000", "10.0.0.2:80")
+        .open()
+        .send(
+            0,
+            "GET /a?api_key=one-secret-of-a-client HTTP/1.1\r\nHost: api.example\r\n\r\n",
+        )
+        .send(1, OK)
+        .send(
+            0,
+            format!(
+                "GET /b HTTP/1.1\r\nHost: api.example\r\nAuthorization: Bearer {token}\r\n\r\n"
+            ),
+        )
+        .send(1, OK)
+        .close();
+    let mut replay = super::super::Replay::new(&super::super::tests::rules(None));
+    for mut access in read(&made::ethernet(&talk.segs)).0 {
+        replay.take(&mut access);
+    }
+    let findings = replay.end().summary.findings;
+    assert_eq!(
+        (findings["credential-in-url"], findings["expired-token"]),
+        (1, 1),
+        "{findings:?}"
+    );
+}
