@@ -6,6 +6,7 @@
 pub mod args;
 mod audit;
 mod audit_words;
+mod captured;
 mod check;
 mod check_lint;
 mod check_sarif;
@@ -40,7 +41,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::access::credential::CredentialTable;
+use crate::access::credential::{CredentialTable, Recogniser};
 use crate::baseline;
 use crate::census::IdentityRecord;
 use crate::config::{self, Config};
@@ -69,6 +70,8 @@ pub type StoredStory = dyn Fn(&Config, &str) -> Result<Story, Failure>;
 pub type PolicyFile = dyn Fn(&Path) -> Result<Policy, Failure>;
 /// What a configuration says about judging and baselines.
 pub type RulesOf = dyn Fn(&Config) -> (judge::Settings, baseline::Settings);
+/// Makes what finds credentials in requests, as a configuration asks for. True: it fingerprints with the host's key.
+pub type RecogniserOf = dyn Fn(&Config) -> Result<(Recogniser, bool), Failure>;
 /// Makes the table of credentials that a configuration asks for.
 pub type TableOf = dyn Fn(&Config) -> Result<CredentialTable, String>;
 
@@ -94,6 +97,8 @@ pub struct Hooks {
     pub policy_file: Box<PolicyFile>,
     /// What a configuration says about judging and baselines.
     pub rules: Box<RulesOf>,
+    /// What finds credentials, for what was captured.
+    pub recogniser: Box<RecogniserOf>,
 }
 
 impl std::fmt::Debug for Hooks {

@@ -8,6 +8,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::exit::{Exit, Failure};
 use super::recorded_args::RecordedFormat;
+use crate::replay::capture::is_capture;
 use crate::replay::input::{Lines, Objects, Piece};
 use crate::replay::{Format, Refusal};
 
@@ -19,11 +20,37 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// A piece, or why there is none.
 pub(super) type Found<'a> = Result<(Format, &'a [u8]), Refusal>;
 
+/// Takes what files hold.
+pub(super) trait Take {
+    /// Takes a piece, with the file's name and the line that it begins in.
+    fn piece(&mut self, name: &str, line: u64, found: Found<'_>);
+
+    /// Takes all of a capture; false: captures are not read here.
+    fn capture(&mut self, _: &str, _: &mut dyn BufRead) -> Result<bool, Failure> {
+        Ok(false)
+    }
+}
+
+impl<F: FnMut(&str, u64, Found<'_>)> Take for F {
+    fn piece(&mut self, name: &str, line: u64, found: Found<'_>) {
+        self(name, line, found);
+    }
+}
+
 /// Hands each piece of the files to `each`, with the file's name and the line that it begins in.
 pub(super) fn read(
     files: &[PathBuf],
     format: RecordedFormat,
-    mut each: impl FnMut(&str, u64, Found<'_>),
+    each: impl FnMut(&str, u64, Found<'_>),
+) -> Result<(), Failure> {
+    read_to(files, format, &mut { each })
+}
+
+/// Hands all that the files hold to `to`.
+pub(super) fn read_to(
+    files: &[PathBuf],
+    format: RecordedFormat,
+    to: &mut impl Take,
 ) -> Result<(), Failure> {
     for path in files {
         let (name, from): (_, Box<dyn Read>) = if path.as_os_str() == "-" {
@@ -32,8 +59,9 @@ pub(super) fn read(
             let file = File::open(path).map_err(|error| unread(path, &error))?;
             (path.to_string_lossy(), Box::new(file))
         };
-        one(&name, from, format, &mut each).map_err(|fault| match fault {
+        one(&name, from, format, to).map_err(|fault| match fault {
             Fault::Io(error) => unread(path, &error),
+            Fault::Failed(failure) => failure,
             Fault::Format => Failure::new(Exit::Data, format!("{name}: of no format that is read"))
                 .hint("name it with --format; docs/replay.md has the formats"),
         })?;
@@ -44,6 +72,7 @@ pub(super) fn read(
 enum Fault {
     Io(io::Error),
     Format,
+    Failed(Failure),
 }
 
 impl From<io::Error> for Fault {
@@ -56,7 +85,7 @@ fn one(
     name: &str,
     from: Box<dyn Read + '_>,
     format: RecordedFormat,
-    each: &mut impl FnMut(&str, u64, Found<'_>),
+    to: &mut impl Take,
 ) -> Result<(), Fault> {
     let mut from = BufReader::with_capacity(BUFFER, from);
     let mut from: Box<dyn BufRead + '_> = if from.fill_buf()?.starts_with(&GZIP) {
@@ -64,12 +93,23 @@ fn one(
     } else {
         Box::new(from)
     };
+    let captured = match format {
+        RecordedFormat::Pcap => true,
+        RecordedFormat::Auto => is_capture(from.fill_buf()?),
+        _ => false,
+    };
+    if captured {
+        return match to.capture(name, &mut from).map_err(Fault::Failed)? {
+            true => Ok(()),
+            false => Err(Fault::Format),
+        };
+    }
     let format = match format {
         RecordedFormat::Accesses => Format::Accesses,
         RecordedFormat::Cloudtrail => Format::CloudTrail,
         RecordedFormat::Combined => Format::Combined,
         RecordedFormat::Envoy => Format::Envoy,
-        RecordedFormat::Auto => {
+        RecordedFormat::Auto | RecordedFormat::Pcap => {
             let begin = from.fill_buf()?;
             if begin.is_empty() {
                 return Ok(());
@@ -77,20 +117,19 @@ fn one(
             Format::guess(begin).ok_or(Fault::Format)?
         }
     };
-    let told = |piece: Piece<'_>, line: u64, each: &mut dyn FnMut(&str, u64, Found<'_>)| match piece
-    {
-        Piece::Whole(bytes) => each(name, line, Ok((format, bytes))),
-        Piece::TooLong => each(name, line, Err(Refusal::TooLong)),
+    let mut told = |piece: Piece<'_>, line: u64| match piece {
+        Piece::Whole(bytes) => to.piece(name, line, Ok((format, bytes))),
+        Piece::TooLong => to.piece(name, line, Err(Refusal::TooLong)),
     };
     if format.in_objects() {
         let mut objects = Objects::new(from);
         while let Some((piece, line)) = objects.next_piece()? {
-            told(piece, line, each);
+            told(piece, line);
         }
     } else {
         let mut lines = Lines::new(from);
         while let Some((piece, line)) = lines.next_piece()? {
-            told(piece, line, each);
+            told(piece, line);
         }
     }
     Ok(())

@@ -13,6 +13,9 @@ pub struct ReplayArgs {
     /// What the files are
     #[arg(long, value_name = "FORMAT", default_value = "auto")]
     pub format: RecordedFormat,
+    /// TLS secrets for captures, as programs write them to SSLKEYLOGFILE; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub keylog: Vec<PathBuf>,
     /// Judge by this policy (a file, or a directory of *.toml), not by the configured one
     #[arg(long, value_name = "POLICY")]
     pub policy: Option<PathBuf>,
@@ -46,4 +49,6 @@ pub enum RecordedFormat {
     Combined,
     /// Envoy's access log as JSON.
     Envoy,
+    /// Captured packets: pcap or pcapng.
+    Pcap,
 }

@@ -4,12 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::args::{Cli, Form};
+use super::captured::{self, Replayed};
 use super::exit::{Exit, Failure};
 use super::out::{Ink, Out, Table, note};
 use super::recorded_args::{EvalArgs, RecordedFormat, ReplayArgs};
 use super::{Hooks, configuration, quote, recorded, render, told};
+use crate::config::Config;
 use crate::replay::eval::{Evaluation, Evaluator, Label, Part};
-use crate::replay::{Item, Reader, Refusals, RefusedLines, Replay, Rules, Summary};
+use crate::replay::{Item, Reader, Refusals, RefusedLines, Rules, Summary};
 use crate::store::StoreOptions;
 
 /// Judges recorded accesses.
@@ -19,17 +21,11 @@ pub(super) fn replay(
     hooks: &Hooks,
     out: &mut Out,
 ) -> Result<Exit, Failure> {
-    let rules = rules(cli, args.policy.as_deref(), hooks)?;
-    let mut replay = Replay::new(&rules);
-    let (mut reader, mut refusals) = (Reader::default(), Refusals::default());
-    recorded::read(&args.files, args.format, |file, line, found| {
-        match found.and_then(|(format, piece)| reader.read(format, piece)) {
-            Ok(Item::Access(mut access)) => replay.take(&mut access),
-            Ok(Item::Lost(count)) => replay.lose(count),
-            Ok(Item::Nothing) => {}
-            Err(why) => refusals.note(file, line, why),
-        }
-    })?;
+    let config = configuration(cli.config.as_deref())?;
+    let rules = rules(&config, args.policy.as_deref(), hooks)?;
+    let mut replayed = Replayed::new(&rules, || (hooks.recogniser)(&config), &args.keylog);
+    recorded::read_to(&args.files, args.format, &mut replayed)?;
+    let (replay, refusals, capture) = replayed.end();
     let outcome = replay.end();
     for alert in &outcome.alerts {
         match out.form {
@@ -39,6 +35,7 @@ pub(super) fn replay(
     }
     let mut summary = outcome.summary;
     summary.refused = refusals.lines();
+    summary.capture = capture;
     match out.form {
         Form::Compact => summarise(&summary, out)?,
         Form::Json | Form::Sarif | Form::Html => out.json(&summary)?,
@@ -69,7 +66,8 @@ pub(super) fn eval(
             Some(time.as_microsecond())
         }
     };
-    let rules = rules(cli, args.policy.as_deref(), hooks)?;
+    let config = configuration(cli.config.as_deref())?;
+    let rules = rules(&config, args.policy.as_deref(), hooks)?;
     let mut evaluator = Evaluator::new(&rules);
     let (mut reader, mut refusals) = (Reader::default(), Refusals::default());
     let format = RecordedFormat::Accesses;
@@ -98,13 +96,12 @@ pub(super) fn eval(
     Ok(Exit::Success)
 }
 
-fn rules(cli: &Cli, policy: Option<&Path>, hooks: &Hooks) -> Result<Rules, Failure> {
-    let config = configuration(cli.config.as_deref())?;
+fn rules(config: &Config, policy: Option<&Path>, hooks: &Hooks) -> Result<Rules, Failure> {
     let policy = match policy {
         Some(path) => Arc::new((hooks.policy_file)(path)?),
-        None => (hooks.policy)(&config).map_err(|found| told(&found, Exit::Config))?,
+        None => (hooks.policy)(config).map_err(|found| told(&found, Exit::Config))?,
     };
-    let (judge, baseline) = (hooks.rules)(&config);
+    let (judge, baseline) = (hooks.rules)(config);
     let window = StoreOptions::default().fold_window;
     Ok(Rules {
         policy,
@@ -126,7 +123,7 @@ fn judged_any(accesses: u64, refused: &RefusedLines) -> Result<(), Failure> {
     )
 }
 
-fn counts<'a>(all: impl IntoIterator<Item = (&'a &'static str, &'a u64)>) -> String {
+pub(super) fn counts<'a>(all: impl IntoIterator<Item = (&'a &'static str, &'a u64)>) -> String {
     let all: Vec<String> = all
         .into_iter()
         .map(|(name, count)| format!("{name} {count}"))
@@ -198,6 +195,11 @@ fn summarise(summary: &Summary, out: &mut Out) -> Result<(), Failure> {
     }
     if !summary.refused.by_reason.is_empty() {
         row("refused", counts(&summary.refused.by_reason));
+    }
+    if let Some(capture) = &summary.capture {
+        for (name, text) in captured::rows(capture) {
+            row(name, text);
+        }
     }
     for line in table.lines(out.style) {
         out.line(&line)?;

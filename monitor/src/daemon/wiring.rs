@@ -1,17 +1,24 @@
 //! What the daemon's parts contribute to the command line.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{DaemonError, lint_input, reporting, run};
 use super::{policy, setup, usual};
+use crate::access::FingerprintKey;
+use crate::access::credential::Recogniser;
 use crate::alert::Endpoint;
 use crate::alert::secret::SecretEnv;
 use crate::cli::{Exit, Failure, Hooks, Probe};
+use crate::config::key::{KeyError, existing_key};
 use crate::config::{self, Config, Diagnostic};
 use crate::contain;
 use crate::policy::{Policy, PolicyError};
 use crate::source::kernel::{Figure, Kernel, KernelSettings, ProbeError, Probes, Refusing};
+
+/// Fingerprints of captured credentials where the host's key is not to be had: they compare with each other only.
+const REPLAY_KEY: [u8; 32] = *b"fingerprints of captures, public";
 
 /// The real daemon behind the real command line.
 #[must_use]
@@ -32,7 +39,27 @@ pub fn hooks() -> Hooks {
         policy: Box::new(load_policy),
         policy_file: Box::new(policy_of),
         rules: Box::new(|config| (setup::settings(config), usual::settings(config))),
+        recogniser: Box::new(recogniser),
     }
+}
+
+/// Finds credentials and fingerprints them with the host's key, if there is one that may be read.
+fn recogniser(config: &Config) -> Result<(Recogniser, bool), Failure> {
+    let told = |error: String| match error.split_once("; hint: ") {
+        Some((message, hint)) => Failure::new(Exit::Config, message).hint(hint),
+        None => Failure::new(Exit::Config, error),
+    };
+    let table = setup::credential_table(config).map_err(|error| told(error.to_string()))?;
+    let key = match existing_key(config) {
+        Ok(key) => key,
+        // Whoever may not read it replays all the same.
+        Err(KeyError::File { error, .. }) if error.kind() == ErrorKind::PermissionDenied => None,
+        Err(KeyError::Secret(_)) => None,
+        Err(error) => return Err(told(error.to_string())),
+    };
+    let own = key.is_some();
+    let key = key.unwrap_or_else(|| FingerprintKey::new(REPLAY_KEY));
+    Ok((Recogniser::new(table, key), own))
 }
 
 /// A policy that is not the configured one. What its `file:` credentials hash to is not known here.

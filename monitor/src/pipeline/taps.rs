@@ -8,7 +8,7 @@ use monitor_ebpf::{Data, TlsData, data_flag, dir};
 
 use super::cover::Covered;
 use crate::access::Endpoint;
-use crate::wire::{Dir, http2_direction};
+use crate::wire::{Dir, direction};
 
 /// Most bytes held back per socket.
 const MOST_HELD_BYTES: usize = 64 << 10;
@@ -168,21 +168,11 @@ pub(super) fn side_of(data: &Data, bytes: &[u8]) -> Option<Side> {
     if data.header.flags & data_flag::START == 0 {
         return None;
     }
-    let framed = http2_direction(bytes);
-    let response = framed == Some(Dir::ToClient) || bytes.starts_with(b"HTTP/");
-    let request = !response
-        && (framed.is_some()
-            || bytes.len() >= 3
-                && bytes
-                    .iter()
-                    .take(3)
-                    .all(|c| c.is_ascii_uppercase() || *c == b'-'));
     let sent = data.header.dir == dir::TX;
-    match (request, response, sent) {
-        (true, _, true) | (_, true, false) => Some(Side::Client),
-        (true, _, false) | (_, true, true) => Some(Side::Server),
-        _ => None,
-    }
+    Some(match (direction(bytes)?, sent) {
+        (Dir::ToServer, true) | (Dir::ToClient, false) => Side::Client,
+        (Dir::ToServer, false) | (Dir::ToClient, true) => Side::Server,
+    })
 }
 
 #[cfg(test)]

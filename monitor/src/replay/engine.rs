@@ -33,6 +33,8 @@ pub const UNJUDGED: [FindingKind; 8] = [
     FindingKind::KeyShared,
     FindingKind::SecondFactor,
 ];
+/// Of these, what follows from nothing that a record holds, but from a request that was captured.
+const SEEN: [FindingKind; 2] = [FindingKind::CredentialInUrl, FindingKind::ExpiredToken];
 
 /// What accesses are judged by.
 #[derive(Clone, Debug)]
@@ -100,7 +102,7 @@ impl Replay {
     pub fn new(rules: &Rules) -> Self {
         let mut settings = rules.judge.clone();
         settings.recorded = true;
-        for kind in UNJUDGED {
+        for kind in UNJUDGED.into_iter().filter(|kind| !SEEN.contains(kind)) {
             settings.disabled.insert(kind);
         }
         let grace_us = i64::from(settings.history.grace_s).saturating_mul(1_000_000);

@@ -24,6 +24,7 @@
 )]
 
 mod alerts;
+pub mod capture;
 mod engine;
 pub mod eval;
 pub mod formats;
@@ -31,6 +32,7 @@ pub mod input;
 mod shared;
 mod summary;
 
+pub use capture::{Capture, CaptureSummary};
 pub use engine::{Event, Outcome, Replay, Rules, UNJUDGED, run};
 pub use formats::{Format, Item, Reader, Refusal};
 pub use shared::Shared;

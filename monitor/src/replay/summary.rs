@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::capture::CaptureSummary;
 use super::formats::Refusal;
 use crate::access::record::rfc3339;
 use crate::judge::{FindingKind, Severity};
@@ -45,6 +46,9 @@ pub struct Summary {
     pub baseline: Option<BaselineSummary>,
     /// What could not be read.
     pub refused: RefusedLines,
+    /// What captures held; left out without any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capture: Option<Box<CaptureSummary>>,
     #[serde(skip)]
     span: Option<(i64, i64)>,
 }
@@ -113,6 +117,7 @@ impl Default for Summary {
             not_judged_again: BTreeMap::new(),
             baseline: None,
             refused: RefusedLines::default(),
+            capture: None,
             span: None,
         }
     }

@@ -97,15 +97,24 @@ impl Version {
     }
 }
 
-/// Which way the frames of HTTP/2 at the beginning of some bytes travel, if a block of fields among them
-/// says so. For connections of which it is not known who is the client.
+/// Which way a message that begins with these bytes travels: by its first line, or by its frames of HTTP/2, if a block
+/// of fields among them says so. For connections of which it is not known who is the client.
 #[must_use]
-pub fn http2_direction(bytes: &[u8]) -> Option<Dir> {
-    // The length of a frame is almost always below 64 KiB.
-    match bytes.first() {
+pub fn direction(bytes: &[u8]) -> Option<Dir> {
+    let framed = match bytes.first() {
+        // The length of a frame is almost always below 64 KiB.
         Some(0) => http2::direction(bytes),
         _ => None,
+    };
+    if framed.is_some() {
+        return framed;
     }
+    if bytes.starts_with(b"HTTP/") {
+        return Some(Dir::ToClient);
+    }
+    let method = |c: &u8| c.is_ascii_uppercase() || *c == b'-';
+    let request = bytes.get(..3)?.iter().all(method);
+    request.then_some(Dir::ToServer)
 }
 
 /// A request head. Borrowed from the connection's buffer: valid for one call.
