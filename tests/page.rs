@@ -303,15 +303,59 @@ fn in_a_browser() -> Result<()> {
     let text = browser.run(&format!("{}[1]", rows(&host)))?;
     ensure!(text == hostile, "{text}");
 
-    // A filter of the address, written and removed by keys.
-    browser.press("/")?;
-    browser
-        .run("document.querySelector('#filter').value = 'host=nobody.example'; document.querySelector('#add').requestSubmit()")?;
+    // A filter: written, kept in the address, removed by a key; a mistake is shown where it is.
+    let write = |browser: &mut Browser, filter: &str| -> Result<()> {
+        browser.press("/")?;
+        let script = "document.querySelector('#filter').value = VALUE; document.querySelector('#add').requestSubmit()";
+        browser.run(&script.replace("VALUE", &json!(filter).to_string()))?;
+        Ok(())
+    };
+    write(&mut browser, "request.host == \"nobody.example\"")?;
     browser
         .until("document.querySelector('#accesses .empty h2')?.textContent.includes('filter')")?;
     ensure!(
-        browser.run("location.hash.includes('is=host')")? == true,
+        browser.run("new URLSearchParams(location.hash.slice(1)).get('accesses')")?
+            == "request.host == \"nobody.example\"",
         "the address says nothing"
+    );
+    write(&mut browser, "identty == \"x\"")?;
+    let told =
+        browser.until("document.querySelector('#filter-error:not([hidden])')?.textContent")?;
+    let told = told.as_str().context("no text")?;
+    ensure!(
+        told.contains("identty == \"x\"\n  ^^^^^^^\n")
+            && told.contains("hint: did you mean `identity`"),
+        "{told}"
+    );
+    browser.press("Escape")?;
+    browser.press("x")?;
+    browser.until(&format!("{}.length === 2", rows(&host)))?;
+    ensure!(
+        browser.run("document.querySelector('#filter-error').hidden")? == true,
+        "the mistake stays"
+    );
+    // A value that is clicked: only it, then all but it, over several words of the language.
+    let click = |browser: &mut Browser, entry: &str| -> Result<()> {
+        browser.run(&format!(
+            "[...document.querySelectorAll('#accesses .v[data-field=host]')].find(v => v.dataset.value === {}).click()",
+            json!(host)
+        ))?;
+        browser.run(&format!(
+            "[...document.querySelectorAll('#menu button')].find(b => b.textContent === {entry:?}).click()"
+        ))?;
+        Ok(())
+    };
+    click(&mut browser, "Filter for it")?;
+    browser.until(&format!(
+        "document.querySelector('#filter').value === {} && document.querySelectorAll('#accesses tbody tr').length === 2",
+        json!(format!("request.host == \"{host}\""))
+    ))?;
+    click(&mut browser, "Exclude it")?;
+    browser.until("document.querySelectorAll('#accesses tbody tr').length === 0")?;
+    let both = browser.run("document.querySelector('#filter').value")?;
+    ensure!(
+        both == format!("request.host == \"{host}\" and request.host != \"{host}\""),
+        "{both}"
     );
     browser.press("x")?;
     browser.until(&format!("{}.length === 2", rows(&host)))?;

@@ -79,7 +79,9 @@ pub(crate) fn pictures() -> Result<()> {
     browser.open(&url)?;
     browser.until("document.querySelector('#health').innerText.includes('live')")?;
     // Others use this host too: their alerts, if any, are not what is pictured.
-    let own = "&not=identity=bw?:*";
+    let own = ["alerts", "accesses", "identities"]
+        .map(|view| format!("&{view}=not+identity+startsWith+%22bw1:%22"));
+    let own = own.concat();
     story(&daemon)?;
     let pane = |name: &str| url.replace("#token=", &format!("#pane={name}{own}&token="));
     browser.open(&pane("alerts"))?;

@@ -95,7 +95,7 @@ function draw() {
   fresh.hidden = !hold || count === 0;
   fresh.textContent = '↑ ' + number(count) + ' new';
   none.hidden = rows.length > 0 || waiting.length > 0;
-  if (!none.hidden && state.terms.length) none.querySelector('h2').textContent = 'No access passes the filter';
+  if (!none.hidden && state.where.accesses) none.querySelector('h2').textContent = 'No access passes the filter';
   else none.querySelector('h2').textContent = 'No access yet';
   note.textContent = hidden ? number(hidden) + ' more came too fast to be shown one by one; all were judged' : '';
 }

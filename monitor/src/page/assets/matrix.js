@@ -1,7 +1,7 @@
 // Owners against duties: who holds what, what of it is used, and what must not meet.
 
 import { ago, clean, el, empty, number, value } from './dom.js';
-import { matches, state } from './state.js';
+import { state } from './state.js';
 import * as identities from './identities.js';
 
 let place, record = null;
@@ -35,7 +35,7 @@ export function draw() {
   const separated = record.duties.filter((duty) => record.separations.some((rule) => rule.duties.includes(duty.name)));
   const others = record.duties.filter((duty) => !separated.includes(duty));
   const duties = [...separated, ...others];
-  const owners = record.owners.filter((owner) => matches({ identity: owner.identities.map((one) => one.identity) }));
+  const owners = record.owners;
   const cell = (owner, duty) => {
     const holders = owner.identities.filter((one) => one.duties.includes(duty.name));
     if (holders.length === 0) return el('td', { class: 'hold' }, el('span', { class: 'none', 'aria-label': 'not held' }, '·'));
