@@ -75,6 +75,7 @@ function notices() {
   if (!status) return all;
   if (status.policy.error) all.push(notice('bad', '✕ Policy refused', 'the last reload failed and the one before is in force: ' + clean(status.policy.error, 300)));
   if (status.alerts.error) all.push(notice('bad', '✕ Store', clean(status.alerts.error, 300)));
+  if (status.audit?.error) all.push(notice('bad', '✕ Audit log', 'it cannot be written, so what happens now is not in it: ' + clean(status.audit.error, 300)));
   for (const hook of (status.hooks || []).filter((hook) => !hook.attached).slice(0, 3)) {
     all.push(notice('warn', '! Not attached', clean(hook.name) + (hook.detail ? ': ' + clean(hook.detail) : '')));
   }
