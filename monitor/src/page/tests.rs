@@ -29,6 +29,9 @@ use crate::serve::records::StatusRecord;
 use crate::serve::testing::knows_nothing;
 use crate::store::StoreError;
 
+#[path = "crowd_tests.rs"]
+mod crowd;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Fake {
@@ -412,6 +415,10 @@ struct Event {
 impl Events {
     async fn open(server: &Server, query: &str, since: Option<&str>) -> Self {
         let stream = TcpStream::connect(server.address).await.unwrap();
+        Self::over(stream, server, query, since).await
+    }
+
+    async fn over(stream: TcpStream, server: &Server, query: &str, since: Option<&str>) -> Self {
         let mut reader = BufReader::new(stream);
         let since = since.map_or(String::new(), |id| format!("Last-Event-ID: {id}\r\n"));
         // HTTP/1.0: without chunks between the lines.

@@ -247,7 +247,8 @@ function gate(wrong) {
   const input = el('input', { type: 'password', id: 'token', autocomplete: 'off', 'aria-label': 'Token', placeholder: 'token' });
   dialog.replaceChildren(
     el('h2', { id: 'gate-title' }, wrong ? 'This token is not known here' : 'This page needs its token'),
-    el('p', null, 'It shows who uses which credential, so it shows it only to those who may. On the host, as root:'),
+    wrong ? el('p', null, 'The address is of another daemon, or from before its token was made anew.') : '',
+    el('p', null, (wrong ? 'The page' : 'It') + ' shows who uses which credential, so it shows it only to those who may. On the host, as root:'),
     el('pre', null, 'sudo bailiwick page'),
     el('p', null, 'Open the address that it prints, or put its token here:'),
     el('form', { method: 'dialog', on: { submit: () => enter(input.value.trim().replace(/^.*token=/, '')) } }, input, ' ', el('button', null, 'Open')));

@@ -71,7 +71,7 @@ export function draw() {
   const rate = (workload) => shown.filter((one) => one.workload === workload).reduce((sum, one) => sum + one.accesses, 0);
   place.replaceChildren(
     el('p', { class: 'note' }, 'The last minute, since somebody looks. Red and ▲: findings, or alerts that are open.', record?.beyond ? ' ' + number(record.beyond) + ' accesses of further workloads are not drawn.' : '', known.length > MOST ? ' ' + (known.length - MOST) + ' more edges are in the table.' : ''),
-    svg('svg', { viewBox: `0 0 ${width} ${height}`, width, height, class: 'map', role: 'img', 'aria-label': 'Map of workloads and environments; the table below says the same' },
+    svg('svg', { viewBox: `0 0 ${width} ${height}`, width, height, class: 'map', role: 'group', 'aria-label': 'Map of workloads and environments; the table below says the same' },
       svg('text', { x: x1 - 10, y: 20, class: 'axis', 'text-anchor': 'end' }, 'Workload'),
       svg('text', { x: x2 + 10, y: 20, class: 'axis' }, 'Environment'),
       lines,

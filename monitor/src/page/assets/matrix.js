@@ -45,7 +45,7 @@ export function draw() {
     const count = holders.reduce((sum, one) => sum + (used.get(JSON.stringify([one.identity, duty.name])) || 0), 0);
     const words = broken ? 'must not be held together' : rules.length ? 'must not meet on one object' : count ? 'used ' + number(count) + ' times' : 'granted, never used';
     const glyph = broken ? '✕' : rules.length ? '⇄' : count ? '●' : '○';
-    return el('td', { class: 'hold ' + (broken ? 'bad' : rules.length ? 'warn' : count ? 'used' : 'unused'), title: holders.map((one) => one.identity).join(', ') + ': ' + words }, el('span', { 'aria-hidden': 'true' }, glyph), ' ', el('span', { class: 'word' }, broken ? 'conflict' : count ? number(count) : rules.length ? 'watched' : 'unused'));
+    return el('td', { class: 'hold ' + (broken ? 'bad' : rules.length ? 'warn' : count ? 'used' : 'unused'), title: clean(holders.map((one) => one.identity).join(', '), 300) + ': ' + words }, el('span', { 'aria-hidden': 'true' }, glyph), ' ', el('span', { class: 'word' }, broken ? 'conflict' : count ? number(count) : rules.length ? 'watched' : 'unused'));
   };
   const within = (rule) => (rule.within_s ? ' within ' + ago(rule.within_s) : '');
   place.replaceChildren(
