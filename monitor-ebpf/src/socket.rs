@@ -17,9 +17,10 @@ const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const SOCK_STREAM: u16 = 1;
 const SOCK_DGRAM: u16 = 2;
-/// Calls of a direction within which a tunnel through a proxy begins, whose CONNECT this end need not have
-/// been looked at for.
-const FIRST_CALLS: u32 = 4;
+/// Bytes of a direction within which a tunnel through a proxy begins, whose CONNECT this end need not have
+/// been looked at for. Bytes, not calls: some proxies read the head one by one. What is taken for a
+/// handshake wrongly is a body behind `100 Continue` that begins like one.
+const FIRST_BYTES: u64 = 4096;
 /// UDP port of HTTP/3.
 const QUIC_PORT: u16 = 443;
 const IPPROTO_TCP: u16 = 6;
@@ -164,7 +165,7 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
     };
     let may_begin = state.class == class::UNKNOWN
         || state.tunnel != 0
-        || (state.class == class::HTTP1 && state.calls[w] <= FIRST_CALLS);
+        || (state.class == class::HTTP1 && before < FIRST_BYTES);
     if turned && may_begin && length > 2 {
         let head = buffers.peek();
         if classify::is_handshake(head) {
