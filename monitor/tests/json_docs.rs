@@ -223,6 +223,7 @@ fn examples_of_records_parse() {
     let all = [
         "access",
         "alert",
+        "audit",
         "containment",
         "coverage",
         "dead-letter",
