@@ -19,6 +19,7 @@ mod lifecycle;
 mod metrics;
 mod netns;
 mod page;
+mod page_states;
 mod pictures;
 mod policy;
 mod privileges;
@@ -31,6 +32,7 @@ mod split;
 mod stored;
 mod systemd;
 mod tls;
+mod tmux;
 mod top;
 mod tunnel;
 mod unix;
@@ -73,7 +75,9 @@ fn main() -> ExitCode {
         learn::trials(),
         metrics::trials(),
         page::trials(),
+        page_states::trials(),
         top::trials(),
+        tmux::trials(),
         replay::trials(),
         audit::trials(),
     ];

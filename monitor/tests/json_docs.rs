@@ -165,6 +165,11 @@ fn examples_of_records_parse() {
             "drill" => check::<TechniqueRecord>(section, &block),
             "drill-summary" => check::<SummaryRecord>(section, &block),
             "containment" => check::<ContainmentRecord>(section, &block),
+            "audit" => {
+                let entry: bailiwick::audit::Written =
+                    serde_json::from_value(value["entry"].clone()).unwrap();
+                assert_eq!(serde_json::to_value(entry).unwrap(), value["entry"]);
+            }
             "report" => check::<Report>(section, &block),
             "story" => check::<Story>(section, &block),
             "diagnostic" => {
@@ -218,6 +223,7 @@ fn examples_of_records_parse() {
     let all = [
         "access",
         "alert",
+        "audit",
         "containment",
         "coverage",
         "dead-letter",

@@ -22,9 +22,17 @@ pub struct Setup {
     launcher: Vec<String>,
     owner: Option<(u32, u32)>,
     beside_code: bool,
+    at: Option<PathBuf>,
 }
 
 impl Setup {
+    /// With its files in this directory, which is made and removed. It must not be there.
+    #[must_use]
+    pub fn at(mut self, dir: &Path) -> Self {
+        self.at = Some(dir.to_owned());
+        self
+    }
+
     /// With this policy.
     #[must_use]
     pub fn policy(mut self, toml: &str) -> Self {
@@ -70,9 +78,15 @@ impl Setup {
     /// # Errors
     /// When a file cannot be written.
     pub fn prepare(self) -> Result<Daemon> {
-        let dir = tempfile::Builder::new()
-            .prefix("bailiwick-e2e-")
-            .tempdir()?;
+        let mut builder = tempfile::Builder::new();
+        let dir = match &self.at {
+            None => builder.prefix("bailiwick-e2e-").tempdir()?,
+            Some(at) => {
+                let name = at.file_name().context("no name")?;
+                let parent = at.parent().context("no parent")?;
+                builder.prefix(name).rand_bytes(0).tempdir_in(parent)?
+            }
+        };
         let at = dir.path();
         for name in ["state", "run"] {
             fs::create_dir(at.join(name))?;
@@ -118,9 +132,10 @@ impl Setup {
 /// A daemon. Ends when dropped.
 #[derive(Debug)]
 pub struct Daemon {
+    /// Ends before its directory is removed.
+    process: Option<Process>,
     dir: TempDir,
     launcher: Vec<String>,
-    process: Option<Process>,
     notify: UnixDatagram,
     /// Answers the marks that [`Watch::until_mark`] sends.
     pub(crate) marker: Answerer,

@@ -4,6 +4,7 @@
 //! into target/tools, so that nothing of the user's own is replaced.
 
 mod apt;
+mod axe;
 mod distro;
 mod packages;
 mod toolchain;
@@ -57,6 +58,9 @@ pub(crate) fn ensure(project: &Project, purpose: Purpose) -> Result<Toolchain> {
     }
     apt::ensure(&wanted)?;
     tools::bpf_linker(project, &toolchain)?;
+    if matches!(purpose, Purpose::Test | Purpose::Ci) {
+        axe::ensure(project)?;
+    }
     if matches!(purpose, Purpose::Fuzz | Purpose::Ci) {
         tools::ensure(project, &tools::CARGO_FUZZ)?;
     }

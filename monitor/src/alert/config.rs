@@ -1,7 +1,6 @@
 //! `[[webhook]]` of the configuration.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +9,8 @@ use serde::{Deserialize, Deserializer};
 
 use crate::filter::{Filter, FilterError, Subject};
 use crate::judge::{FindingKind, Severity};
+
+pub use super::address::HookUrl;
 
 use super::Alert;
 use super::formats::Format;
@@ -31,7 +32,7 @@ pub struct WebhookConfig {
     /// Its name: letters, digits, `.`, `_`, `-`, at most 64. What is queued belongs to the name.
     #[serde(deserialize_with = "name")]
     pub name: String,
-    /// Where messages are posted.
+    /// Where messages go.
     pub url: HookUrl,
     /// Where its signing secret is: `credential:NAME`, `file:PATH` or `env:NAME`. Formats whose
     /// receivers check no signature have none.
@@ -121,6 +122,7 @@ impl WebhookConfig {
                 .unwrap_or("docs/filter.md describes the language");
             return Err((format!("where: {}", error.message()), hint.to_owned()));
         }
+        self.check_place()?;
         let format = self.format.name();
         let key = |name: &str, given: bool, wanted: bool| {
             match (given, wanted) {
@@ -141,6 +143,53 @@ impl WebhookConfig {
             self.routing_key.is_some(),
             self.format.has_routing_key(),
         )
+    }
+
+    /// Checks that the format's receivers are reached in the way that `url` says.
+    fn check_place(&self) -> Result<(), (String, String)> {
+        let name = &self.name;
+        let format = self.format.name();
+        let (good, example) = match (self.format, &self.url) {
+            (Format::Syslog, url) => (
+                !matches!(url, HookUrl::Http(_)),
+                "\"unix:/dev/log\", \"udp://HOST:514\" or \"tcp://HOST:601\"",
+            ),
+            (Format::Journald, url) => (
+                matches!(url, HookUrl::Unix(_)),
+                "\"unix:/run/systemd/journal/socket\"",
+            ),
+            (_, url) => (matches!(url, HookUrl::Http(_)), "\"https://HOST/PATH\""),
+        };
+        if !good {
+            return Err((
+                format!(
+                    "webhook \"{name}\": format \"{format}\" cannot be sent to {}",
+                    self.url
+                ),
+                format!("url = {example}"),
+            ));
+        }
+        let of_http = [
+            ("ca_file", self.ca_file.is_some()),
+            ("proxy", self.proxy.is_some()),
+        ];
+        for (key, given) in of_http {
+            if given && self.format.is_log() {
+                return Err((
+                    format!(
+                        "webhook \"{name}\" has a `{key}`, of which format \"{format}\" has no use"
+                    ),
+                    "remove it: nothing goes over HTTP or TLS here (docs/webhooks.md)".to_owned(),
+                ));
+            }
+        }
+        if matches!(&self.proxy, Some(proxy) if !matches!(proxy, HookUrl::Http(_))) {
+            return Err((
+                format!("webhook \"{name}\": only HTTP proxies can be gone through"),
+                "proxy = \"http://HOST:PORT\"".to_owned(),
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -219,84 +268,6 @@ pub fn validate(webhooks: &[WebhookConfig]) -> Result<(), ConfigError> {
             .map_err(|(what, hint)| ConfigError::Keys { what, hint })?;
     }
     Ok(())
-}
-
-/// An `http` or `https` URL. Its path may be a secret, so it prints as scheme and host only.
-#[derive(Clone, PartialEq, Eq)]
-pub struct HookUrl(reqwest::Url);
-
-impl HookUrl {
-    /// Parses one.
-    ///
-    /// # Errors
-    /// What is wrong, with a hint.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let url = reqwest::Url::parse(text)
-            .map_err(|error| format!("not a URL: {error}\nhint: https://HOST/PATH"))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(
-                "only http and https URLs can be posted to\nhint: https://HOST/PATH".into(),
-            );
-        }
-        if url.host_str().is_none_or(str::is_empty) {
-            return Err("the URL names no host\nhint: https://HOST/PATH".into());
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err("the URL holds a user name or password\n\
-                        hint: messages are signed with the webhook's secret; remove it"
-                .into());
-        }
-        Ok(Self(url))
-    }
-
-    /// The whole URL, secret parts included.
-    #[must_use]
-    pub fn expose(&self) -> &reqwest::Url {
-        &self.0
-    }
-
-    /// Whether messages cross a network in clear text.
-    #[must_use]
-    pub fn is_clear_text(&self) -> bool {
-        let loopback = match self.0.host_str() {
-            Some("localhost") => true,
-            Some(host) => host
-                .trim_start_matches('[')
-                .trim_end_matches(']')
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback()),
-            None => false,
-        };
-        self.0.scheme() == "http" && !loopback
-    }
-}
-
-impl fmt::Display for HookUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}://{}",
-            self.0.scheme(),
-            self.0.host_str().unwrap_or("-")
-        )?;
-        if let Some(port) = self.0.port() {
-            write!(f, ":{port}")?;
-        }
-        f.write_str(if self.0.path() == "/" { "/" } else { "/…" })
-    }
-}
-
-impl fmt::Debug for HookUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl<'de> Deserialize<'de> for HookUrl {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(serde::de::Error::custom)
-    }
 }
 
 fn lowest() -> Severity {
@@ -440,7 +411,14 @@ mod tests {
 
     #[test]
     fn formats_ask_for_their_keys() {
-        let url = "name = \"soc\"\nurl = \"https://hooks.example/\"\n";
+        let url = |format: Format| {
+            let at = if format.is_log() {
+                "unix:/dev/log"
+            } else {
+                "https://hooks.example/"
+            };
+            format!("name = \"soc\"\nurl = \"{at}\"\n")
+        };
         let secret = "secret = \"env:S\"\n";
         let key = "routing_key = \"env:K\"\n";
         for format in Format::ALL {
@@ -450,7 +428,7 @@ mod tests {
                 (key.to_owned(), false, true),
                 (format!("{secret}{key}"), true, true),
             ] {
-                let text = format!("{url}format = \"{}\"\n{keys}", format.name());
+                let text = format!("{}format = \"{}\"\n{keys}", url(format), format.name());
                 let webhook = parse(&text).unwrap();
                 assert_eq!(webhook.format, format);
                 let good = signed == format.is_signed() && routed == format.has_routing_key();
@@ -459,15 +437,90 @@ mod tests {
                 assert_eq!(validate(&[webhook]).is_ok(), good, "{text}");
             }
         }
-        let error = parse(&format!("{url}format = \"xml\"\n")).unwrap_err();
+        let error = parse(&format!("{}format = \"xml\"\n", url(Format::Json))).unwrap_err();
         assert!(error.contains("unknown variant `xml`"), "{error}");
+    }
+
+    #[test]
+    fn formats_ask_for_their_places() {
+        let check = |url: &str, format: &str, more: &str| {
+            let secret = if format == "json" {
+                "secret = \"env:S\"\n"
+            } else {
+                ""
+            };
+            parse(&format!(
+                "name = \"a\"\nurl = \"{url}\"\nformat = \"{format}\"\n{secret}{more}"
+            ))
+            .unwrap()
+            .check()
+        };
+        for (url, format) in [
+            ("unix:/dev/log", "syslog"),
+            ("udp://[::1]:514", "syslog"),
+            ("tcp://log.example:601", "syslog"),
+            ("unix:/run/systemd/journal/socket", "journald"),
+        ] {
+            assert_eq!(check(url, format, ""), Ok(()), "{url}");
+        }
+        for (url, format, more, wrong, hint) in [
+            (
+                "https://x/",
+                "syslog",
+                "",
+                "format \"syslog\" cannot be sent to https://x/",
+                "udp://HOST:514",
+            ),
+            (
+                "udp://x:514",
+                "journald",
+                "",
+                "cannot be sent to udp://x:514",
+                "journal/socket",
+            ),
+            (
+                "unix:/dev/log",
+                "json",
+                "",
+                "cannot be sent to unix:/dev/log",
+                "https://HOST/PATH",
+            ),
+            (
+                "tcp://x:601",
+                "syslog",
+                "ca_file = \"/x\"\n",
+                "has a `ca_file`",
+                "remove it",
+            ),
+            (
+                "tcp://x:601",
+                "syslog",
+                "proxy = \"http://x/\"\n",
+                "has a `proxy`",
+                "remove it",
+            ),
+            (
+                "https://x/",
+                "json",
+                "proxy = \"tcp://x:1\"\n",
+                "only HTTP proxies",
+                "http://HOST:PORT",
+            ),
+        ] {
+            let (what, advice) = check(url, format, more).unwrap_err();
+            assert!(what.contains(wrong), "{what}");
+            assert!(advice.contains(hint), "{advice}");
+        }
     }
 
     #[test]
     fn mistakes_have_hints() {
         for (body, message) in [
             (format!("{MINIMUM}colour = 1"), "unknown field `colour`"),
-            (MINIMUM.replace("https:", "ftp:"), "only http and https"),
+            (
+                MINIMUM.replace("https:", "ftp:"),
+                "nothing can be sent to ftp:",
+            ),
             (
                 MINIMUM.replace("hooks.example", "a:b@hooks.example"),
                 "user name or password",
@@ -499,16 +552,6 @@ mod tests {
         let webhook = parse(&MINIMUM.replace("/bailiwick", "/T00/B00/sEcReT")).unwrap();
         assert!(!format!("{webhook:?}").contains("sEcReT"));
         assert_eq!(webhook.url.to_string(), "https://hooks.example/…");
-    }
-
-    #[test]
-    fn clear_text_is_seen() {
-        let url = |text| HookUrl::parse(text).unwrap().is_clear_text();
-        assert!(url("http://hooks.example/"));
-        assert!(!url("https://hooks.example/"));
-        assert!(!url("http://127.0.0.1:9/"));
-        assert!(!url("http://[::1]:9/"));
-        assert!(!url("http://localhost/"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::config::{ConfigError, WebhookConfig, validate};
 use super::formats::{self, Format, Sender};
 use super::secret::{Secret, SecretEnv, SecretError, SecretSource};
+use super::sockets::Sockets;
 use super::webhook::{Clients, Http, Transport};
 use super::{Alert, webhook};
 
@@ -72,10 +73,14 @@ impl Endpoint {
             tracing::warn!(
                 webhook = config.name,
                 url = %config.url,
-                "alerts cross the network in clear text; https keeps them from others' eyes"
+                "alerts cross the network in clear text; {} keeps them from others' eyes",
+                if config.format.is_log() { "a relay on this host that speaks TLS" } else { "https" },
             );
         }
-        let transport = Arc::new(Http::new(&config, clients));
+        let transport: Arc<dyn Transport> = match config.url.http() {
+            Some(url) => Arc::new(Http::new(url.clone(), &config, clients)),
+            None => Arc::new(Sockets::new(config.url.clone())),
+        };
         Ok(Self {
             config: Arc::new(config),
             secret,
@@ -136,7 +141,7 @@ impl Endpoint {
             _ => {
                 let alert: Alert = serde_json::from_str(&body)
                     .map_err(|error| format!("the stored alert is not readable: {error}"))?;
-                self.body(&alert, &id)
+                self.body(&alert, &id, checkpoint)
             }
         };
         Ok(self.signed(id, body, now_us, checkpoint))
@@ -155,17 +160,19 @@ impl Endpoint {
                 });
                 with_checkpoint(body.to_string(), checkpoint).into_bytes()
             }
-            _ => self.body(&formats::test_alert(&id, now_us), &id),
+            _ => self.body(&formats::test_alert(&id, now_us), &id, checkpoint),
         };
         self.signed(id, body, now_us, checkpoint)
     }
 
-    fn body(&self, alert: &Alert, id: &str) -> Vec<u8> {
+    fn body(&self, alert: &Alert, id: &str, checkpoint: Option<&str>) -> Vec<u8> {
         let key = self.routing_key.as_ref().map(Secret::expose);
         let sender = Sender {
             message_id: id,
             host: &self.host,
             routing_key: &String::from_utf8_lossy(key.unwrap_or_default()),
+            room: self.config.url.room(),
+            checkpoint,
         };
         formats::body(self.config.format, alert, &sender)
     }
@@ -184,9 +191,9 @@ impl Endpoint {
             .filter(|_| self.config.format.is_signed());
         webhook::Request {
             content_type: self.config.format.content_type(),
-            // Its own form has it in the body, where the signature covers it.
+            // Its own form has it in the body, where the signature covers it; logs have no header.
             checkpoint: checkpoint
-                .filter(|_| self.config.format != Format::Json)
+                .filter(|_| self.config.format != Format::Json && !self.config.format.is_log())
                 .map(|note| STANDARD.encode(note)),
             signature: secret.map(|secret| webhook::sign(secret, &id, timestamp, &body)),
             id,
@@ -298,7 +305,7 @@ mod tests {
             secret: Some(Secret::new(b"secret").unwrap()),
             routing_key: None,
             host: "web1".into(),
-            transport: Arc::new(Http::new(config, &Clients::default())),
+            transport: Arc::new(Sockets::new(HookUrl::parse("udp://127.0.0.1:9").unwrap())),
         };
         let body = serde_json::to_string(&alert("al_1", 1)).unwrap();
         let send = |config: &WebhookConfig, body: &str, note| {

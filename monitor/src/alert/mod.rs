@@ -4,6 +4,7 @@
 //! [`fold`] runs on the hot thread and hands [`AlertUpdate`]s over; [`AlertService`] stores them
 //! (see [`crate::store`]) and has one delivery task for each webhook [`endpoint`].
 
+pub mod address;
 pub mod clock;
 pub mod config;
 pub mod endpoint;
@@ -22,6 +23,7 @@ mod service;
 mod service_tests;
 mod settle;
 mod shared;
+pub mod sockets;
 pub mod status;
 mod subject;
 #[cfg(test)]

@@ -14,7 +14,7 @@ use base64::Engine;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::config::{HookUrl, WebhookConfig};
+use super::config::WebhookConfig;
 use super::secret::Secret;
 
 /// Largest body sent, in bytes (the specification asks for less than 20 kB).
@@ -53,7 +53,7 @@ pub struct Request {
     pub checkpoint: Option<String>,
     /// `content-type`.
     pub content_type: &'static str,
-    /// UTF-8 JSON. May hold a routing key.
+    /// UTF-8 JSON, or a line of a log. May hold a routing key.
     pub body: Vec<u8>,
     /// Time for the whole attempt.
     pub timeout: Duration,
@@ -94,15 +94,16 @@ pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, String>> + Send 
 /// Posts over HTTP/1.1, TLS by rustls with ring. Redirects are not followed, proxies of the
 /// environment are not used.
 pub struct Http {
-    url: HookUrl,
+    url: reqwest::Url,
     client: ClientKey,
     clients: Clients,
 }
 
 impl std::fmt::Debug for Http {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Its path may be a secret.
         f.debug_struct("Http")
-            .field("url", &self.url)
+            .field("host", &self.url.host_str())
             .finish_non_exhaustive()
     }
 }
@@ -110,15 +111,19 @@ impl std::fmt::Debug for Http {
 impl Http {
     /// For one endpoint; clients are shared among endpoints that trust and route alike.
     #[must_use]
-    pub fn new(config: &WebhookConfig, clients: &Clients) -> Self {
+    pub fn new(url: reqwest::Url, config: &WebhookConfig, clients: &Clients) -> Self {
         Self {
-            url: config.url.clone(),
             client: ClientKey {
-                tls: config.url.expose().scheme() == "https",
+                tls: url.scheme() == "https",
                 ca_file: config.ca_file.clone(),
-                proxy: config.proxy.as_ref().map(|proxy| proxy.expose().clone()),
+                proxy: config
+                    .proxy
+                    .as_ref()
+                    .and_then(|proxy| proxy.http())
+                    .cloned(),
             },
             clients: clients.clone(),
+            url,
         }
     }
 }
@@ -128,7 +133,7 @@ impl Transport for Http {
         Box::pin(async move {
             let client = self.clients.get(&self.client).await?;
             let mut post = client
-                .post(self.url.expose().clone())
+                .post(self.url.clone())
                 .timeout(request.timeout)
                 .header("content-type", request.content_type);
             if let Some(signature) = &request.signature {

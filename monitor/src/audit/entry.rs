@@ -163,6 +163,18 @@ pub enum Entry {
         /// On what.
         target: String,
     },
+    /// An act of containment is over, and nobody undid it.
+    Expired {
+        /// The act.
+        id: String,
+        /// `refuse` or `stop`.
+        act: String,
+        /// On what.
+        target: String,
+        /// `time` (it had its time), `process` (what was stopped has ended), `mode` (containment is not enforced
+        /// any more) or `shutdown` (the daemon ends).
+        cause: String,
+    },
     /// Something was lost since the last such entry.
     Loss {
         /// Why, as `bailiwick status` names it; `audit` for entries of this log.

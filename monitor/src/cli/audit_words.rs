@@ -144,6 +144,12 @@ fn say(entry: &Entry) -> (Option<Ink>, &'static str, String) {
             format!("{title} (identity {})", who(identity)),
         ),
         Entry::Undone { id, act, target } => (None, "undone", format!("{id}: {act} {target}")),
+        Entry::Expired {
+            id,
+            act,
+            target,
+            cause,
+        } => (None, "expired", format!("{id}: {act} {target} ({cause})")),
         Entry::Loss { cause, count, unit } => (
             Some(Ink::Doubtful),
             "loss",

@@ -531,6 +531,12 @@ pub(crate) fn status(status: &StatusRecord, style: Style) -> Vec<String> {
     if let Some(error) = &status.alerts.error {
         row("", Some(Ink::Bad), format!("✗ store: {}", text(error)));
     }
+    if let Some(error) = &status.audit.error {
+        let words = format!("✗ the audit log cannot be written: {}", text(error));
+        row("audit", Some(Ink::Bad), words);
+    } else if status.audit.enabled {
+        row("audit", None, format!("{} entries", status.audit.entries));
+    }
     for hook in &status.webhooks {
         let ok = hook.state == "ok" && hook.error.is_none();
         let oldest = hook

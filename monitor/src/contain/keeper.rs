@@ -12,10 +12,9 @@ use super::protect::protects;
 use super::record::{ContainmentRecord, ContainmentStatus};
 use super::refusal::{allowed, one, ranges, server_address};
 use super::thread::Rules;
-use super::{AF_UNIX, Socket, Violation, words};
+use super::{AF_UNIX, Over, Socket, Told, Violation, words};
 use crate::access::record::rfc3339;
 use crate::access::{Peer, Role};
-use crate::alert::AlertUpdate;
 use crate::serve::records::Loss;
 
 /// Most ranges of one refusal.
@@ -45,7 +44,7 @@ pub struct Keeper<A> {
     budget: Budget,
     book: Book,
     next: u64,
-    tell: Box<dyn FnMut(AlertUpdate) -> bool + Send>,
+    tell: Box<dyn FnMut(Told) -> bool + Send>,
     status: ContainmentStatus,
     declined: HashMap<&'static str, u64>,
     logged: HashMap<(usize, u32, &'static str), i64>,
@@ -83,12 +82,12 @@ impl From<Declined> for Not {
 }
 
 impl<A: Acts> Keeper<A> {
-    /// `tell` takes alerts, and says whether it could; `own` is the daemon's process.
+    /// `tell` takes what there is to tell, and says whether it could; `own` is the daemon's process.
     pub fn new(
         acts: A,
         rules: Rules,
         own: u32,
-        tell: impl FnMut(AlertUpdate) -> bool + Send + 'static,
+        tell: impl FnMut(Told) -> bool + Send + 'static,
     ) -> Self {
         Self {
             acts,
@@ -111,7 +110,7 @@ impl<A: Acts> Keeper<A> {
         self.budget.renumber();
         self.book.renumber();
         if self.rules.containment.mode != Mode::Enforce {
-            self.release_all("containment is not enforced any more");
+            self.release_all("containment is not enforced any more", Over::Mode);
         }
     }
 
@@ -376,7 +375,7 @@ impl<A: Acts> Keeper<A> {
             "containment"
         );
         let alert = words::alert(act, record, violation, self.rules.severity, now_us);
-        if !(self.tell)(alert) {
+        if !(self.tell)(Told::Acted(Box::new(alert))) {
             *self.declined.entry("untold").or_default() += 1;
             tracing::error!(id = record.id, "containment: no alert, too many wait");
         }
@@ -401,6 +400,7 @@ impl<A: Acts> Keeper<A> {
     /// Ends what has had its time, and notes what ended by itself. Call it once a second.
     pub fn expire(&mut self) {
         let now = self.acts.now_us();
+        let mut over = Vec::new();
         for kept in self.book.iter_mut() {
             if kept.state != State::InForce {
                 continue;
@@ -408,6 +408,7 @@ impl<A: Acts> Keeper<A> {
             if kept.until_us.is_some_and(|until| until <= now) {
                 self.acts.release(&kept.id);
                 kept.turn(State::Expired);
+                over.push((kept.record.clone(), Over::Time));
                 tracing::info!(
                     id = kept.id,
                     target = kept.record.target,
@@ -415,10 +416,25 @@ impl<A: Acts> Keeper<A> {
                 );
             } else if matches!(kept.key, Key::Process { .. }) && !self.acts.lives(&kept.id) {
                 kept.turn(State::Ended);
+                over.push((kept.record.clone(), Over::Process));
                 tracing::info!(
                     id = kept.id,
                     pid = kept.pid,
                     "containment: the stopped process has ended"
+                );
+            }
+        }
+        self.tell_over(over);
+    }
+
+    fn tell_over(&mut self, over: Vec<(ContainmentRecord, Over)>) {
+        for (record, why) in over {
+            let (id, why_) = (record.id.clone(), why.name());
+            if !(self.tell)(Told::Over(Box::new(record), why)) {
+                tracing::warn!(
+                    id,
+                    why = why_,
+                    "containment: the audit log is not told that it is over"
                 );
             }
         }
@@ -483,7 +499,7 @@ impl<A: Acts> Keeper<A> {
 
     /// The daemon ends: refusals end with it, and what stays stopped is named.
     pub fn finish(&mut self) {
-        self.release_all("the daemon ends");
+        self.release_all("the daemon ends", Over::Shutdown);
         for kept in self.book.iter() {
             if kept.state == State::InForce {
                 tracing::warn!(
@@ -497,7 +513,8 @@ impl<A: Acts> Keeper<A> {
         }
     }
 
-    fn release_all(&mut self, why: &str) {
+    fn release_all(&mut self, why: &str, cause: Over) {
+        let mut over = Vec::new();
         for kept in self.book.iter_mut() {
             if kept.state == State::InForce && matches!(kept.key, Key::Group { .. }) {
                 self.acts.release(&kept.id);
@@ -508,8 +525,10 @@ impl<A: Acts> Keeper<A> {
                     why,
                     "containment: refusal removed"
                 );
+                over.push((kept.record.clone(), cause));
             }
         }
+        self.tell_over(over);
     }
 }
 

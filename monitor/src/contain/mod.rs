@@ -39,6 +39,7 @@ pub(crate) use thread::heard;
 pub use thread::{Handle, Rules, Trigger, start};
 
 use crate::access::Access;
+use crate::alert::AlertUpdate;
 use crate::judge::Finding;
 
 /// One socket of this host, as sock_diag(7) finds it.
@@ -82,6 +83,41 @@ pub(crate) const AF_UNIX: u16 = 1;
 
 /// The sockets of one connection that are on this host.
 pub type Sockets = [Option<Socket>; 2];
+
+/// What the thread of containment tells.
+#[derive(Debug)]
+pub enum Told {
+    /// It did something, or would have.
+    Acted(Box<AlertUpdate>),
+    /// Something that was in force is over, and nobody undid it.
+    Over(Box<ContainmentRecord>, Over),
+}
+
+/// Why an act is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// It had its time.
+    Time,
+    /// The process that was stopped has ended.
+    Process,
+    /// Containment is not enforced any more.
+    Mode,
+    /// The daemon ends.
+    Shutdown,
+}
+
+impl Over {
+    /// Its name in the audit log.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Time => "time",
+            Self::Process => "process",
+            Self::Mode => "mode",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
 
 /// A finding on an access, with what can be done about it.
 #[derive(Clone, Debug)]

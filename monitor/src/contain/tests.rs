@@ -137,6 +137,9 @@ fn a_refusal_has_the_environments_addresses_and_ends() {
     scene.keeper.expire();
     assert_eq!(scene.fake.done(), [format!("release {id}")]);
     assert_eq!(scene.keeper.list()[0].state, "expired");
+    assert_eq!(scene.over(), [(id.clone(), Over::Time)], "told, once");
+    scene.keeper.expire();
+    assert_eq!(scene.over(), []);
     assert!(scene.keeper.undo(&id).is_err());
 }
 
@@ -349,6 +352,10 @@ fn refusals_end_with_the_daemon_or_with_enforcement_and_stops_do_not() {
         .keeper
         .replace(rules(Mode::DryRun, both.clone(), &[], 10));
     assert!(scene.fake.done()[0].starts_with("release "));
+    assert!(
+        matches!(scene.over()[..], [(_, Over::Mode)]),
+        "the refusal alone"
+    );
     assert_eq!(
         scene.keeper.status().in_force,
         1,
@@ -359,10 +366,12 @@ fn refusals_end_with_the_daemon_or_with_enforcement_and_stops_do_not() {
     scene.fake.done();
     scene.keeper.finish();
     assert_eq!(scene.fake.done().len(), 1);
+    assert!(matches!(scene.over()[..], [(_, Over::Shutdown)]));
     // A process that was stopped and ended needs nothing any more.
     scene.fake.with(|world| world.processes.clear());
     scene.keeper.expire();
     assert_eq!(scene.keeper.status().in_force, 0);
+    assert!(matches!(scene.over()[..], [(_, Over::Process)]));
 }
 
 #[test]

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::Told;
 use super::acts::Acts;
 use super::config::{Containment, Mode};
 use super::keeper::{Keeper, NotUndone};
 use super::record::{ContainmentRecord, ContainmentStatus};
 use super::{Sockets, Violation};
 use crate::access::Access;
-use crate::alert::AlertUpdate;
 use crate::confine::{self, Part};
 use crate::judge::{Finding, Severity};
 use crate::policy::Policy;
@@ -136,14 +136,14 @@ impl std::fmt::Debug for Handle {
     }
 }
 
-/// Starts the thread `bailiwick-act`. `acts` is made in it; `tell` takes alerts and says whether it could.
+/// Starts the thread `bailiwick-act`. `acts` is made in it; `tell` takes what there is to tell and says whether it could.
 ///
 /// # Errors
 /// When there is no thread.
 pub fn start<A: Acts + Send + 'static>(
     acts: A,
     rules: Rules,
-    tell: impl FnMut(AlertUpdate) -> bool + Send + 'static,
+    tell: impl FnMut(Told) -> bool + Send + 'static,
 ) -> std::io::Result<Handle> {
     let (to, from) = sync_channel(QUEUE);
     let shared = Arc::new(Shared::default());

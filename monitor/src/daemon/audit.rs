@@ -16,10 +16,10 @@ use crate::audit::key::Known;
 use crate::audit::log::QUEUE;
 use crate::audit::{AuditError, Entry, FileHash, Log, Place, Written};
 use crate::config::Config;
-use crate::contain::ContainmentRecord;
+use crate::contain::{ContainmentRecord, Over};
 use crate::policy::Policy;
 use crate::serve::group_id;
-use crate::serve::records::{Loss, QueueStatus};
+use crate::serve::records::{AuditStatus, Loss, QueueStatus};
 
 /// How often losses are told at most.
 const LOSSES: Duration = Duration::from_secs(10);
@@ -194,6 +194,16 @@ impl Auditor {
         });
     }
 
+    /// An act is over by itself.
+    pub(super) fn over(&self, record: &ContainmentRecord, why: Over) {
+        self.append(|| Entry::Expired {
+            id: record.id.clone(),
+            act: record.act.clone(),
+            target: record.target.clone(),
+            cause: why.name().to_owned(),
+        });
+    }
+
     /// Tells what was lost since it was told last.
     pub(super) fn losses(&self, losses: &[Loss]) {
         if self.log.is_none() {
@@ -212,16 +222,25 @@ impl Auditor {
     /// Its queue, for `status`.
     pub(super) fn queue(&self) -> Option<QueueStatus> {
         let status = self.log.as_ref()?.status();
-        let trouble = match &status.error {
-            Some(error) => format!("entries for the audit log, which cannot be written: {error}"),
-            None => "entries for the audit log".to_owned(),
-        };
         Some(QueueStatus {
-            name: trouble,
+            name: "entries for the audit log".to_owned(),
             length: status.waiting,
             capacity: QUEUE as u64,
             dropped: status.dropped,
         })
+    }
+
+    /// How it stands, for `status`.
+    pub(super) fn status(&self) -> AuditStatus {
+        let Some(log) = &self.log else {
+            return AuditStatus::default();
+        };
+        let status = log.status();
+        AuditStatus {
+            enabled: true,
+            entries: status.entries,
+            error: status.error,
+        }
     }
 }
 

@@ -428,6 +428,7 @@ impl Backend for Daemon {
             })
             .chain(self.audit.queue())
             .collect(),
+            audit: self.audit.status(),
             identities: self
                 .identities
                 .lock()

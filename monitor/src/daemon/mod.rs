@@ -34,12 +34,11 @@ use hub::Hub;
 use crate::access::FingerprintKey;
 use crate::access::credential::Recogniser;
 use crate::access::record::rfc3339;
-use crate::alert::{
-    AlertService, AlertUpdate, Clock, Endpoint, Folder, ServiceOptions, SystemClock,
-};
+use crate::alert::{AlertService, Clock, Endpoint, Folder, ServiceOptions, SystemClock};
 use crate::census::{self, Census, IdentityRecord};
 use crate::config::{self, Config};
 use crate::confine::{self, Part};
+use crate::contain::Told;
 use crate::host::Host;
 use crate::judge::{Judge, Remembered};
 use crate::pipeline::thread::{Command, Hot, Output, Snapshot, StartError, start};
@@ -478,9 +477,16 @@ async fn relay(daemon: Arc<Daemon>, mut outputs: mpsc::Receiver<Output>) {
     }
 }
 
-/// Makes alerts of what containment did. Ends with its thread.
-async fn tell_contained(daemon: Arc<Daemon>, mut acts: mpsc::Receiver<AlertUpdate>) {
-    while let Some(update) = acts.recv().await {
+/// Makes alerts of what containment did, and has the audit log tell what is over. Ends with its thread.
+async fn tell_contained(daemon: Arc<Daemon>, mut acts: mpsc::Receiver<Told>) {
+    while let Some(told) = acts.recv().await {
+        let update = match told {
+            Told::Acted(update) => *update,
+            Told::Over(record, why) => {
+                daemon.audit.over(&record, why);
+                continue;
+            }
+        };
         daemon.audit.contained(&update);
         if let Err(error) = daemon.alerts.apply(vec![update]).await {
             tracing::error!(%error, "alerts are not durable yet");

@@ -8,7 +8,6 @@ use std::sync::{Arc, PoisonError};
 
 use crate::access::FingerprintKey;
 use crate::access::credential::CredentialTable;
-use crate::alert::AlertUpdate;
 use crate::audit::FileHash;
 use crate::config::{CheckSetting, Config};
 use crate::contain::{self, RealActs, RefusingSlot};
@@ -173,13 +172,13 @@ pub(super) fn probing(source: &mut Kernel) -> Option<(Requests, SharedBook)> {
 pub(super) fn containment(
     config: &Config,
     policy: &Arc<Policy>,
-) -> Result<(contain::Handle, RefusingSlot, mpsc::Receiver<AlertUpdate>), DaemonError> {
+) -> Result<(contain::Handle, RefusingSlot, mpsc::Receiver<contain::Told>), DaemonError> {
     let slot = RefusingSlot::default();
     let (sender, receiver) = mpsc::channel(CONTAINED);
     let handle = contain::start(
         RealActs::new(Arc::clone(&slot)),
         contain_rules(config, policy),
-        move |update| sender.try_send(update).is_ok(),
+        move |told| sender.try_send(told).is_ok(),
     )
     .map_err(|error| DaemonError::Internal(format!("no thread: {error}")))?;
     Ok((handle, slot, receiver))

@@ -1,5 +1,5 @@
 //! The filter language: expressions over the named fields of accesses, alerts and identities, the same for
-//! `tail`, `alerts`, `identities`, `top`, the control protocol and the routing of webhooks. docs/filter.md
+//! `tail`, `alerts`, `identities`, `top`, the page, the control protocol and the routing of webhooks. docs/filter.md
 //! is its description.
 //!
 //! The syntax is a subset of CEL's (`&&`, `||`, `!`, `==`, `in`, `has(…)`, `x.startsWith("…")`), so that

@@ -10,6 +10,9 @@ use tokio::net::TcpListener;
 use super::Listen;
 use crate::serve::{ControlSocket, ListenError};
 
+/// Bytes that the kernel keeps for one client that does not read; it doubles them for its own needs.
+const SEND_BUFFER: usize = 128 * 1024;
+
 /// Pause after a failed accept: there are no descriptors left, for example.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -73,7 +76,13 @@ impl Socket {
     /// The system's; [`ACCEPT_PAUSE`] before the next try.
     pub(crate) async fn accept(&self) -> io::Result<Box<dyn Stream>> {
         Ok(match self {
-            Self::Inet(listener) => Box::new(listener.accept().await?.0),
+            Self::Inet(listener) => {
+                let stream = listener.accept().await?.0;
+                // Without a bound the kernel lets it grow to megabytes for each who does not read. A refusal changes
+                // nothing but that.
+                let _ = rustix::net::sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER);
+                Box::new(stream)
+            }
             Self::Unix(socket) => Box::new(socket.accept().await?),
         })
     }

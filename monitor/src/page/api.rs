@@ -27,12 +27,13 @@ use super::assets;
 use super::body::Reply;
 use super::feed::{self, Feed, brief};
 use super::guard;
+use super::passing::{asked, refused};
 use super::policy::PolicyRecord;
 use super::stream::{Viewer, parse_id};
 use super::token::Token;
 use crate::alert::NotMarked;
 use crate::explain::NoStory;
-use crate::serve::filter::{Filter, Term};
+use crate::filter::{Filter, Subject};
 use crate::serve::mark;
 use crate::serve::protocol::Command;
 use crate::serve::records::AlertQuery;
@@ -182,13 +183,30 @@ impl<B: Viewed> Site<B> {
         let query = parts.uri.query().unwrap_or_default();
         match name {
             "status" => blocking(move || feed::json(&backend.status())).await,
-            "alerts" => blocking(move || alerts(&*backend)).await,
+            "filter" => check(query),
+            "alerts" => match asked(query, Subject::Alert) {
+                Ok(filter) => blocking(move || alerts(&*backend, &filter)).await,
+                Err(bad) => bad_filter(&refused(&bad)),
+            },
             "identities" => {
+                let filter = match asked(query, Subject::Identity) {
+                    Ok(filter) => filter,
+                    Err(bad) => return bad_filter(&refused(&bad)),
+                };
                 let mut all = backend.identities().await;
                 let more = all.len().saturating_sub(MOST_IDENTITIES);
-                all.sort_by(|a, b| b.last_seen.cmp(&a.last_seen));
+                // Those that pass first, so that a filter finds what had no room.
+                all.sort_by_cached_key(|one| {
+                    let last = std::cmp::Reverse(one.last_seen.clone());
+                    (!filter.matches(one), last)
+                });
                 all.truncate(MOST_IDENTITIES);
-                ok(&json!({"identities": all, "more": more}))
+                let passing: Vec<&str> = all
+                    .iter()
+                    .filter(|one| filter.matches(*one))
+                    .map(|one| one.identity.as_str())
+                    .collect();
+                ok(&json!({"identities": all, "more": more, "passing": passing}))
             }
             "coverage" => {
                 let mut all = backend.coverage().await;
@@ -226,14 +244,9 @@ impl<B: Viewed> Site<B> {
     }
 
     async fn stream(&self, query: &str, parts: &Parts) -> Answer {
-        let terms: Result<Vec<Term>, _> =
-            parameter(query, "filter").map_or(Ok(Vec::new()), |text| serde_json::from_str(&text));
-        let filter = match terms.map(|terms| Filter::new(&terms)) {
-            Ok(Ok(filter)) => filter,
-            Ok(Err(bad)) => {
-                return respond(StatusCode::BAD_REQUEST, TEXT, Bytes::from(bad.to_string()));
-            }
-            Err(_) => return plain(StatusCode::BAD_REQUEST, "filter is no list of terms"),
+        let filter = match asked(query, Subject::Access) {
+            Ok(filter) => filter,
+            Err(bad) => return bad_filter(&refused(&bad)),
         };
         if self.feed.viewers() >= self.viewers {
             return plain(
@@ -258,13 +271,40 @@ impl<B: Viewed> Site<B> {
     }
 }
 
-fn alerts(backend: &impl Viewed) -> Bytes {
+/// Whether a filter can be, of what `of` says.
+fn check(query: &str) -> Answer {
+    let subject = match parameter(query, "of").as_deref() {
+        Some("accesses") => Subject::Access,
+        Some("alerts") => Subject::Alert,
+        Some("identities") => Subject::Identity,
+        _ => {
+            return plain(
+                StatusCode::BAD_REQUEST,
+                "of is accesses, alerts or identities",
+            );
+        }
+    };
+    // The question is answered either way: no failure for the browser's console.
+    ok(&json!({"refused": asked(query, subject).err().map(|bad| refused(&bad))}))
+}
+
+fn bad_filter(words: &impl serde::Serialize) -> Answer {
+    respond(StatusCode::BAD_REQUEST, JSON, feed::json(words))
+}
+
+fn alerts(backend: &impl Viewed, filter: &Filter) -> Bytes {
     let query = AlertQuery {
         last: Some(MOST_ALERTS),
         ..AlertQuery::default()
     };
-    let all: Vec<_> = backend.alerts(query).iter().map(brief).collect();
-    feed::json(&json!({"alerts": all, "most": MOST_ALERTS}))
+    let all = backend.alerts(query);
+    let passing: Vec<&str> = all
+        .iter()
+        .filter(|alert| filter.matches(*alert))
+        .map(|alert| alert.id.as_str())
+        .collect();
+    let told: Vec<_> = all.iter().map(brief).collect();
+    feed::json(&json!({"alerts": told, "most": MOST_ALERTS, "passing": passing}))
 }
 
 async fn blocking(call: impl FnOnce() -> Bytes + Send + 'static) -> Answer {
@@ -303,7 +343,7 @@ fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Answe
 }
 
 /// The first parameter of that name, decoded; `None` also for what is no UTF-8.
-fn parameter(query: &str, name: &str) -> Option<String> {
+pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
     let value = query.split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=')?;
         (key == name).then_some(value)

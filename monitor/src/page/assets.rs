@@ -35,6 +35,7 @@ pub(super) const ASSETS: &[Asset] = &[
     asset!("/main.js", JS, "main.js"),
     asset!("/dom.js", JS, "dom.js"),
     asset!("/state.js", JS, "state.js"),
+    asset!("/filters.js", JS, "filters.js"),
     asset!("/link.js", JS, "link.js"),
     asset!("/health.js", JS, "health.js"),
     asset!("/live.js", JS, "live.js"),

@@ -10,6 +10,7 @@ mod body;
 mod feed;
 mod flow;
 mod guard;
+mod passing;
 mod patience;
 mod policy;
 mod server;

@@ -9,7 +9,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
 use super::feed::{Begin, MOST_SENT, Message, RING, Row, json, rows};
-use crate::serve::filter::Filter;
+use crate::filter::Filter;
 
 /// Accesses that one who comes first is shown.
 const FIRST: usize = 200;
@@ -121,7 +121,7 @@ impl Viewer {
 
     fn wanted<'r>(&self, all: &'r [Row], known: u64) -> Vec<&'r Row> {
         all.iter()
-            .filter(|row| row.number > known && !row.own && self.filter.matches(&row.record))
+            .filter(|row| row.number > known && !row.own && self.filter.matches(&*row.record))
             .collect()
     }
 

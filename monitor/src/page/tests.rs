@@ -29,6 +29,9 @@ use crate::serve::records::StatusRecord;
 use crate::serve::testing::knows_nothing;
 use crate::store::StoreError;
 
+#[path = "crowd_tests.rs"]
+mod crowd;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Fake {
@@ -412,6 +415,10 @@ struct Event {
 impl Events {
     async fn open(server: &Server, query: &str, since: Option<&str>) -> Self {
         let stream = TcpStream::connect(server.address).await.unwrap();
+        Self::over(stream, server, query, since).await
+    }
+
+    async fn over(stream: TcpStream, server: &Server, query: &str, since: Option<&str>) -> Self {
         let mut reader = BufReader::new(stream);
         let since = since.map_or(String::new(), |id| format!("Last-Event-ID: {id}\r\n"));
         // HTTP/1.0: without chunks between the lines.
@@ -541,20 +548,31 @@ async fn who_comes_back_is_sent_what_passed_and_told_what_is_gone() {
 async fn a_filter_is_kept_to_and_what_is_too_fast_is_counted() {
     let backend = Fake::new(1);
     let server = server(&backend, Limits::default()).await;
-    let filter = "?filter=%5B%7B%22field%22:%22identity%22,%22value%22:%22id-1%22%7D%5D";
+    let filter = "?where=identity%20%3D%3D%20%22id-1%22";
     let mut events = Events::open(&server, filter, None).await;
     events.find("status").await;
     backend.put(1..=9);
     let (numbers, ..) = events.numbers(5).await;
     assert_eq!(numbers, [1, 3, 5, 7, 9]);
-    let (status, _, body) = get(&server, "/api/stream?filter=%5B1%5D", "", true).await;
-    assert_eq!(status, 400, "{body}");
-    let status_x = "?filter=%5B%7B%22field%22:%22status%22,%22value%22:%22x%22%7D%5D";
-    let (status, _, body) = get(&server, &format!("/api/stream{status_x}"), "", true).await;
-    assert!(
-        status == 400 && body.contains("no status"),
-        "{status} {body}"
-    );
+    for (path, place) in [
+        ("/api/stream?where=identty%20%3D%3D%20%22x%22", "^^^^^^^"),
+        ("/api/alerts?where=duties%20contains%20%22x%22", "^^^^^^"),
+        ("/api/identities?where=kind%20%3D%3D%20%22x%22", "^^^^"),
+    ] {
+        let (status, _, body) = get(&server, path, "", true).await;
+        assert_eq!(status, 400, "{path} {body}");
+        let told: Value = serde_json::from_str(&body).unwrap();
+        let carets = told["place"][1].as_str().unwrap();
+        assert_eq!(carets.trim(), place, "{told}");
+    }
+    let of = |filter: &str| format!("/api/filter?of=alerts&where={filter}");
+    let (status, _, good) = get(&server, &of("count%20%3E%203"), "", true).await;
+    assert_eq!((status, good.as_str()), (200, "{\"refused\":null}"));
+    let (_, _, bad) = get(&server, &of("count%20%3E"), "", true).await;
+    let told: Value = serde_json::from_str(&bad).unwrap();
+    assert_eq!(told["refused"]["place"][1], "       ^", "{told}");
+    let (status, ..) = get(&server, "/api/filter?of=nothing&where=true", "", true).await;
+    assert_eq!(status, 400);
 
     let mut events = Events::open(&server, "", Some("1-9")).await;
     events.find("hello").await;

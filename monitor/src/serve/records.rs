@@ -77,6 +77,21 @@ pub struct StatusRecord {
     /// What was looked through beside the code of workloads.
     #[serde(default)]
     pub scan: ScanStatus,
+    /// The audit log.
+    #[serde(default)]
+    pub audit: AuditStatus,
+}
+
+/// The audit log.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AuditStatus {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Entries that it has.
+    pub entries: u64,
+    /// Why it cannot be written; null when it can.
+    #[serde(default)]
+    pub error: Option<String>,
 }
 
 /// Looks at working directories and environments of workloads that use credentials.

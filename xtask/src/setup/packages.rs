@@ -54,7 +54,7 @@ pub(crate) fn llvm(major: u32) -> Package {
 }
 
 /// Clients, servers and tools of the end-to-end tests.
-pub(crate) const TESTS: [Package; 22] = [
+pub(crate) const TESTS: [Package; 24] = [
     Package::new(
         "android-libboringssl",
         "/usr/lib/x86_64-linux-gnu/android/libcrypto.so.0",
@@ -69,6 +69,7 @@ pub(crate) const TESTS: [Package; 22] = [
     Package::new("nghttp2-client", "h2load"),
     Package::new("nginx-light", "nginx"),
     Package::new("nodejs", "node"),
+    Package::new("npm", "npm"),
     Package::new("openssl", "openssl"),
     Package::new("procps", "ps"),
     Package::new("python3", "python3"),
@@ -81,6 +82,7 @@ pub(crate) const TESTS: [Package; 22] = [
         "/usr/lib/python3/dist-packages/requests",
     ),
     Package::new("systemd", "systemd-analyze"),
+    Package::new("tmux", "tmux"),
     Package::new("util-linux", "setpriv"),
     Package::new("wget", "wget"),
 ];

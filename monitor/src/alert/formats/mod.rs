@@ -11,9 +11,11 @@
 
 mod alertmanager;
 mod cloudevents;
+mod journald;
 mod ocsf;
 mod pagerduty;
 mod slack;
+mod syslog;
 #[cfg(test)]
 mod tests;
 
@@ -43,17 +45,23 @@ pub enum Format {
     Pagerduty,
     /// Prometheus Alertmanager's API v2.
     Alertmanager,
+    /// RFC 5424, to a socket.
+    Syslog,
+    /// The journal's own protocol, to its socket.
+    Journald,
 }
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Json,
         Self::Ocsf,
         Self::Cloudevents,
         Self::Slack,
         Self::Pagerduty,
         Self::Alertmanager,
+        Self::Syslog,
+        Self::Journald,
     ];
 
     /// Name in the configuration.
@@ -66,6 +74,8 @@ impl Format {
             Self::Slack => "slack",
             Self::Pagerduty => "pagerduty",
             Self::Alertmanager => "alertmanager",
+            Self::Syslog => "syslog",
+            Self::Journald => "journald",
         }
     }
 
@@ -85,6 +95,12 @@ impl Format {
         matches!(self, Self::Json | Self::Ocsf | Self::Cloudevents)
     }
 
+    /// Whether its messages go to a log's socket, not over HTTP.
+    #[must_use]
+    pub fn is_log(self) -> bool {
+        matches!(self, Self::Syslog | Self::Journald)
+    }
+
     /// Whether the message itself holds a key.
     #[must_use]
     pub fn has_routing_key(self) -> bool {
@@ -101,6 +117,10 @@ pub struct Sender<'a> {
     pub host: &'a str,
     /// PagerDuty's key; empty where there is none.
     pub routing_key: &'a str,
+    /// Most bytes of a message (`syslog` keeps to it).
+    pub room: usize,
+    /// The audit log's newest checkpoint, for formats that have room for it in the body.
+    pub checkpoint: Option<&'a str>,
 }
 
 impl std::fmt::Debug for Sender<'_> {
@@ -111,7 +131,7 @@ impl std::fmt::Debug for Sender<'_> {
     }
 }
 
-/// The body that tells an alert, UTF-8 JSON; about as long as the alert's own JSON at most.
+/// The body that tells an alert: UTF-8 JSON, or what its log takes; about as long as the alert's own JSON at most.
 #[must_use]
 pub fn body(format: Format, alert: &Alert, sender: &Sender<'_>) -> Vec<u8> {
     match format {
@@ -121,6 +141,8 @@ pub fn body(format: Format, alert: &Alert, sender: &Sender<'_>) -> Vec<u8> {
         Format::Slack => slack::body(alert, sender),
         Format::Pagerduty => pagerduty::body(alert, sender),
         Format::Alertmanager => alertmanager::body(alert, sender),
+        Format::Syslog => syslog::body(alert, sender),
+        Format::Journald => journald::body(alert, sender),
     }
 }
 
@@ -195,6 +217,29 @@ fn cut(text: &str, max: usize) -> String {
     let mut out: String = text.chars().take(max.saturating_sub(1)).collect();
     out.push('…');
     out
+}
+
+/// What an alert says in one line, for logs.
+fn line(alert: &Alert) -> String {
+    format!(
+        "{}. Normal: {}. To do: {}",
+        shown(&alert.title, 1000),
+        shown(&alert.normal, 1000),
+        shown(&alert.action, 1000)
+    )
+}
+
+/// Facility 10 of RFC 5424 table 1: security and authorization messages.
+const FACILITY: u8 = 10;
+
+/// The severity of RFC 5424 table 2: notice, warning, error, critical.
+fn priority(severity: Severity) -> u8 {
+    match severity {
+        Severity::Low => 5,
+        Severity::Medium => 4,
+        Severity::High => 3,
+        Severity::Critical => 2,
+    }
 }
 
 /// What is there of an alert's attributes, by name.

@@ -185,6 +185,7 @@ pub(super) struct Scene {
     pub(super) fake: Fake,
     pub(super) keeper: Keeper<Fake>,
     pub(super) told: Arc<Mutex<Vec<AlertUpdate>>>,
+    over: Arc<Mutex<Vec<(String, Over)>>>,
 }
 
 pub(super) fn rules(mode: Mode, rules: Vec<ContainRule>, never: &[&str], most: u32) -> Rules {
@@ -219,19 +220,30 @@ impl Scene {
         let fake = Fake(Arc::new(Mutex::new(world)));
         let told = Arc::new(Mutex::new(Vec::new()));
         let inner = Arc::clone(&told);
-        let tell = move |update| {
-            inner.lock().unwrap().push(update);
+        let over = Arc::new(Mutex::new(Vec::new()));
+        let ended = Arc::clone(&over);
+        let tell = move |told| {
+            match told {
+                Told::Acted(update) => inner.lock().unwrap().push(*update),
+                Told::Over(record, why) => ended.lock().unwrap().push((record.id, why)),
+            }
             true
         };
         Self {
             keeper: Keeper::new(fake.clone(), rules, SELF, tell),
             fake,
             told,
+            over,
         }
     }
 
     pub(super) fn act(act: Act) -> Self {
         Self::new(rules(Mode::Enforce, vec![rule(act)], &[], 10))
+    }
+
+    /// What is over, and why.
+    pub(super) fn over(&self) -> Vec<(String, Over)> {
+        std::mem::take(&mut self.over.lock().unwrap())
     }
 
     pub(super) fn told(&self) -> Vec<AlertUpdate> {

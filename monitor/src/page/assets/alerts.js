@@ -1,12 +1,13 @@
 // Open alerts, folded by identity and kind.
 
 import { $, clean, el, empty, number, RANK, severity, value, when } from './dom.js';
-import { change, matches, state } from './state.js';
+import { change, state } from './state.js';
 
 const alerts = new Map();
 const MOST = 300;
 let list, bar;
 let asked = false;
+let passing = null;
 
 export function build(section) {
   bar = el('div', { class: 'bar' });
@@ -14,8 +15,10 @@ export function build(section) {
   section.append(bar, list);
 }
 
-export function reset(all) {
+// All of them, and the ids of those that pass the filter; null where there is none.
+export function reset(all, ids) {
   asked = true;
+  passing = ids ? new Set(ids) : null;
   alerts.clear();
   take(all);
 }
@@ -32,18 +35,11 @@ export const find = (id) => alerts.get(id);
 export const marked = (alert) => Boolean(alert.acknowledged) || Boolean(alert.muted_until && new Date(alert.muted_until) > new Date());
 export const open = () => [...alerts.values()].filter((alert) => !marked(alert));
 
-function hostOf(operation) {
-  const rest = operation.split(' ')[1] || '';
-  return rest.split('/')[0];
+export function none() {
+  passing = new Set();
+  draw();
 }
-const passes = (alert) => matches({
-  identity: [alert.identity],
-  workload: [alert.workload],
-  host: [hostOf(alert.operation)],
-  method: [alert.operation.split(' ')[0]],
-  finding: [alert.kind],
-  env: [alert.environment],
-});
+const passes = (alert) => !passing || passing.has(alert.id);
 
 function groups() {
   const folded = new Map();
@@ -90,7 +86,7 @@ function paint() {
     quiet ? el('label', null, el('input', { type: 'checkbox', id: 'show-all', checked: state.all, on: { change: (event) => change({ all: event.target.checked }) } }), ' show ' + number(quiet) + ' acknowledged or muted') : '');
   const all = groups();
   if (all.length === 0) {
-    list.replaceChildren(!asked ? empty('Asking the monitor …') : state.terms.length && alerts.size
+    list.replaceChildren(!asked ? empty('Asking the monitor …') : state.where.alerts && alerts.size
       ? empty('No alert passes the filter')
       : quiet && !state.all ? empty('Nothing is open', el('p', null, 'All alerts are acknowledged or muted.'))
       : empty('No alert', el('p', null, 'No credential has left its bailiwick. Without a policy only the checks that need none speak: '), el('pre', null, 'bailiwick learn --out policy.toml'), el('p', null, 'proposes one of what was seen.')));

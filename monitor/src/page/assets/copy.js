@@ -1,4 +1,4 @@
-// Texts to take elsewhere: a clause for the policy, a filter for the command line.
+// Texts to take elsewhere: a clause for the policy.
 
 import { say } from './dom.js';
 
@@ -46,12 +46,6 @@ export function clauseOf(alert, granted) {
     lines.push('# beside those it has', 'workloads = ' + list([alert.workload]));
   }
   return lines.join('\n') + '\n';
-}
-
-// The same as flags of `bailiwick tail`, quoted for a shell.
-const quote = (text) => (/^[A-Za-z0-9_.:/@=+-]+$/.test(text) ? text : "'" + String(text).replace(/[\u0000-\u001f\u007f]/g, '?').replace(/'/g, "'\\''") + "'");
-export function filterOf(terms) {
-  return 'bailiwick tail' + terms.map((term) => (term.not ? ' --not-' : ' --') + term.field + ' ' + quote(term.value)).join('');
 }
 
 export async function copy(text, what) {

@@ -2,7 +2,8 @@
 
 import { $, clean, el, number, severity, value, when, say } from './dom.js';
 import { change, state } from './state.js';
-import { clauseOf, copy, filterOf } from './copy.js';
+import { clauseOf, copy } from './copy.js';
+import { all, command, condition } from './filters.js';
 import { get, post, Refused } from './link.js';
 import * as alerts from './alerts.js';
 import * as live from './live.js';
@@ -152,19 +153,17 @@ function actions(story, alert) {
     if (!alerts.marked(alert)) made.push(el('span', { class: 'pair' }, button('mute', 'Mute for', mute), until));
     made.push(button('copy-clause', 'Copy as policy clause', clause));
   }
-  made.push(button('copy-filter', 'Copy as filter', () => copy(filterOf(termsOf(alert)), 'the filter')));
+  made.push(button('copy-filter', 'Copy as filter', () => copy(filterOf(alert), 'the filter')));
   return el('div', { class: 'actions' }, made);
 }
 
 const currentAlert = () => (state.detail?.startsWith('alert:') ? alerts.find(state.detail.slice(6)) : null);
 
-function termsOf(alert) {
-  if (!alert) return state.terms;
-  const terms = [];
-  if (alert.identity) terms.push({ field: 'identity', value: alert.identity });
-  if (alert.workload && !alert.workload.startsWith('peer:')) terms.push({ field: 'workload', value: alert.workload });
-  terms.push({ field: 'finding', value: alert.kind });
-  return terms;
+// The accesses of an alert, for the command line.
+function filterOf(alert) {
+  if (!alert) return command(state.pane, state.where[state.pane] || '');
+  const of = (field, text) => text && condition('accesses', field, text, false);
+  return command('accesses', all(of('identity', alert.identity), of('workload', alert.workload), of('finding', alert.kind)));
 }
 
 export function acknowledge() {
@@ -182,7 +181,7 @@ export function clause() {
   if (alert) copy(clauseOf(alert, policy.granted()), 'the clause');
 }
 export function filter() {
-  copy(filterOf(termsOf(currentAlert())), 'the filter');
+  copy(filterOf(currentAlert()), 'the filter');
 }
 
 async function mark(body, word) {
@@ -220,6 +219,6 @@ function accessBody(n) {
       ['Other end', access.peer && clean(access.peer)])),
     end('Client', access.client),
     end('Server', access.server),
-    el('div', { class: 'actions' }, el('button', { type: 'button', on: { click: () => copy(filterOf([{ field: 'identity', value: access.identity || '*' }, { field: 'host', value: access.request.host }]), 'the filter') } }, 'Copy as filter')),
+    el('div', { class: 'actions' }, el('button', { type: 'button', on: { click: () => copy(command('accesses', all(access.identity && condition('accesses', 'identity', access.identity, false), condition('accesses', 'host', access.request.host, false))), 'the filter') } }, 'Copy as filter')),
   ];
 }

@@ -47,7 +47,7 @@ export function value(field, text, options = {}) {
   if (text === null || text === undefined || text === '') return el('span', { class: 'none' }, options.none || '–');
   const shown = clean(options.label ?? brief(String(text)), options.most);
   if (String(text).length > 512 || !field) return el('span', null, shown);
-  return el('button', { class: 'v', type: 'button', tabindex: '-1', 'data-field': field, 'data-value': text, title: options.title || clean(text, 300) }, shown);
+  return el('button', { class: 'v', type: 'button', tabindex: '-1', 'data-field': field, 'data-value': text, title: clean(options.title ?? text, 300) }, shown);
 }
 
 const two = (n) => String(n).padStart(2, '0');
@@ -58,7 +58,7 @@ export function clock(time) {
   if (Date.now() - date.getTime() < 12 * 3600e3) return at;
   return date.getFullYear() + '-' + two(date.getMonth() + 1) + '-' + two(date.getDate()) + ' ' + at;
 }
-export const when = (time) => (time ? el('time', { datetime: time, title: time }, clock(time)) : el('span', { class: 'none' }, 'never'));
+export const when = (time) => (time ? el('time', { datetime: clean(time, 40), title: clean(time, 40) }, clock(time)) : el('span', { class: 'none' }, 'never'));
 
 export function ago(seconds) {
   if (seconds < 60) return Math.round(seconds) + ' s';

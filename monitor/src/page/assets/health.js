@@ -12,7 +12,18 @@ export const current = () => status;
 const item = (name, text, tone, title) =>
   el('div', { class: 'fact ' + (tone || ''), title }, el('dt', null, name), el('dd', null, tone === 'bad' ? '✕ ' : tone === 'warn' ? '! ' : '', text));
 
+// What was lost, and when that last grew.
+let lost = { count: null, grew: 0 };
+const LATELY = 60e3;
+const sum = (next) => (next.losses || []).reduce((all, loss) => all + loss.count, 0);
+// Records of TLS whose keys did not come are told by coverage, connection by connection.
+const sudden = (next) => sum({ losses: (next.losses || []).filter((loss) => loss.cause !== 'undecided') });
+
 export function show(next) {
+  const count = sudden(next);
+  // What was lost before this page was opened is in the health line; what is lost now is said.
+  if (lost.count !== null && count > lost.count) lost.grew = Date.now();
+  lost.count = count;
   status = next;
   draw();
 }
@@ -38,7 +49,7 @@ function facts() {
   if (!status) return [item('Monitor', link.state === 'gone' ? 'not reached' : 'connecting …', link.state === 'gone' ? 'bad' : '')];
   const hooks = status.hooks || [];
   const off = hooks.filter((hook) => !hook.attached);
-  const lost = (status.losses || []).reduce((sum, loss) => sum + loss.count, 0);
+  const gone = sum(status);
   const causes = (status.losses || []).map((loss) => loss.cause + ' ' + number(loss.count) + ' ' + loss.unit).join(', ');
   const cover = status.coverage || {};
   const seen = (cover.read?.connections || 0) + (cover.dark?.connections || 0);
@@ -53,7 +64,7 @@ function facts() {
     link.state === 'live' ? item('Monitor', 'live', 'good', 'up ' + ago(status.uptime_s) + ', version ' + status.version) : item('Monitor', 'disconnected', 'bad'),
     item('Hooks', hooks.length - off.length + ' · ' + way(hooks), off.length ? 'warn' : '', hooks.map((hook) => hook.name).join(', ')),
     item('Accesses/s', rate < 10 ? rate.toFixed(1) : number(Math.round(rate)), '', number(status.accesses.total) + ' since start, ' + number(status.accesses.with_credential) + ' with a credential'),
-    item('Lost', lost ? number(lost) : 'nothing', lost ? 'warn' : '', causes || 'no cause has counted anything'),
+    item('Lost', gone ? number(gone) : 'nothing', gone ? 'warn' : '', causes || 'no cause has counted anything'),
     item('Coverage', read === null ? 'nothing yet' : read + ' % read', cover.dark_workloads ? 'warn' : '', number(cover.read?.connections) + ' connections read, ' + number(cover.dark?.connections) + ' dark, ' + number(cover.other?.connections) + ' not HTTP; ' + number(cover.dark_workloads) + ' of ' + number(cover.workloads) + ' workloads mostly dark'),
     hooksOfWebhooks.length === 0
       ? item('Webhooks', 'none', '', 'no [[webhook]] is configured: alerts are only here')
@@ -75,6 +86,11 @@ function notices() {
   if (!status) return all;
   if (status.policy.error) all.push(notice('bad', '✕ Policy refused', 'the last reload failed and the one before is in force: ' + clean(status.policy.error, 300)));
   if (status.alerts.error) all.push(notice('bad', '✕ Store', clean(status.alerts.error, 300)));
+  if (Date.now() - lost.grew < LATELY) {
+    const causes = [...(status.losses || [])].filter((loss) => loss.count && loss.cause !== 'undecided').sort((a, b) => b.count - a.count).slice(0, 3).map((loss) => clean(loss.cause) + ' (' + clean(loss.unit) + ')');
+    all.push(notice('warn', '! Lost in the last minute', causes.join(', ') + '. It is not judged, and nothing is concluded from its absence; the health line counts it.'));
+  }
+  if (status.audit?.error) all.push(notice('bad', '✕ Audit log', 'it cannot be written, so what happens now is not in it: ' + clean(status.audit.error, 300)));
   for (const hook of (status.hooks || []).filter((hook) => !hook.attached).slice(0, 3)) {
     all.push(notice('warn', '! Not attached', clean(hook.name) + (hook.detail ? ': ' + clean(hook.detail) : '')));
   }

@@ -1,7 +1,7 @@
 // Identities: what they may do, what they did, and their week.
 
 import { clean, el, empty, number, svg, value, when } from './dom.js';
-import { matches, state } from './state.js';
+import { state } from './state.js';
 import * as policy from './matrix.js';
 
 const MOST = 200;
@@ -10,6 +10,7 @@ let list;
 let identities = [];
 let more = 0;
 let asked = false;
+let passing = null;
 
 export function build(section) {
   list = el('div', { class: 'scroll', tabindex: '0', 'aria-label': 'Identities' });
@@ -19,18 +20,16 @@ export function take(answer) {
   asked = true;
   identities = answer.identities;
   more = answer.more;
+  passing = state.where.identities ? new Set(answer.passing) : null;
   draw();
 }
 export const all = () => identities;
 
-const passes = (one) => matches({
-  identity: [one.identity],
-  fingerprints: [one.identity, ...one.fingerprints.items],
-  workload: one.workloads.items,
-  host: one.hosts.items,
-  env: one.environments.items.length ? one.environments.items : ['none'],
-  finding: Object.keys(one.findings),
-});
+export function none() {
+  passing = new Set();
+  draw();
+}
+const passes = (one) => !passing || passing.has(one.identity);
 
 export function draw() {
   if (state.pane !== 'identities') return;

@@ -13,11 +13,19 @@ export function setToken(text) {
 export const hasToken = () => Boolean(token);
 
 export class Refused extends Error {}
+// A filter that cannot be: `told` has message, place and hint.
+export class BadFilter extends Error {
+  constructor(told) {
+    super(told.message);
+    this.told = told;
+  }
+}
 
 async function request(path, options = {}) {
   const headers = { ...(options.headers || {}), Authorization: 'Bearer ' + (token || '') };
   const answer = await fetch('/api/' + path, { ...options, headers, cache: 'no-store', credentials: 'omit' });
   if (answer.status === 401) throw new Refused('the token is not known');
+  if (answer.status === 400 && answer.headers.get('content-type') === 'application/json') throw new BadFilter(await answer.json());
   if (!answer.ok) throw new Error((await answer.text()).slice(0, 500) || 'status ' + answer.status);
   return answer;
 }
@@ -46,11 +54,11 @@ export function open(fresh) {
 
 async function run(mine) {
   let pause = 500;
+  let where = state.where.accesses;
   while (mine === generation) {
     abort = new AbortController();
     try {
-      const terms = state.terms.filter((term) => !term.value.startsWith('peer:'));
-      const query = terms.length ? '?filter=' + encodeURIComponent(JSON.stringify(terms)) : '';
+      const query = where ? '?where=' + encodeURIComponent(where) : '';
       const headers = lastId ? { 'Last-Event-ID': lastId } : {};
       const answer = await request('stream' + query, { headers, signal: abort.signal });
       if (mine !== generation) return;
@@ -62,6 +70,12 @@ async function run(mine) {
       if (error instanceof Refused) {
         tell('link', { state: 'refused' });
         return;
+      }
+      if (error instanceof BadFilter) {
+        tell('filter', error.told);
+        // No access passes what cannot be read; all else goes on.
+        where = 'false';
+        continue;
       }
       tell('link', { state: 'gone', why: String(error.message || error), pause });
     }

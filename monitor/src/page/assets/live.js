@@ -95,7 +95,7 @@ function draw() {
   fresh.hidden = !hold || count === 0;
   fresh.textContent = '↑ ' + number(count) + ' new';
   none.hidden = rows.length > 0 || waiting.length > 0;
-  if (!none.hidden && state.terms.length) none.querySelector('h2').textContent = 'No access passes the filter';
+  if (!none.hidden && state.where.accesses) none.querySelector('h2').textContent = 'No access passes the filter';
   else none.querySelector('h2').textContent = 'No access yet';
   note.textContent = hidden ? number(hidden) + ' more came too fast to be shown one by one; all were judged' : '';
 }
@@ -105,7 +105,7 @@ function line({ n, workload, access }) {
   const request = access.request;
   const status = access.response?.status;
   return el('tr', { tabindex: '-1', class: bad ? 'bad' : '', 'data-open': 'access:' + n },
-    el('td', { class: 'time', title: access.time }, clock(access.time)),
+    el('td', { class: 'time', title: clean(access.time, 40) }, clock(access.time)),
     el('td', { 'data-h': 'Identity' }, value('identity', access.identity, { none: 'no credential', most: 40, title: access.credential?.fingerprint })),
     el('td', { 'data-h': 'Workload' }, value(workload.startsWith('peer:') ? null : 'workload', workload, { most: 60 })),
     el('td', { class: 'op', 'data-h': 'Operation' }, value('method', request.method), ' ', value('host', request.host, { most: 60 }), el('span', { class: 'path' }, clean(request.path, 80))),

@@ -1,7 +1,8 @@
 // Puts the page together: views, filters, keys, and when what is asked for.
 
 import { $, clean, el, say, severity } from './dom.js';
-import { addTerm, change, FIELDS, fromAddress, onChange, PANES, parseTerm, state } from './state.js';
+import { change, fromAddress, onChange, PANES, state } from './state.js';
+import * as filters from './filters.js';
 import * as link from './link.js';
 import * as health from './health.js';
 import * as live from './live.js';
@@ -10,13 +11,14 @@ import * as identities from './identities.js';
 import * as map from './map.js';
 import * as matrix from './matrix.js';
 import * as detail from './detail.js';
-import { copy, filterOf } from './copy.js';
+import { copy } from './copy.js';
 
 live.build($('accesses'));
 alerts.build($('alerts'));
 identities.build($('identities'));
 map.build($('map'));
 matrix.build($('separation'));
+filters.build();
 
 // What is asked for; the last answer counts, failures show in the health line.
 async function ask(path, take) {
@@ -24,14 +26,21 @@ async function ask(path, take) {
     take(await link.get(path));
   } catch (error) {
     if (error instanceof link.Refused) gate(true);
+    if (error instanceof link.BadFilter) {
+      const pane = path.split('?')[0];
+      filters.tell(pane, error.told);
+      // What cannot be read lets nothing pass.
+      (pane === 'alerts' ? alerts : identities).none();
+    }
   }
 }
-const askAlerts = () => ask('alerts', (answer) => {
-  alerts.reset(answer.alerts);
+const asking = (pane) => pane + (state.where[pane] ? '?where=' + encodeURIComponent(state.where[pane]) : '');
+const askAlerts = () => ask(asking('alerts'), (answer) => {
+  alerts.reset(answer.alerts, state.where.alerts ? answer.passing : null);
   detail.refresh();
   map.draw();
 });
-const askIdentities = () => ask('identities', identities.take).then(() => matrix.draw());
+const askIdentities = () => ask(asking('identities'), identities.take).then(() => matrix.draw());
 const askPolicy = () => ask('policy', matrix.take).then(() => identities.draw());
 
 let generation = null;
@@ -44,8 +53,16 @@ link.on('hello', (hello) => {
   askIdentities();
 });
 link.on('accesses', live.take);
+let asks = null;
 link.on('alerts', (all) => {
   alerts.take(all);
+  // Which of them pass, the daemon says: once a second at most.
+  if (state.where.alerts && !asks) {
+    asks = setTimeout(() => {
+      asks = null;
+      askAlerts();
+    }, 1000);
+  }
   detail.refresh();
   map.draw();
 });
@@ -56,6 +73,7 @@ link.on('status', (status) => {
 });
 link.on('missed', ({ count }) => health.showMissed(count));
 link.on('refresh', askAlerts);
+link.on('filter', (told) => filters.tell('accesses', told));
 link.on('map', map.take);
 link.on('link', (next) => {
   health.showLink(next);
@@ -74,15 +92,9 @@ function drawPane() {
     $('tab-' + pane).tabIndex = on ? 0 : -1;
   }
 }
-function drawTerms() {
-  $('terms').replaceChildren(...state.terms.map((term) => {
-    const text = term.field + (term.not ? ' ≠ ' : ' = ') + clean(term.value, 40);
-    return el('button', { type: 'button', class: 'term' + (term.not ? ' not' : ''), 'aria-label': 'Remove the filter ' + text, on: { click: () => change({ terms: state.terms.filter((other) => other !== term) }) } }, text, ' ✕');
-  }));
-}
 function drawAll() {
   drawPane();
-  drawTerms();
+  filters.draw();
   alerts.draw();
   identities.draw();
   map.draw();
@@ -91,34 +103,22 @@ function drawAll() {
 }
 onChange((now, before) => {
   drawAll();
-  if (JSON.stringify(now.terms) !== JSON.stringify(before.terms) && link.hasToken()) {
+  const other = (pane) => now.where[pane] !== before.where[pane] && link.hasToken();
+  if (other('accesses')) {
     live.clear();
     link.open(true);
   }
+  if (other('alerts')) askAlerts();
+  if (other('identities')) askIdentities();
   if (now.pane !== before.pane && (now.pane === 'identities' || now.pane === 'separation')) askIdentities();
 });
 for (const tab of document.querySelectorAll('[role=tab]')) tab.addEventListener('click', () => change({ pane: tab.dataset.pane }));
 window.addEventListener('hashchange', () => {
   const token = fromAddress();
   if (token) enter(token);
+  else if (link.hasToken()) link.open(true);
+  live.clear();
   drawAll();
-});
-
-// Filters.
-$('add').addEventListener('submit', (event) => {
-  event.preventDefault();
-  const input = $('filter');
-  if (!input.value.trim()) return;
-  const terms = input.value.split(',').map(parseTerm);
-  if (terms.some((term) => !term)) {
-    input.setAttribute('aria-invalid', 'true');
-    say('Write field=value or field!=value; fields are ' + FIELDS.join(', '));
-    return;
-  }
-  input.removeAttribute('aria-invalid');
-  for (const term of terms) addTerm(term);
-  input.value = '';
-  input.blur();
 });
 
 // A value that is clicked.
@@ -130,8 +130,8 @@ function openMenu(node) {
   const entry = (text, call) => el('button', { type: 'button', role: 'menuitem', on: { click: () => { closeMenu(); call(); } } }, text);
   menu.replaceChildren(
     el('p', null, field + ': ' + clean(value, 60)),
-    entry('Filter for it', () => addTerm({ field, value, not: false })),
-    entry('Exclude it', () => addTerm({ field, value, not: true })),
+    filters.some(field, value) ? entry(filters.stays(field, value) ? 'Filter for it' : 'Show its accesses', () => filters.add(field, value, false)) : '',
+    filters.stays(field, value) ? entry('Exclude it', () => filters.add(field, value, true)) : '',
     entry('Copy it', () => copy(value, 'the value')));
   menu.hidden = false;
   const box = node.getBoundingClientRect();
@@ -173,7 +173,7 @@ const KEYS = [
   ['Enter', 'detail of the row'],
   ['v', 'filter for a value of the row'],
   ['/', 'write a filter'],
-  ['x', 'remove all filters'],
+  ['x', 'remove the filter of the view'],
   ['Space', 'pause the accesses, and go on'],
   ['g', 'to the newest access'],
   ['a', 'acknowledge the alert in the detail'],
@@ -212,10 +212,10 @@ function onKey(event) {
     j: () => move(1), ArrowDown: () => move(1), k: () => move(-1), ArrowUp: () => move(-1),
     Enter: () => document.activeElement?.dataset.open && detail.openFor(document.activeElement.dataset.open),
     v: () => { const first = document.activeElement?.querySelector?.('.v'); if (first) openMenu(first); },
-    '/': () => $('filter').focus(), x: () => change({ terms: [] }),
+    '/': () => $('filter').focus(), x: filters.clear,
     ' ': () => live.toggle(), g: () => live.resume(), '?': help,
     a: detail.acknowledge, m: detail.mute, c: detail.clause,
-    f: () => (state.detail ? detail.filter() : copy(filterOf(state.terms), 'the filter')),
+    f: () => (state.detail ? detail.filter() : copy(filters.command(state.pane, state.where[state.pane] || ''), 'the filter')),
   };
   const pane = PANES[Number(event.key) - 1];
   if (pane) act[event.key] = () => { change({ pane }); $('tab-' + pane).focus(); };
@@ -232,7 +232,9 @@ function help() {
     el('h2', null, 'Severities'),
     el('p', null, ['critical', 'high', 'medium', 'low'].map((word) => [severity(word), ' '])),
     el('h2', null, 'Filters'),
-    el('p', null, 'field=value or field!=value; * stands for any text. Fields: ' + FIELDS.join(', ') + '. A value on the page can be clicked. Alternatives of one field are joined by or, different fields by and. The address holds views, filters and detail: copy it to show a colleague the same.'),
+    el('p', null, 'The filter language of the command line (docs/filter.md), over the records of the view:'),
+    el('pre', null, 'identity == "ci-bot" and response.status >= 400\nseverity >= "high" and not (environment in ["dev", "test"])\n"unit:ci.service" in workloads or refused > 10'),
+    el('p', null, 'A value on the page can be clicked: it is added as a condition, or excluded. The address holds views, filters and detail: copy it to show a colleague the same.'),
     el('form', { method: 'dialog' }, el('button', null, 'Close')));
   $('help').showModal();
 }
@@ -245,7 +247,8 @@ function gate(wrong) {
   const input = el('input', { type: 'password', id: 'token', autocomplete: 'off', 'aria-label': 'Token', placeholder: 'token' });
   dialog.replaceChildren(
     el('h2', { id: 'gate-title' }, wrong ? 'This token is not known here' : 'This page needs its token'),
-    el('p', null, 'It shows who uses which credential, so it shows it only to those who may. On the host, as root:'),
+    wrong ? el('p', null, 'The address is of another daemon, or from before its token was made anew.') : '',
+    el('p', null, (wrong ? 'The page' : 'It') + ' shows who uses which credential, so it shows it only to those who may. On the host, as root:'),
     el('pre', null, 'sudo bailiwick page'),
     el('p', null, 'Open the address that it prints, or put its token here:'),
     el('form', { method: 'dialog', on: { submit: () => enter(input.value.trim().replace(/^.*token=/, '')) } }, input, ' ', el('button', null, 'Open')));

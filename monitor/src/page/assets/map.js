@@ -1,7 +1,8 @@
 // Workloads to environments: width by rate, red where something was broken.
 
 import { brief, clean, el, empty, number, svg } from './dom.js';
-import { addTerm, matches, state } from './state.js';
+import { add } from './filters.js';
+import { state } from './state.js';
 import * as alerts from './alerts.js';
 
 const MOST = 40;
@@ -31,7 +32,6 @@ function edges() {
   }
   for (const alert of alerts.open()) if (alert.workload) edge(alert.workload, alert.environment || '').alerts += 1;
   return [...all.values()]
-    .filter((one) => matches({ workload: [one.workload], env: [one.environment || 'none'] }))
     .sort((a, b) => b.broken + b.alerts - (a.broken + a.alerts) || b.accesses - a.accesses);
 }
 
@@ -67,11 +67,11 @@ export function draw() {
       svg('path', { d: `M${x1} ${a}C${middle} ${a} ${middle} ${b} ${x2} ${b}`, class: 'edge' + (bad ? ' broken' : '') + (one.accesses ? '' : ' past'), 'stroke-width': thick.toFixed(1) }, svg('title', null, clean(say(one), 300))),
       bad ? svg('text', { x: x1 + (x2 - x1) * 0.25, y: a + (b - a) * 0.16 - 9, class: 'label broken', 'text-anchor': 'middle' }, '▲ ' + (one.broken ? number(one.broken) : one.alerts + ' open')) : '');
   });
-  const node = (field, text, x, at, anchor, label) => svg('text', { x, y: at + 4, 'text-anchor': anchor, class: 'node', tabindex: '-1', role: 'button', 'aria-label': 'Filter for ' + clean(text || 'no environment'), on: { click: () => text.startsWith('peer:') || addTerm({ field, value: text || 'none' }) } }, label, svg('title', null, clean(text || 'no environment', 300)));
+  const node = (field, text, x, at, anchor, label) => svg('text', { x, y: at + 4, 'text-anchor': anchor, class: 'node', tabindex: '-1', role: 'button', 'aria-label': 'Its accesses: ' + clean(text || 'no environment'), on: { click: () => text.startsWith('peer:') || add(field, text, false) } }, label, svg('title', null, clean(text || 'no environment', 300)));
   const rate = (workload) => shown.filter((one) => one.workload === workload).reduce((sum, one) => sum + one.accesses, 0);
   place.replaceChildren(
     el('p', { class: 'note' }, 'The last minute, since somebody looks. Red and ▲: findings, or alerts that are open.', record?.beyond ? ' ' + number(record.beyond) + ' accesses of further workloads are not drawn.' : '', known.length > MOST ? ' ' + (known.length - MOST) + ' more edges are in the table.' : ''),
-    svg('svg', { viewBox: `0 0 ${width} ${height}`, width, height, class: 'map', role: 'img', 'aria-label': 'Map of workloads and environments; the table below says the same' },
+    svg('svg', { viewBox: `0 0 ${width} ${height}`, width, height, class: 'map', role: 'group', 'aria-label': 'Map of workloads and environments; the table below says the same' },
       svg('text', { x: x1 - 10, y: 20, class: 'axis', 'text-anchor': 'end' }, 'Workload'),
       svg('text', { x: x2 + 10, y: 20, class: 'axis' }, 'Environment'),
       lines,

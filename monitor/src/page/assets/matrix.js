@@ -1,7 +1,7 @@
 // Owners against duties: who holds what, what of it is used, and what must not meet.
 
 import { ago, clean, el, empty, number, value } from './dom.js';
-import { matches, state } from './state.js';
+import { state } from './state.js';
 import * as identities from './identities.js';
 
 let place, record = null;
@@ -35,7 +35,7 @@ export function draw() {
   const separated = record.duties.filter((duty) => record.separations.some((rule) => rule.duties.includes(duty.name)));
   const others = record.duties.filter((duty) => !separated.includes(duty));
   const duties = [...separated, ...others];
-  const owners = record.owners.filter((owner) => matches({ identity: owner.identities.map((one) => one.identity) }));
+  const owners = record.owners;
   const cell = (owner, duty) => {
     const holders = owner.identities.filter((one) => one.duties.includes(duty.name));
     if (holders.length === 0) return el('td', { class: 'hold' }, el('span', { class: 'none', 'aria-label': 'not held' }, '·'));
@@ -45,7 +45,7 @@ export function draw() {
     const count = holders.reduce((sum, one) => sum + (used.get(JSON.stringify([one.identity, duty.name])) || 0), 0);
     const words = broken ? 'must not be held together' : rules.length ? 'must not meet on one object' : count ? 'used ' + number(count) + ' times' : 'granted, never used';
     const glyph = broken ? '✕' : rules.length ? '⇄' : count ? '●' : '○';
-    return el('td', { class: 'hold ' + (broken ? 'bad' : rules.length ? 'warn' : count ? 'used' : 'unused'), title: holders.map((one) => one.identity).join(', ') + ': ' + words }, el('span', { 'aria-hidden': 'true' }, glyph), ' ', el('span', { class: 'word' }, broken ? 'conflict' : count ? number(count) : rules.length ? 'watched' : 'unused'));
+    return el('td', { class: 'hold ' + (broken ? 'bad' : rules.length ? 'warn' : count ? 'used' : 'unused'), title: clean(holders.map((one) => one.identity).join(', '), 300) + ': ' + words }, el('span', { 'aria-hidden': 'true' }, glyph), ' ', el('span', { class: 'word' }, broken ? 'conflict' : count ? number(count) : rules.length ? 'watched' : 'unused'));
   };
   const within = (rule) => (rule.within_s ? ' within ' + ago(rule.within_s) : '');
   place.replaceChildren(

@@ -67,6 +67,9 @@ fn of_status(status: &StatusRecord) -> Vec<Part> {
     if let Some(error) = &status.alerts.error {
         parts.push((Some(Ink::Bad), format!("✗ store: {}", text(error))));
     }
+    if let Some(error) = &status.audit.error {
+        parts.push((Some(Ink::Bad), format!("✗ audit log: {}", text(error))));
+    }
     parts.extend(webhooks(&status.webhooks));
     let baseline = &status.baseline;
     if baseline.enabled && baseline.mature < baseline.profiles {

@@ -103,6 +103,7 @@ fn something_is_wrong() {
     status.queues[0].dropped = 2;
     status.policy.error = Some("policy.toml:3:1: unknown key".to_owned());
     status.alerts.error = Some("disk full".to_owned());
+    status.audit.error = Some("read-only file system".to_owned());
     state.apply(Event::Status(Box::new(status)));
     state.apply(Event::Missed(40));
     panes("degraded", &state);
