@@ -87,9 +87,10 @@ fn resumption() -> Result<()> {
     let connect = format!("127.0.0.1:{}", server.port);
     let run = |log: &Path, version: &str, more: &[&str], input: &str| -> Result<u32> {
         let mut command = Command::new("/usr/bin/sh");
+        let wait = e2e::scaled(Duration::from_millis(400)).as_secs_f64();
         // Lets the server's tickets arrive, then ends or asks for new keys.
         command.arg("-c").arg(format!(
-            "(sleep 0.4; {input} printf 'Q\\n'; sleep 0.4) | exec \"$@\""
+            "(sleep {wait}; {input} printf 'Q\\n'; sleep {wait}) | exec \"$@\""
         ));
         let log = log.display().to_string();
         #[rustfmt::skip]

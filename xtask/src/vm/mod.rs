@@ -14,7 +14,7 @@ mod table;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -24,7 +24,7 @@ use crate::project::Project;
 use crate::shell::{capture, is_root, not_permitted};
 use debian::Debian;
 use machine::Machine;
-use record::{Record, Run};
+use record::{End, Record, Run};
 
 /// Kernels without being asked for others.
 const KERNELS: [&str; 3] = ["5.10", "6.1", "6.12"];
@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// Only tests whose name contains this.
     #[arg(long)]
     filter: Option<String>,
+    /// Only load the programs, and say which no longer do where they did.
+    #[arg(long, conflicts_with = "filter")]
+    programs: bool,
     /// Most minutes for one kernel.
     #[arg(long, default_value_t = 120)]
     minutes: u64,
@@ -45,6 +48,20 @@ pub(crate) struct Options {
     /// Use the programs that were built before.
     #[arg(long)]
     no_build: bool,
+}
+
+impl Options {
+    /// For the checks before anything lands: what was built before, on every kernel.
+    pub(crate) fn loads() -> Self {
+        Self {
+            kernels: Vec::new(),
+            filter: None,
+            programs: true,
+            minutes: 15,
+            silence: 10,
+            no_build: true,
+        }
+    }
 }
 
 /// Runs the tests on each kernel, then writes docs/kernels.json and the tables of docs/kernels.md.
@@ -74,7 +91,11 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
     };
     let tests = copy(&test_binary(project)?, "e2e")?;
     let binary = copy(&project.binary(), "bailiwick")?;
-    let wanted = list(&tests, options.filter.as_deref())?;
+    let wanted = if options.programs {
+        Vec::new()
+    } else {
+        list(&tests, options.filter.as_deref())?
+    };
     let debian = Debian::prepare(&dir)?;
     let kept = project.root.join("docs/kernels.json");
     let mut record = Record::read(&kept)?;
@@ -88,7 +109,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
         let kernel = debian.kernel(series)?;
         println!("Linux {} ({series})", kernel.release);
         let image = image::write(&dir, &debian, &kernel, &image::HOST)?;
-        let script = guest_script(project, &binary, &tests, options.filter.as_deref())?;
+        let script = guest_script(project, &binary, &tests, options)?;
         let machine = Machine {
             debian: &debian,
             kernel: &kernel,
@@ -98,13 +119,23 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
             silence: Duration::from_secs(options.silence * 60),
         };
         let mut run = Run::default();
+        let begun = Instant::now();
         let end = machine.boot(&dir, &mut |line| {
-            if let Some(said) = run.take(line) {
+            if let Some(said) = run.take(line, begun.elapsed()) {
                 println!("{said}");
             }
         })?;
         run.finish(&wanted, &end);
-        bad.extend(run.failures().map(|failure| format!("{series}: {failure}")));
+        if options.programs {
+            // What never loaded there is in the table, and no news.
+            if let End::Broken(why) = &end {
+                bad.push(format!("{series}: {why}"));
+            } else if run.programs.is_empty() && run.refused.is_empty() {
+                bad.push(format!("{series}: nothing was said of the programs"));
+            }
+        } else {
+            bad.extend(run.failures().map(|failure| format!("{series}: {failure}")));
+        }
         bad.extend(
             record
                 .merge(series, &kernel.release, run)
@@ -151,7 +182,7 @@ fn guest_script(
     project: &Project,
     binary: &Path,
     tests: &Path,
-    filter: Option<&str>,
+    options: &Options,
 ) -> Result<PathBuf> {
     let path = binary.with_file_name("guest.sh");
     let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
@@ -159,19 +190,24 @@ fn guest_script(
     let script = format!(
         "export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp CI=true E2E_PATIENCE={patience}\n\
          export BAILIWICK_BIN={binary}\n\
+         ulimit -n 65536\n\
          ip link set lo up\n\
          cd {folder}\n\
          exec >/dev/ttyS1 2>&1\n\
          stty raw -echo </dev/ttyS1\n\
          {binary} doctor --programs -o json\n\
-         {tests} --format json {filter}\n\
+         {tests}\n\
          echo '{end}'\n\
          sleep 1\n",
         patience = machine::PATIENCE,
         binary = shown(binary),
         folder = shown(&project.root.join("tests")),
-        tests = shown(tests),
-        filter = filter.map(quoted).unwrap_or_default(),
+        tests = if options.programs {
+            String::new()
+        } else {
+            let filter = options.filter.as_deref().map(quoted).unwrap_or_default();
+            format!("{} --format json {filter}", shown(tests))
+        },
         end = record::END,
     );
     fs::write(&path, script).with_context(|| format!("cannot write {}", path.display()))?;

@@ -60,6 +60,11 @@ fn tables(record: &Record) -> String {
         row(&mut out, name, &cells);
     }
     row(&mut out, "**all**", &per_kernel(&|run| count(run, None)));
+    let minutes = |run: &Run| match run.seconds.div_ceil(60) {
+        0 => String::new(),
+        minutes => format!("{minutes} minutes"),
+    };
+    row(&mut out, "took", &per_kernel(&minutes));
 
     for (_, run) in &kernels {
         let failures: Vec<String> = run
@@ -83,6 +88,16 @@ fn tables(record: &Record) -> String {
     out.push('\n');
     head(&mut out, "how sends and receives are seen");
     row(&mut out, "", &per_kernel(&|run| escape(&run.way)));
+    row(
+        &mut out,
+        "io_uring",
+        &per_kernel(&|run| escape(&run.io_uring)),
+    );
+    row(
+        &mut out,
+        "keys of TLS",
+        &per_kernel(&|run| escape(&run.keys)),
+    );
     let refused = |run: &Run| match &*first_line(&run.refused) {
         "" if run.programs.is_empty() => "not known".to_owned(),
         "" => "all load".to_owned(),
@@ -159,9 +174,10 @@ mod tests {
         let mut record = Record::default();
         for (series, event) in [("6.1", "failed"), ("5.10", "ok"), ("sid", "ok")] {
             let mut run = Run::default();
-            let _ = run.take(&format!(
-                r#"{{"type":"test","name":"a::one","event":"{event}","stdout":"x|y"}}"#
-            ));
+            let _ = run.take(
+                &format!(r#"{{"type":"test","name":"a::one","event":"{event}","stdout":"x|y"}}"#),
+                std::time::Duration::ZERO,
+            );
             let _ = record.merge(series, series, run);
         }
         let text = tables(&record);
