@@ -115,16 +115,8 @@ impl Entry {
         self.accesses = self.accesses.saturating_add(1);
         self.last_us = self.last_us.max(access.time_us);
         let mut grown = 0_usize;
-        if !access.findings.is_empty() {
-            if self.findings.is_none() {
-                grown += size_of::<Counts>();
-            }
-            let counts = self.findings.get_or_insert_default();
-            for kind in access.findings.iter() {
-                if let Some(count) = counts.get_mut(kind as usize) {
-                    *count = count.saturating_add(1);
-                }
-            }
+        for kind in access.findings.iter() {
+            grown += self.found(kind);
         }
         let same_owner = match (&self.owner, &access.owner) {
             (Some(old), Some(new)) => Arc::ptr_eq(old, new),
@@ -175,6 +167,19 @@ impl Entry {
                 Box::default()
             });
             grown += usage.learn(access);
+        }
+        grown
+    }
+
+    /// Counts a finding; returns by how many bytes this grew.
+    pub(super) fn found(&mut self, kind: FindingKind) -> usize {
+        let grown = if self.findings.is_none() {
+            size_of::<Counts>()
+        } else {
+            0
+        };
+        if let Some(count) = self.findings.get_or_insert_default().get_mut(kind as usize) {
+            *count = count.saturating_add(1);
         }
         grown
     }

@@ -29,6 +29,7 @@ pub use record::{
 pub use save::to_json;
 
 use crate::access::Access;
+use crate::judge::FindingKind;
 use crate::slots::{NONE, Slots};
 use entry::{Entry, Group, micros};
 
@@ -154,6 +155,19 @@ impl Census {
             self.touch(at);
         }
         self.shrink(at);
+    }
+
+    /// Takes note of what was found about an access after it was observed.
+    pub fn found(&mut self, access: &Access, kind: FindingKind) {
+        let Some(name) = access.identity.as_deref().filter(|_| !access.refused()) else {
+            return;
+        };
+        let at = self.entries.find(name, self.hasher.hash_one(name));
+        if let Some(entry) = at.and_then(|at| self.entries.get_mut(at)) {
+            let grown = entry.found(kind);
+            entry.bytes = entry.bytes.saturating_add(grown);
+            self.bytes = self.bytes.saturating_add(grown);
+        }
     }
 
     /// Numbers for `status`.

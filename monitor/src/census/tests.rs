@@ -78,6 +78,23 @@ fn an_identity_and_its_facts() {
 }
 
 #[test]
+fn what_is_found_out_later_counts_for_who_is_known() {
+    let mut census = Census::new(Limits::default());
+    let mut a = access("ci");
+    census.found(&a, FindingKind::Approval);
+    assert!(census.snapshot().is_empty());
+    census.observe(&a);
+    let bytes = census.stats().bytes;
+    census.found(&a, FindingKind::Approval);
+    a.status = Some(403);
+    census.found(&a, FindingKind::Approval);
+    let record = one(&census);
+    assert_eq!(record.findings, [("approval".to_owned(), 1)].into());
+    assert_eq!(record.accesses, 1);
+    assert!(census.stats().bytes > bytes);
+}
+
+#[test]
 fn a_refused_access_creates_no_facts() {
     let mut census = Census::new(Limits::default());
     for status in [401, 403] {

@@ -248,7 +248,7 @@ impl<A: Acts> Keeper<A> {
                 }
                 if sockets.is_empty() {
                     return Err(Not::Cannot(ActError::Unsupported(
-                        "the connection's sockets are not known, since it was older than the monitor",
+                        "the connection's sockets are not known: it was older than the monitor, or this was found out later",
                     )));
                 }
                 let client = violation.access.client.as_ref().map(|end| end.pid);

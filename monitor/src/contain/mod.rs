@@ -34,6 +34,8 @@ pub use netlink::can_destroy;
 pub use real::{RealActs, RefusingSlot};
 pub use record::{ContainmentRecord, ContainmentStatus};
 pub use refusal::strange_environments;
+#[cfg(test)]
+pub(crate) use thread::heard;
 pub use thread::{Handle, Rules, Trigger, start};
 
 use crate::access::Access;

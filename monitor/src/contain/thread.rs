@@ -108,6 +108,22 @@ impl Trigger {
     }
 }
 
+/// A trigger that wants one kind, and what it handed over since it was asked last.
+#[cfg(test)]
+pub(crate) fn heard(kind: crate::judge::FindingKind) -> (Trigger, impl Fn() -> Vec<Violation>) {
+    let (to, from) = sync_channel(QUEUE);
+    let shared = Arc::new(Shared::default());
+    shared.wanted.store(bit(kind as u32), Ordering::Relaxed);
+    let took = move || {
+        let violations = from.try_iter().filter_map(|message| match message {
+            Message::Violation(violation) => Some(*violation),
+            _ => None,
+        });
+        violations.collect()
+    };
+    (Trigger { to, shared }, took)
+}
+
 /// The running thread.
 pub struct Handle {
     trigger: Trigger,

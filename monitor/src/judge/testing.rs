@@ -81,7 +81,7 @@ pub(super) fn jwt(subject: &str) -> Option<Arc<Credential>> {
     ))
 }
 
-pub(super) fn basic(user: &str) -> Option<Arc<Credential>> {
+pub(crate) fn basic(user: &str) -> Option<Arc<Credential>> {
     Some(credential(CredentialKind::Basic, None, user))
 }
 
@@ -103,7 +103,7 @@ pub(super) fn peer(address: &str) -> Peer {
 }
 
 /// ci-bot does what it should.
-pub(super) fn usual() -> Access {
+pub(crate) fn usual() -> Access {
     Access {
         time_us: 1_000_000_000,
         role: Role::Client,

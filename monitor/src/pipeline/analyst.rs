@@ -12,7 +12,6 @@ use crate::access::credential::{Found, Recognised, Recogniser};
 use crate::access::dpop::Proof;
 use crate::access::share::{share, share_end, share_some};
 use crate::access::{Access, Peer, Role};
-use crate::contain::Trigger;
 use crate::judge::{FindingSet, Sighted};
 use crate::wire::{Anomaly, Exchanges, RequestHead, ResponseHead, Unanswered};
 
@@ -91,8 +90,6 @@ pub(super) struct Analyst {
     no_duties: Arc<[Arc<str>]>,
     #[expect(clippy::vec_box, reason = "they come and go as boxes")]
     spare: Vec<Box<Recognised>>,
-    /// Where violations go that something may be done about.
-    pub(super) contain: Option<Trigger>,
 }
 
 impl Analyst {
@@ -111,7 +108,6 @@ impl Analyst {
             delay: Histogram::new_with_bounds(1, 60_000_000, 2).ok(),
             no_duties: Arc::from([]),
             spare: Vec::new(),
-            contain: None,
         }
     }
 
@@ -214,12 +210,7 @@ impl Analyst {
             .map(|found| (found.location, found.credential))
             .unzip();
         access.proof = proof;
-        let contain = self.contain.as_ref();
-        *number = self.judging.conclude(access, |finding, access| {
-            if let Some(trigger) = contain {
-                trigger.see(finding, access, &ends.sockets);
-            }
-        });
+        *number = self.judging.conclude(access, &ends.sockets, |_, _| ());
         self.uses.note(access);
         if self.watched {
             if self.live.len() < MOST_LIVE {

@@ -5,6 +5,7 @@ use crate::access::Access;
 use crate::alert::fold::Folder;
 use crate::baseline::Baseline;
 use crate::census::Census;
+use crate::contain::{Sockets, Trigger};
 use crate::judge::{Finding, FindingCounts, Judge};
 
 /// Counts of what was judged.
@@ -31,6 +32,8 @@ pub(crate) struct Judging {
     pub(crate) tally: Tally,
     /// What was found about earlier accesses, for who evaluates; `None`: nobody asks.
     pub(crate) heard: Option<Vec<(Finding, Access)>>,
+    /// Where violations go that something may be done about.
+    pub(crate) contain: Option<Trigger>,
     findings: Vec<Finding>,
 }
 
@@ -43,15 +46,18 @@ impl Judging {
             baseline: None,
             tally: Tally::default(),
             heard: None,
+            contain: None,
             findings: Vec::new(),
         }
     }
 
-    /// Judges an access, folds what was found, counts and learns it. `told` hears of each finding about it.
+    /// Judges an access that came through these sockets, folds what was found, counts and learns it. `told`
+    /// hears of each finding about it.
     /// Returns the access' number.
     pub(crate) fn conclude(
         &mut self,
         access: &mut Access,
+        sockets: &Sockets,
         mut told: impl FnMut(Finding, &Access),
     ) -> u64 {
         self.findings.clear();
@@ -63,6 +69,9 @@ impl Judging {
         for finding in &self.findings {
             tally.by_kind.note(*finding);
             told(*finding, access);
+            if let Some(trigger) = &self.contain {
+                trigger.see(*finding, access, sockets);
+            }
             let words = || self.judge.words(finding.kind, access);
             let beside = self.judge.beside(finding.kind);
             self.folder.observe_beside(*finding, access, beside, words);
@@ -108,6 +117,11 @@ impl Judging {
             self.tally.by_kind.note(finding);
             let mut access = later.access().clone();
             access.findings.insert(finding.kind);
+            self.census.found(&access, finding.kind);
+            if let Some(trigger) = &self.contain {
+                // The connection may be over, and another have its sockets.
+                trigger.see(finding, &access, &[None, None]);
+            }
             if let Some(heard) = &mut self.heard {
                 heard.push((finding, access.clone()));
             }
@@ -115,5 +129,57 @@ impl Judging {
             let words = || Some(later.words());
             self.folder.observe_beside(finding, &access, beside, words);
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::census::Limits;
+    use crate::judge::testing::{basic, policy, usual};
+    use crate::judge::{FindingKind, Settings};
+
+    const POLICY: &str = r#"
+version = 1
+[duties]
+pay = ["POST bank.example/transfers"]
+sign = ["POST bank.example/signatures"]
+[identities.alice]
+owner = "alice"
+credentials = ["basic:user=alice"]
+duties = ["pay"]
+[[approve]]
+duty = "pay"
+by = "sign"
+within = "1h"
+"#;
+
+    #[test]
+    fn a_late_finding_is_counted_and_may_be_contained() {
+        let judge = Judge::new(policy(POLICY), Settings::default());
+        let census = Census::new(Limits::default());
+        let mut judging = Judging::new(judge, census, Folder::default());
+        let (trigger, took) = crate::contain::heard(FindingKind::Approval);
+        judging.contain = Some(trigger);
+        let mut paid = Access {
+            credential: basic("alice"),
+            method: "POST".into(),
+            host: "bank.example".into(),
+            path: "/transfers".to_owned(),
+            route: "/transfers".into(),
+            status: Some(200),
+            ..usual()
+        };
+        judging.conclude(&mut paid, &[None, None], |_, _| ());
+        assert!(took().is_empty());
+        judging.look_back(paid.time_us + 61_000_000);
+        let violations = took();
+        assert_eq!(violations.len(), 1);
+        assert_eq!(violations[0].access.identity.as_deref(), Some("alice"));
+        assert_eq!(violations[0].sockets, [None, None]);
+        let record = &judging.census.snapshot()[0];
+        assert_eq!(record.findings["approval"], 1);
+        assert_eq!(record.accesses, 1);
     }
 }

@@ -212,7 +212,7 @@ impl<S: Source> Pipeline<S> {
 
     /// Hands findings to containment.
     pub fn contain_by(&mut self, trigger: crate::contain::Trigger) {
-        self.state.analyst.contain = Some(trigger);
+        self.state.analyst.judging.contain = Some(trigger);
     }
 
     /// Takes secrets from `next`, too, in every pass. It must not wait.

@@ -143,7 +143,7 @@ impl Replay {
         }
         self.summary.saw(access.time_us);
         self.judging
-            .conclude(access, |finding, _| told(finding.kind));
+            .conclude(access, &[None, None], |finding, _| told(finding.kind));
         if self.judging.folder.pressed() {
             self.gather();
         }

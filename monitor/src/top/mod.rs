@@ -103,8 +103,6 @@ async fn show(socket: &Path, color: bool) -> io::Result<()> {
     let (pane, watched) = watch::channel(state.pane);
     let feed = Feed::start(socket, send_events, watched);
     let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
-    let size = terminal.size()?;
-    state.apply(Event::Size(size.width, size.height));
     let mut ends = (
         signal(SignalKind::terminate())?,
         signal(SignalKind::hangup())?,
@@ -132,6 +130,9 @@ async fn show(socket: &Path, color: bool) -> io::Result<()> {
                 dirty = true;
             }
             () = sleep_until(drawn + FRAME), if dirty => {
+                // Asked for each time: the event that tells of another size can be missed.
+                let size = terminal.size()?;
+                state.apply(Event::Size(size.width, size.height));
                 terminal.draw(|frame| view::draw(&state, color, frame))?;
                 (dirty, drawn) = (false, Instant::now());
             }
@@ -151,14 +152,10 @@ async fn show(socket: &Path, color: bool) -> io::Result<()> {
     }
 }
 
-/// What was typed, pasted, or how large the terminal is now.
+/// What was typed or pasted. Another size shows when the next frame is drawn.
 fn key(state: &mut State, input: Input) -> Option<Effect> {
     match input {
         Input::Key(key) => state.key(key),
-        Input::Resize(columns, rows) => {
-            state.apply(Event::Size(columns, rows));
-            None
-        }
         // Only into a line that is typed: pasted text is no command.
         Input::Paste(text) if state.prompt.is_some() => {
             for c in text.chars().filter(|c| !c.is_control()) {
