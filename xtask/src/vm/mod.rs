@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// Only tests whose name contains this.
     #[arg(long)]
     filter: Option<String>,
+    /// No tests whose name contains this; can be given again.
+    #[arg(long)]
+    skip: Vec<String>,
     /// Only load the programs, and say which no longer do where they did.
     #[arg(long, conflicts_with = "filter")]
     programs: bool,
@@ -56,6 +59,7 @@ impl Options {
         Self {
             kernels: Vec::new(),
             filter: None,
+            skip: Vec::new(),
             programs: true,
             minutes: 15,
             silence: 10,
@@ -91,10 +95,11 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
     };
     let tests = copy(&test_binary(project)?, "e2e")?;
     let binary = copy(&project.binary(), "bailiwick")?;
+    let all = list(&tests, &[])?;
     let wanted = if options.programs {
         Vec::new()
     } else {
-        list(&tests, options.filter.as_deref())?
+        list(&tests, &selection(options))?
     };
     let debian = Debian::prepare(&dir)?;
     let kept = project.root.join("docs/kernels.json");
@@ -118,6 +123,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
             most: Duration::from_secs(options.minutes * 60),
             silence: Duration::from_secs(options.silence * 60),
         };
+        record.keep_only(series, &all);
         let mut run = Run::default();
         let begun = Instant::now();
         let end = machine.boot(&dir, &mut |line| {
@@ -169,12 +175,21 @@ fn test_binary(project: &Project) -> Result<PathBuf> {
 }
 
 /// The tests that are to be run.
-fn list(tests: &Path, filter: Option<&str>) -> Result<Vec<String>> {
+fn list(tests: &Path, selection: &[String]) -> Result<Vec<String>> {
     let mut command = std::process::Command::new(tests);
-    let text = capture(command.arg("--list").args(filter))?;
+    let text = capture(command.arg("--list").args(selection))?;
     let names = record::listed(&text);
-    ensure!(!names.is_empty(), "no test's name contains that filter");
+    ensure!(!names.is_empty(), "no test has such a name");
     Ok(names)
+}
+
+/// Arguments of the tests' program.
+fn selection(options: &Options) -> Vec<String> {
+    let mut all: Vec<String> = options.filter.iter().cloned().collect();
+    for name in &options.skip {
+        all.extend(["--skip".to_owned(), name.clone()]);
+    }
+    all
 }
 
 /// What process 1 runs when the root is there.
@@ -205,8 +220,8 @@ fn guest_script(
         tests = if options.programs {
             String::new()
         } else {
-            let filter = options.filter.as_deref().map(quoted).unwrap_or_default();
-            format!("{} --format json {filter}", shown(tests))
+            let selected: Vec<String> = selection(options).iter().map(|a| quoted(a)).collect();
+            format!("{} --format json {}", shown(tests), selected.join(" "))
         },
         end = record::END,
     );

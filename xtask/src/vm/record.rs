@@ -248,6 +248,13 @@ impl Record {
         Value::Object(all)
     }
 
+    /// Drops results of tests that are not there any more.
+    pub(super) fn keep_only(&mut self, series: &str, all: &[String]) {
+        if let Some(kept) = self.kernels.get_mut(series) {
+            kept.tests.retain(|name, _| all.contains(name));
+        }
+    }
+
     /// Takes over a run. Tests that were not part of it keep their results if the kernel is the same.
     /// Returns what no longer loads; what grew is printed.
     pub(super) fn merge(&mut self, series: &str, release: &str, run: Run) -> Vec<String> {

@@ -129,3 +129,14 @@ fn a_part_of_the_tests_does_not_say_how_long_all_take() {
     let _ = record.merge("6.1", "6.1.0", whole(LINES[3], 30));
     assert_eq!(record.kernels["6.1"].seconds, 200);
 }
+
+#[test]
+fn tests_that_are_gone_have_no_result() {
+    let mut record = Record::default();
+    let mut run = run();
+    run.finish(&names(&["a::old"]), &End::Complete);
+    let _ = record.merge("6.1", "6.1.0", run);
+    record.keep_only("6.1", &names(&["a::one", "a::new"]));
+    let kept: Vec<&String> = record.kernels["6.1"].tests.keys().collect();
+    assert_eq!(kept, ["a::one"]);
+}
