@@ -10,6 +10,8 @@ use serde_json::{Map, Value, json};
 
 /// The last line of a machine whose tests came to their end.
 pub(super) const END: &str = "bailiwick-vm-end";
+/// What a test's result begins with that was not begun.
+pub(super) const NOT_RUN: &str = "not run";
 /// Growth of a program, in percent, that is told.
 const GROWTH: u64 = 5;
 
@@ -116,8 +118,8 @@ impl Run {
             }
             let why = match end {
                 End::Broken(why) if current.as_ref() == Some(name) => why.clone(),
-                End::Broken(_) => "not run: the machine ended before".to_owned(),
-                End::Complete => "not run".to_owned(),
+                End::Broken(_) => format!("{NOT_RUN}: the machine ended before"),
+                End::Complete => NOT_RUN.to_owned(),
             };
             self.tests.insert(name.clone(), Err(why));
         }

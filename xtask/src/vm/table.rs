@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use super::record::{Record, Run, first_line};
+use super::record::{NOT_RUN, Record, Run, first_line};
 
 const BEGIN: &str = "<!-- begin: written by `cargo xtask vm` -->\n";
 const END: &str = "<!-- end -->\n";
@@ -67,14 +67,25 @@ fn tables(record: &Record) -> String {
     row(&mut out, "took", &per_kernel(&minutes));
 
     for (_, run) in &kernels {
-        let failures: Vec<String> = run
+        let bad = |(name, result): (&String, &Result<(), String>)| {
+            Some((name.clone(), first_line(result.as_ref().err()?)))
+        };
+        let (not_run, failed): (Vec<_>, Vec<_>) = run
             .tests
             .iter()
-            .filter_map(|(name, result)| {
-                let why = result.as_ref().err()?;
-                Some(format!("- `{name}`: {}", escape(&first_line(why))))
-            })
+            .filter_map(bad)
+            .partition(|(_, why)| why.starts_with(NOT_RUN));
+        let mut failures: Vec<String> = failed
+            .iter()
+            .map(|(name, why)| format!("- `{name}`: {}", escape(why)))
             .collect();
+        if !not_run.is_empty() {
+            let names: Vec<String> = not_run
+                .iter()
+                .map(|(name, _)| format!("`{name}`"))
+                .collect();
+            failures.push(format!("- {NOT_RUN}: {}", names.join(", ")));
+        }
         if !failures.is_empty() {
             let _ = writeln!(
                 out,
@@ -169,6 +180,15 @@ mod tests {
         assert!(between("nothing", "new").is_err());
     }
 
+    fn left_out() -> Record {
+        let mut run = Run::default();
+        let names = ["a::one", "a::two"].map(str::to_owned);
+        run.finish(&names, &crate::vm::record::End::Complete);
+        let mut record = Record::default();
+        let _ = record.merge("6.1", "6.1", run);
+        record
+    }
+
     #[test]
     fn kernels_in_order_and_failures_by_name() {
         let mut record = Record::default();
@@ -186,6 +206,10 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("| a | ✓ 1 | ✗ 0 of 1 | ✓ 1 |"), "{text}");
+        assert!(
+            tables(&left_out()).contains("Not passed on 6.1:\n\n- not run: `a::one`, `a::two`\n"),
+            "{text}"
+        );
         assert!(
             text.contains("Not passed on 6.1:\n\n- `a::one`: x\\|y"),
             "{text}"
