@@ -146,12 +146,19 @@ fn count(run: &Run, of: Option<&str>) -> String {
         .tests
         .iter()
         .filter(|(name, _)| of.is_none_or(|of| theme(name) == of));
-    let results: Vec<bool> = tests.map(|(_, result)| result.is_ok()).collect();
-    let passed = results.iter().filter(|ok| **ok).count();
-    match results.len() {
-        0 => String::new(),
-        all if all == passed => format!("✓ {all}"),
-        all => format!("✗ {passed} of {all}"),
+    let (not_run, run): (Vec<_>, Vec<_>) = tests
+        .map(|(_, result)| result)
+        .partition(|result| matches!(result, Err(why) if why.starts_with(NOT_RUN)));
+    let passed = run.iter().filter(|result| result.is_ok()).count();
+    let text = match (run.len(), not_run.len()) {
+        (0, 0) => return String::new(),
+        (0, left) => return format!("✗ {left} not run"),
+        (all, _) if all == passed => format!("✓ {all}"),
+        (all, _) => format!("✗ {passed} of {all}"),
+    };
+    match not_run.len() {
+        0 => text,
+        left => format!("{text}, ✗ {left} not run"),
     }
 }
 
@@ -206,6 +213,10 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("| a | ✓ 1 | ✗ 0 of 1 | ✓ 1 |"), "{text}");
+        assert!(
+            tables(&left_out()).contains("| a | ✗ 2 not run |"),
+            "{text}"
+        );
         assert!(
             tables(&left_out()).contains("Not passed on 6.1:\n\n- not run: `a::one`, `a::two`\n"),
             "{text}"
