@@ -36,7 +36,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             "split::sendfile_is_counted_as_uncovered",
             sendfile_uncovered,
         ),
-        root("split::io_uring_is_counted_as_uncovered", uring_uncovered),
+        root(
+            "split::what_io_uring_splices_is_counted_as_uncovered",
+            uring_uncovered,
+        ),
+        root("split::requests_to_io_uring", uring_seen),
     ]
 }
 
@@ -499,12 +503,66 @@ fn uring_uncovered() -> Result<()> {
     counted("io_uring")
 }
 
+/// A server whose reads no buffer belongs to is as good as one on another host: what is seen comes from
+/// io_uring's end.
+fn uring_seen() -> Result<()> {
+    let daemon = Daemon::start()?;
+    let hooks = daemon.status()?;
+    let hooks = hooks["hooks"].as_array().context("no hooks")?;
+    let looked_at = hooks.iter().any(|hook| hook["name"] == "fentry/io_send");
+    let before = uncovered(&daemon, "io_uring")?;
+    let peer = env!("CARGO_BIN_EXE_peer");
+    let address = e2e::server::free()?;
+    let mut command = Command::new(peer);
+    command.args(["splice", &address.to_string()]);
+    let log = daemon.dir().join("splice.log");
+    let _server = Server::start(&mut command, &log, address, peer, false)?;
+    let mut watch = daemon.watch()?;
+    let (id, forms) = client(Command::new(peer).args(["uring", &address.to_string(), "/uring"]))?;
+    let accesses = watch.accesses_of(&address.to_string())?;
+    ensure!(forms.split_whitespace().count() == 7, "{forms}");
+    if !looked_at {
+        // A kernel without those functions, or that lets no program look at any: `doctor` says so.
+        ensure!(accesses.is_empty(), "{accesses:#?}");
+        let doctor = String::from_utf8(daemon.run(&["doctor"])?.stdout)?;
+        ensure!(doctor.contains("are counted only"), "{doctor}");
+        return wait_for("what io_uring moved", || {
+            Ok((uncovered(&daemon, "io_uring")? > before).then_some(()))
+        });
+    }
+    for form in forms.split_whitespace() {
+        let access = only(&accesses, &format!("/uring/{form}"))?;
+        ensure!(access.credential.is_some(), "credential of {access:#?}");
+        ensure!(
+            access
+                .client
+                .as_ref()
+                .is_some_and(|client| client.pid == id),
+            "client of {access:#?}"
+        );
+        ensure!(
+            access
+                .response
+                .as_ref()
+                .is_some_and(|response| response.status == 200),
+            "{access:#?}"
+        );
+    }
+    let after = uncovered(&daemon, "io_uring")?;
+    ensure!(after == before, "{} bytes were not seen", after - before);
+    Ok(())
+}
+
 fn counted(cause: &str) -> Result<()> {
     let daemon = Daemon::start()?;
     let server = Answerer::inet()?;
     let mut watch = daemon.watch()?;
     let before = uncovered(&daemon, cause)?;
-    let how = if cause == "io_uring" { "uring" } else { cause };
+    let how = if cause == "io_uring" {
+        "uring-splice"
+    } else {
+        cause
+    };
     let (id, sent) = client(Command::new(env!("CARGO_BIN_EXE_peer")).args([
         how,
         &server.address().to_string(),

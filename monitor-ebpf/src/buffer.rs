@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated as helpers;
 use monitor_ebpf::{ABSENT, dir, uncovered};
 
-use crate::{kernel::field, offset, syscall_nr};
+use crate::{kernel::field, offset, syscall_nr, uring};
 
 /// `thread_info.status` on x86: the system call came through a 32-bit entry.
 const TS_COMPAT: u32 = 2;
@@ -62,13 +62,21 @@ impl Buffers {
         if status == 0 { Some(out) } else { None }
     }
 
+    /// Nothing.
     #[inline(always)]
-    fn one(base: u64) -> Self {
+    pub(crate) fn none() -> Self {
+        Self { base: 0, count: 0 }
+    }
+
+    /// One buffer.
+    #[inline(always)]
+    pub(crate) fn one(base: u64) -> Self {
         Self { base, count: 0 }
     }
 
+    /// As many as `count`.
     #[inline(always)]
-    fn vector(base: u64, count: u64) -> Result<Self, usize> {
+    pub(crate) fn vector(base: u64, count: u64) -> Result<Self, usize> {
         if count == 0 {
             Err(uncovered::OTHER)
         } else {
@@ -177,16 +185,24 @@ impl Cursor {
     }
 }
 
-/// Buffers of the system call that the current task is in, or why there are none.
+/// Buffers of what the current task does with the socket `sk`: of its request to io_uring, or of the system call
+/// that it is in; or why there are none.
 ///
 /// # Safety
 /// `task` is the trusted current task.
 #[inline(always)]
 pub(crate) unsafe fn of_current(
     task: *const c_void,
+    sk: *const c_void,
     io_worker: bool,
     way: u8,
 ) -> Result<Buffers, usize> {
+    // SAFETY: a field of the trusted current task.
+    let rings = offset!(task_io_uring) != ABSENT as usize
+        && (io_worker || unsafe { field::<u64>(task, offset!(task_io_uring)) } != 0);
+    if rings && let Some(found) = uring::of_current(sk, way) {
+        return found;
+    }
     if io_worker {
         return Err(uncovered::IO_URING);
     }
@@ -230,21 +246,27 @@ pub(crate) unsafe fn of_current(
         return Buffers::vector(arg1, arg2);
     }
     if nr == message {
-        let mut iov = [0_u64; 2];
-        // SAFETY: the helper writes 16 bytes of the stack array or fails.
-        let status = unsafe {
-            helpers::bpf_probe_read_user(
-                iov.as_mut_ptr().cast(),
-                16,
-                (arg1 + MSGHDR_IOV) as *const c_void,
-            )
-        };
-        if status != 0 {
-            return Err(uncovered::OTHER);
-        }
-        return Buffers::vector(iov[0], iov[1]);
+        return of_message(arg1);
     }
     Err(cause_of(nr))
+}
+
+/// Buffers of a message whose `struct user_msghdr` is at `address`.
+#[inline(always)]
+pub(crate) fn of_message(address: u64) -> Result<Buffers, usize> {
+    let mut iov = [0_u64; 2];
+    // SAFETY: the helper writes 16 bytes of the stack array or fails.
+    let status = unsafe {
+        helpers::bpf_probe_read_user(
+            iov.as_mut_ptr().cast(),
+            16,
+            address.wrapping_add(MSGHDR_IOV) as *const c_void,
+        )
+    };
+    if status != 0 {
+        return Err(uncovered::OTHER);
+    }
+    Buffers::vector(iov[0], iov[1])
 }
 
 /// Why a system call has no buffer that could be read.

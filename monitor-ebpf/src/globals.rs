@@ -100,9 +100,37 @@ pub struct Offsets {
     pub regs_arg1: u32,
     /// `pt_regs`: third argument (a length or count).
     pub regs_arg2: u32,
+    /// `task_struct.io_uring`; [`ABSENT`] where requests to io_uring are not looked at, and then so are those
+    /// that follow.
+    pub task_io_uring: u32,
+    /// `file.f_inode`.
+    pub file_f_inode: u32,
+    /// `file.private_data`.
+    pub file_private_data: u32,
+    /// `inode.i_mode`.
+    pub inode_i_mode: u32,
+    /// `io_kiocb.file`.
+    pub kiocb_file: u32,
+    /// `io_kiocb.opcode`.
+    pub kiocb_opcode: u32,
+    /// `io_kiocb.flags`.
+    pub kiocb_flags: u32,
+    /// `io_sr_msg.buf`, which is `umsg` as well: what a request sends or receives. Like the next, it lies at the
+    /// beginning of an `io_kiocb`.
+    pub io_sr_buf: u32,
+    /// `io_sr_msg.len`.
+    pub io_sr_len: u32,
+    /// `io_sr_msg.done_io`.
+    pub io_sr_done: u32,
+    /// `io_sr_msg.flags`.
+    pub io_sr_flags: u32,
+    /// `io_rw.addr`: what a request reads or writes.
+    pub io_rw_addr: u32,
+    /// `io_rw.len`.
+    pub io_rw_len: u32,
 }
 
-/// An [`Offsets`] field that this architecture does not have.
+/// An [`Offsets`] field that this architecture or kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
 
 /// Numbers of the system calls whose buffers are read.
@@ -168,7 +196,7 @@ pub struct Settings {
 }
 
 const _: () = {
-    assert!(size_of::<Offsets>() == 48 * 4);
+    assert!(size_of::<Offsets>() == 61 * 4);
     assert!(size_of::<Syscalls>() == 64);
     assert!(size_of::<Settings>() == 40);
 };

@@ -16,7 +16,7 @@ pub use secret::{
 };
 
 /// Version of the layouts below. Changes with any of them.
-pub const ABI: u32 = 6;
+pub const ABI: u32 = 7;
 
 /// What a record is; first byte of its header.
 pub mod kind {
@@ -107,7 +107,7 @@ pub mod class {
 
 /// Index into a process' counters of bytes that no buffer could be had for.
 pub mod uncovered {
-    /// Sent or received by io_uring.
+    /// Sent or received by io_uring, where its requests cannot be looked at, or tell of no buffer.
     pub const IO_URING: usize = 0;
     /// sendfile, splice, tee, vmsplice.
     pub const SENDFILE: usize = 1;

@@ -22,13 +22,15 @@ mod process;
 mod refuse;
 mod socket;
 mod tls;
+mod uring;
 
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, cgroup_sock_addr, fexit, uprobe, uretprobe},
+    macros::{btf_tracepoint, cgroup_sock_addr, fentry, fexit, uprobe, uretprobe},
     programs::{
-        BtfTracePointContext, FExitContext, ProbeContext, RetProbeContext, SockAddrContext,
+        BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext,
+        SockAddrContext,
     },
 };
 use monitor_ebpf::dir;
@@ -116,6 +118,22 @@ fn unix_recv(ctx: FExitContext) -> i32 {
         let sk = kernel::field(ctx.arg::<*const c_void>(0), offset!(socket_sk));
         socket::on_socket_io(sk, ctx.arg(4), ctx.arg(3), dir::RX);
     };
+    0
+}
+
+// Both are loaded once for each function of io_uring that moves bytes
+// (`int io_send(struct io_kiocb *, unsigned int)` …).
+
+#[fentry(function = "io_send")]
+fn io_begin(ctx: FEntryContext) -> i32 {
+    // SAFETY: argument 0 is the request.
+    unsafe { uring::begin(ctx.arg::<*const c_void>(0)) };
+    0
+}
+
+#[fexit(function = "io_send")]
+fn io_end(_: FExitContext) -> i32 {
+    uring::end();
     0
 }
 

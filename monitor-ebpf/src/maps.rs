@@ -232,6 +232,10 @@ pub(crate) static PAIRS: LruHashMap<Tuple, u64, 8192> = LruHashMap::new();
 #[btf_map]
 pub(crate) static SENT_UP: LruHashMap<u64, [u32; 2], 8192> = LruHashMap::new();
 
+/// Requests of io_uring under way: the address of each, by the `pid_tgid` that carries it out.
+#[btf_map]
+pub(crate) static IO_CALLS: LruHashMap<u64, u64, 4096> = LruHashMap::new();
+
 /// TLS secrets on their way up, see [`crate::keys`].
 #[btf_map]
 pub(crate) static KEYS: Array<KeySlot, { KEY_SLOTS }, { BPF_F_MMAPABLE as usize }> = Array::new();

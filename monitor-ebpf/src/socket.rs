@@ -144,7 +144,7 @@ pub(crate) unsafe fn on_socket_io(sk: *const c_void, result: i32, flags: i32, wa
         Err(uncovered::OTHER)
     } else {
         // SAFETY: task is trusted.
-        unsafe { buffer::of_current(task, task_flags & PF_IO_WORKER != 0, way) }
+        unsafe { buffer::of_current(task, sk, task_flags & PF_IO_WORKER != 0, way) }
     } {
         Ok(buffers) => buffers,
         Err(cause) => {

@@ -1,6 +1,6 @@
 //! A process of known behaviour at one end of a socket, for the end-to-end tests.
 //!
-//! `peer once|flood|neighbour|sendfile|uring|splice|relay|tls-serve|tls-get|answer|requests|connects …`; what it did goes to standard
+//! `peer once|flood|neighbour|sendfile|uring|uring-splice|splice|relay|tls-serve|tls-get|answer|requests|connects …`; what it did goes to standard
 //! output.
 #![allow(clippy::print_stdout, reason = "its output is what a test reads")]
 
@@ -12,7 +12,7 @@ use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use e2e::http::{read_answer, request};
 
 fn main() -> Result<()> {
@@ -26,6 +26,7 @@ fn main() -> Result<()> {
         }
         ["sendfile", address, path] => sendfile(address.parse()?, path),
         ["uring", address, path] => uring(address.parse()?, path),
+        ["uring-splice", address, path] => uring_splice(address.parse()?, path),
         ["splice", address] => splice(address.parse()?),
         ["relay", address, target] => relay(address.parse()?, target.parse()?),
         ["tls-serve", address] => secure::serve(address.parse()?),
@@ -45,7 +46,7 @@ fn main() -> Result<()> {
         ),
         _ => {
             bail!(
-                "usage: peer once|flood|neighbour|sendfile|uring|splice|relay|tls-serve|tls-get|answer|requests|connects …"
+                "usage: peer once|flood|neighbour|sendfile|uring|uring-splice|splice|relay|tls-serve|tls-get|answer|requests|connects …"
             )
         }
     }
@@ -139,15 +140,48 @@ fn sendfile(address: SocketAddr, path: &str) -> Result<()> {
     Ok(())
 }
 
-/// A request that io_uring sends.
+/// Requests that io_uring sends, and answers that it receives, in each of its forms: a connection and a path below
+/// `path` for each.
 fn uring(address: SocketAddr, path: &str) -> Result<()> {
+    for (name, form) in uring::Form::ALL {
+        let at = || format!("io_uring: {name}");
+        let stream = TcpStream::connect(address)?;
+        let bytes = request(
+            &format!("{path}/{name}"),
+            &address.to_string(),
+            &[("Authorization", "Bearer uring")],
+        );
+        let mut ring = uring::Ring::new(form).with_context(at)?;
+        let sent = ring.send(form, &stream, &bytes).with_context(at)?;
+        ensure!(sent == bytes.len(), "{name}: {sent} bytes were sent");
+        let mut answer = vec![0; uring::CHOSEN];
+        let length = ring.receive(form, &stream, &mut answer).with_context(at)?;
+        ensure!(
+            answer
+                .get(..length)
+                .is_some_and(|answer| answer.starts_with(b"HTTP/1.1 200")),
+            "{name}: {:?}",
+            String::from_utf8_lossy(&answer[..length.min(40)])
+        );
+    }
+    println!("{}", uring::Form::ALL.map(|(name, _)| name).join(" "));
+    Ok(())
+}
+
+/// A request that io_uring takes out of a pipe.
+fn uring_splice(address: SocketAddr, path: &str) -> Result<()> {
     let stream = TcpStream::connect(address)?;
     let bytes = request(
         path,
         &address.to_string(),
         &[("Authorization", "Bearer uring")],
     );
-    let sent = uring::send(&stream, &bytes).context("io_uring")?;
+    let (reader, writer) = rustix::pipe::pipe()?;
+    ensure!(rustix::io::write(&writer, &bytes)? == bytes.len());
+    let mut ring = uring::Ring::new(uring::Form::Flat)?;
+    let sent = ring
+        .splice(&reader, &stream, bytes.len())
+        .context("io_uring")?;
     let mut answer = [0; 12];
     (&stream).read_exact(&mut answer)?;
     println!("{sent}");

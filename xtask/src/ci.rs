@@ -8,8 +8,8 @@ use anyhow::{Result, bail};
 
 use crate::project::Project;
 use crate::setup::{self, Purpose, path_with_tools};
-use crate::shell::run as sh;
-use crate::{build, fuzz, test};
+use crate::shell::{is_root, run as sh};
+use crate::{build, fuzz, test, vm};
 
 /// Runs every check, goes on after a failure so that one run shows them all, and ends with a table.
 pub(crate) fn run(project: &Project, fuzz_seconds: u32) -> Result<()> {
@@ -43,8 +43,18 @@ pub(crate) fn run(project: &Project, fuzz_seconds: u32) -> Result<()> {
     if report.step("build", || build::binary(project)).is_some() {
         report.step("end-to-end tests", || test::e2e(project, None));
     }
+    report.step("older kernels", || older_kernels(project));
     report.step("fuzz", || fuzz::run_targets(project, None, fuzz_seconds));
     report.close()
+}
+
+/// All programs load where they did. As of the end-to-end tests, who is not root is told that it was left out.
+fn older_kernels(project: &Project) -> Result<()> {
+    if !is_root() && std::env::var("CI").as_deref() != Ok("true") {
+        println!("Left out: only root can boot the older kernels (`cargo xtask vm --programs`).");
+        return Ok(());
+    }
+    vm::run(project, &vm::Options::loads())
 }
 
 /// Licences, sources, bans. Not the advisories: their database is a git repository, which an

@@ -200,7 +200,7 @@ fn load_trial(programs: bool) -> Vec<Probe> {
             let hooks = crate::source::Source::hooks(&kernel);
             let loaded = Probe::ok(NAME, format!("{} hooks: {}", hooks.len(), hooks.join(", ")));
             let probes = kernel.take_probes();
-            let mut all = vec![loaded];
+            let mut all = vec![loaded, requests_trial(kernel.requests())];
             all.extend(probes.as_ref().map(keys_trial));
             all.extend(kernel.take_refusing().map(contain_trial));
             if programs {
@@ -231,6 +231,22 @@ fn figure(figure: &Figure) -> Probe {
         format!("program {}", figure.program),
         format!("{instructions} instructions verified, loaded in {took} µs"),
     )
+}
+
+/// Whether what goes through io_uring is seen.
+fn requests_trial(functions: Result<usize, &str>) -> Probe {
+    const NAME: &str = "io_uring";
+    match functions {
+        Ok(count) => Probe::ok(
+            NAME,
+            format!("its sends and receives are seen, at {count} functions"),
+        ),
+        Err(error) => Probe::warn(
+            NAME,
+            format!("its sends and receives are counted only: {error}"),
+            "Linux 6.0 or later lets programs look at its requests, unless its builder took that out (fentry)",
+        ),
+    }
 }
 
 /// How keys of TLS can be had here.

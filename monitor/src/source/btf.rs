@@ -187,12 +187,18 @@ impl<'a> Btf<'a> {
     /// have been inlined), or it takes a variable number.
     #[must_use]
     pub fn arguments(&self, function: &str) -> Option<usize> {
-        let entry = self.types.iter().find(|entry| {
-            entry.kind() == KIND_FUNC
-                && string(self.strings, entry.name) == Some(function.as_bytes())
-        })?;
+        let entry = self.get(self.function(function)?)?;
         let prototype = self.get(entry.size_or_type)?;
         (prototype.kind() == KIND_FUNC_PROTO).then(|| prototype.members())
+    }
+
+    /// The id by which programs are attached to a function of the kernel.
+    #[must_use]
+    pub fn function(&self, name: &str) -> Option<u32> {
+        let found = self.types.iter().position(|entry| {
+            entry.kind() == KIND_FUNC && string(self.strings, entry.name) == Some(name.as_bytes())
+        });
+        u32::try_from(found?).ok()
     }
 
     fn get(&self, id: u32) -> Option<Type> {

@@ -27,6 +27,7 @@ pub(super) const HOST: Plan = Plan {
         "virtio_pci",
         "virtiofs",
         "veth",
+        "tun",
         "inet_diag",
         "tcp_diag",
         "udp_diag",

@@ -14,7 +14,7 @@ mod table;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -24,7 +24,7 @@ use crate::project::Project;
 use crate::shell::{capture, is_root, not_permitted};
 use debian::Debian;
 use machine::Machine;
-use record::{Record, Run};
+use record::{End, Record, Run};
 
 /// Kernels without being asked for others.
 const KERNELS: [&str; 3] = ["5.10", "6.1", "6.12"];
@@ -36,6 +36,12 @@ pub(crate) struct Options {
     /// Only tests whose name contains this.
     #[arg(long)]
     filter: Option<String>,
+    /// No tests whose name contains this; can be given again.
+    #[arg(long)]
+    skip: Vec<String>,
+    /// Only load the programs, and say which no longer do where they did.
+    #[arg(long, conflicts_with = "filter")]
+    programs: bool,
     /// Most minutes for one kernel.
     #[arg(long, default_value_t = 120)]
     minutes: u64,
@@ -45,6 +51,21 @@ pub(crate) struct Options {
     /// Use the programs that were built before.
     #[arg(long)]
     no_build: bool,
+}
+
+impl Options {
+    /// For the checks before anything lands: what was built before, on every kernel.
+    pub(crate) fn loads() -> Self {
+        Self {
+            kernels: Vec::new(),
+            filter: None,
+            skip: Vec::new(),
+            programs: true,
+            minutes: 15,
+            silence: 10,
+            no_build: true,
+        }
+    }
 }
 
 /// Runs the tests on each kernel, then writes docs/kernels.json and the tables of docs/kernels.md.
@@ -74,7 +95,12 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
     };
     let tests = copy(&test_binary(project)?, "e2e")?;
     let binary = copy(&project.binary(), "bailiwick")?;
-    let wanted = list(&tests, options.filter.as_deref())?;
+    let all = list(&tests, &[])?;
+    let wanted = if options.programs {
+        Vec::new()
+    } else {
+        list(&tests, &selection(options))?
+    };
     let debian = Debian::prepare(&dir)?;
     let kept = project.root.join("docs/kernels.json");
     let mut record = Record::read(&kept)?;
@@ -88,7 +114,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
         let kernel = debian.kernel(series)?;
         println!("Linux {} ({series})", kernel.release);
         let image = image::write(&dir, &debian, &kernel, &image::HOST)?;
-        let script = guest_script(project, &binary, &tests, options.filter.as_deref())?;
+        let script = guest_script(project, &binary, &tests, options)?;
         let machine = Machine {
             debian: &debian,
             kernel: &kernel,
@@ -97,14 +123,25 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
             most: Duration::from_secs(options.minutes * 60),
             silence: Duration::from_secs(options.silence * 60),
         };
+        record.keep_only(series, &all);
         let mut run = Run::default();
+        let begun = Instant::now();
         let end = machine.boot(&dir, &mut |line| {
-            if let Some(said) = run.take(line) {
+            if let Some(said) = run.take(line, begun.elapsed()) {
                 println!("{said}");
             }
         })?;
         run.finish(&wanted, &end);
-        bad.extend(run.failures().map(|failure| format!("{series}: {failure}")));
+        if options.programs {
+            // What never loaded there is in the table, and no news.
+            if let End::Broken(why) = &end {
+                bad.push(format!("{series}: {why}"));
+            } else if run.programs.is_empty() && run.refused.is_empty() {
+                bad.push(format!("{series}: nothing was said of the programs"));
+            }
+        } else {
+            bad.extend(run.failures().map(|failure| format!("{series}: {failure}")));
+        }
         bad.extend(
             record
                 .merge(series, &kernel.release, run)
@@ -138,12 +175,21 @@ fn test_binary(project: &Project) -> Result<PathBuf> {
 }
 
 /// The tests that are to be run.
-fn list(tests: &Path, filter: Option<&str>) -> Result<Vec<String>> {
+fn list(tests: &Path, selection: &[String]) -> Result<Vec<String>> {
     let mut command = std::process::Command::new(tests);
-    let text = capture(command.arg("--list").args(filter))?;
+    let text = capture(command.arg("--list").args(selection))?;
     let names = record::listed(&text);
-    ensure!(!names.is_empty(), "no test's name contains that filter");
+    ensure!(!names.is_empty(), "no test has such a name");
     Ok(names)
+}
+
+/// Arguments of the tests' program.
+fn selection(options: &Options) -> Vec<String> {
+    let mut all: Vec<String> = options.filter.iter().cloned().collect();
+    for name in &options.skip {
+        all.extend(["--skip".to_owned(), name.clone()]);
+    }
+    all
 }
 
 /// What process 1 runs when the root is there.
@@ -151,7 +197,7 @@ fn guest_script(
     project: &Project,
     binary: &Path,
     tests: &Path,
-    filter: Option<&str>,
+    options: &Options,
 ) -> Result<PathBuf> {
     let path = binary.with_file_name("guest.sh");
     let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
@@ -159,19 +205,24 @@ fn guest_script(
     let script = format!(
         "export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp CI=true E2E_PATIENCE={patience}\n\
          export BAILIWICK_BIN={binary}\n\
+         ulimit -n 65536\n\
          ip link set lo up\n\
          cd {folder}\n\
          exec >/dev/ttyS1 2>&1\n\
          stty raw -echo </dev/ttyS1\n\
          {binary} doctor --programs -o json\n\
-         {tests} --format json {filter}\n\
+         {tests}\n\
          echo '{end}'\n\
          sleep 1\n",
         patience = machine::PATIENCE,
         binary = shown(binary),
         folder = shown(&project.root.join("tests")),
-        tests = shown(tests),
-        filter = filter.map(quoted).unwrap_or_default(),
+        tests = if options.programs {
+            String::new()
+        } else {
+            let selected: Vec<String> = selection(options).iter().map(|a| quoted(a)).collect();
+            format!("{} --format json {}", shown(tests), selected.join(" "))
+        },
         end = record::END,
     );
     fs::write(&path, script).with_context(|| format!("cannot write {}", path.display()))?;

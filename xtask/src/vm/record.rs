@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
 /// The last line of a machine whose tests came to their end.
 pub(super) const END: &str = "bailiwick-vm-end";
+/// What a test's result begins with that was not begun.
+pub(super) const NOT_RUN: &str = "not run";
 /// Growth of a program, in percent, that is told.
 const GROWTH: u64 = 5;
 
@@ -37,17 +40,27 @@ pub(super) struct Run {
     pub(super) release: String,
     /// How sends and receives are seen, in `doctor`'s words.
     pub(super) way: String,
+    /// How io_uring's are seen, in the same words.
+    pub(super) io_uring: String,
+    /// How keys of TLS are taken.
+    pub(super) keys: String,
+    /// Seconds that all took, from power on.
+    pub(super) seconds: u64,
     /// Why programs do not load; empty: they do.
     pub(super) refused: String,
     pub(super) programs: BTreeMap<String, Figure>,
     /// What is not `ok` says why.
     pub(super) tests: BTreeMap<String, Result<(), String>>,
     current: Option<String>,
+    /// When the line before came.
+    last: Duration,
 }
 
 impl Run {
-    /// Takes a line of a machine; returns what a person should see of it.
-    pub(super) fn take(&mut self, line: &str) -> Option<String> {
+    /// Takes a line of a machine, said `at` so long after power on; returns what a person should see of it.
+    pub(super) fn take(&mut self, line: &str, at: Duration) -> Option<String> {
+        let took = at.saturating_sub(std::mem::replace(&mut self.last, at));
+        self.seconds = at.as_secs();
         let value: Value = serde_json::from_str(line).ok()?;
         let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
         match (value["type"].as_str()?, value["event"].as_str()) {
@@ -67,7 +80,7 @@ impl Run {
                     _ => Err(why.trim().to_owned()),
                 };
                 let said = match &result {
-                    Ok(()) => format!("  {name} ok"),
+                    Ok(()) => format!("  {name} ok, {} s", took.as_secs()),
                     Err(why) => format!("  {name} FAILED: {why}"),
                 };
                 self.current = None;
@@ -81,6 +94,8 @@ impl Run {
     fn probe(&mut self, name: &str, outcome: &str, detail: &str) {
         match name {
             "sends and receives" => detail.clone_into(&mut self.way),
+            "io_uring" => detail.clone_into(&mut self.io_uring),
+            "keys of TLS" => detail.clone_into(&mut self.keys),
             "kernel programs load and attach" if outcome == "fail" => {
                 detail.clone_into(&mut self.refused);
             }
@@ -103,8 +118,8 @@ impl Run {
             }
             let why = match end {
                 End::Broken(why) if current.as_ref() == Some(name) => why.clone(),
-                End::Broken(_) => "not run: the machine ended before".to_owned(),
-                End::Complete => "not run".to_owned(),
+                End::Broken(_) => format!("{NOT_RUN}: the machine ended before"),
+                End::Complete => NOT_RUN.to_owned(),
             };
             self.tests.insert(name.clone(), Err(why));
         }
@@ -165,6 +180,9 @@ impl Record {
             let mut run = Run {
                 release: text("release"),
                 way: text("way"),
+                io_uring: text("io_uring"),
+                keys: text("keys"),
+                seconds: kernel["seconds"].as_u64().unwrap_or_default(),
                 refused: text("refused"),
                 ..Run::default()
             };
@@ -220,6 +238,9 @@ impl Record {
                 json!({
                     "release": run.release,
                     "way": run.way,
+                    "io_uring": run.io_uring,
+                    "keys": run.keys,
+                    "seconds": run.seconds,
                     "refused": first_line(&run.refused),
                     "programs": programs,
                     "tests": tests,
@@ -227,6 +248,13 @@ impl Record {
             );
         }
         Value::Object(all)
+    }
+
+    /// Drops results of tests that are not there any more.
+    pub(super) fn keep_only(&mut self, series: &str, all: &[String]) {
+        if let Some(kept) = self.kernels.get_mut(series) {
+            kept.tests.retain(|name, _| all.contains(name));
+        }
     }
 
     /// Takes over a run. Tests that were not part of it keep their results if the kernel is the same.
@@ -253,9 +281,15 @@ impl Record {
         if kept.release != release {
             kept.tests.clear();
         }
+        // Of a part of the tests it says nothing about all of them.
+        if run.tests.len() >= kept.tests.len() {
+            kept.seconds = run.seconds;
+        }
         release.clone_into(&mut kept.release);
         kept.tests.extend(run.tests);
         kept.way = run.way;
+        kept.io_uring = run.io_uring;
+        kept.keys = run.keys;
         kept.refused = run.refused;
         kept.programs = run.programs;
         lost

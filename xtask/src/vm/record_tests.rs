@@ -12,7 +12,7 @@ const LINES: [&str; 6] = [
 fn run() -> Run {
     let mut run = Run::default();
     for line in LINES {
-        let _ = run.take(line);
+        let _ = run.take(line, Duration::ZERO);
     }
     run
 }
@@ -24,7 +24,7 @@ fn names(all: &[&str]) -> Vec<String> {
 #[test]
 fn lines_become_results() {
     let mut run = run();
-    assert_eq!(run.take("random: crng init done"), None);
+    assert_eq!(run.take("random: crng init done", Duration::ZERO), None);
     assert_eq!(run.way, "fexit");
     assert_eq!(
         run.programs["inet_send"],
@@ -57,7 +57,10 @@ fn what_did_not_come_to_its_end_failed() {
 #[test]
 fn a_test_that_was_left_out_failed() {
     let mut run = Run::default();
-    let _ = run.take(r#"{ "type": "test", "name": "a::one", "event": "ignored" }"#);
+    let _ = run.take(
+        r#"{ "type": "test", "name": "a::one", "event": "ignored" }"#,
+        Duration::ZERO,
+    );
     run.finish(&names(&["a::one", "a::two"]), &End::Complete);
     assert_eq!(run.failures().count(), 2);
 }
@@ -77,7 +80,10 @@ fn a_record_is_read_as_written_and_merged() {
     assert_eq!(read.value(), record.value());
     // Another test of the same kernel is added; a program is gone.
     let mut other = Run::default();
-    let _ = other.take(r#"{ "type": "test", "name": "b::four", "event": "ok" }"#);
+    let _ = other.take(
+        r#"{ "type": "test", "name": "b::four", "event": "ok" }"#,
+        Duration::ZERO,
+    );
     assert_eq!(
         record.merge("6.1", "6.1.0-1", other),
         ["program inet_send no longer loads"]
@@ -97,4 +103,40 @@ fn programs_and_names() {
         listed("a::one: test\n[skipped: needs root] a::two: test\n\n2 tests\n"),
         ["a::one", "a::two"]
     );
+}
+
+#[test]
+fn each_test_says_how_long_it_took() {
+    let mut run = Run::default();
+    let at = Duration::from_secs;
+    assert_eq!(run.take(LINES[2], at(20)), None);
+    let said = run.take(LINES[3], at(29));
+    assert_eq!(said.as_deref(), Some("  a::one ok, 9 s"));
+    assert_eq!(run.seconds, 29);
+}
+
+#[test]
+fn a_part_of_the_tests_does_not_say_how_long_all_take() {
+    let mut record = Record::default();
+    let whole = |line: &str, seconds| {
+        let mut run = Run::default();
+        let _ = run.take(line, Duration::from_secs(seconds));
+        run
+    };
+    let mut all = whole(LINES[3], 100);
+    let _ = all.take(LINES[4], Duration::from_secs(200));
+    let _ = record.merge("6.1", "6.1.0", all);
+    let _ = record.merge("6.1", "6.1.0", whole(LINES[3], 30));
+    assert_eq!(record.kernels["6.1"].seconds, 200);
+}
+
+#[test]
+fn tests_that_are_gone_have_no_result() {
+    let mut record = Record::default();
+    let mut run = run();
+    run.finish(&names(&["a::old"]), &End::Complete);
+    let _ = record.merge("6.1", "6.1.0", run);
+    record.keep_only("6.1", &names(&["a::one", "a::new"]));
+    let kept: Vec<&String> = record.kernels["6.1"].tests.keys().collect();
+    assert_eq!(kept, ["a::one"]);
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use super::record::{Record, Run, first_line};
+use super::record::{NOT_RUN, Record, Run, first_line};
 
 const BEGIN: &str = "<!-- begin: written by `cargo xtask vm` -->\n";
 const END: &str = "<!-- end -->\n";
@@ -60,16 +60,32 @@ fn tables(record: &Record) -> String {
         row(&mut out, name, &cells);
     }
     row(&mut out, "**all**", &per_kernel(&|run| count(run, None)));
+    let minutes = |run: &Run| match run.seconds.div_ceil(60) {
+        0 => String::new(),
+        minutes => format!("{minutes} minutes"),
+    };
+    row(&mut out, "took", &per_kernel(&minutes));
 
     for (_, run) in &kernels {
-        let failures: Vec<String> = run
+        let bad = |(name, result): (&String, &Result<(), String>)| {
+            Some((name.clone(), first_line(result.as_ref().err()?)))
+        };
+        let (not_run, failed): (Vec<_>, Vec<_>) = run
             .tests
             .iter()
-            .filter_map(|(name, result)| {
-                let why = result.as_ref().err()?;
-                Some(format!("- `{name}`: {}", escape(&first_line(why))))
-            })
+            .filter_map(bad)
+            .partition(|(_, why)| why.starts_with(NOT_RUN));
+        let mut failures: Vec<String> = failed
+            .iter()
+            .map(|(name, why)| format!("- `{name}`: {}", escape(why)))
             .collect();
+        if !not_run.is_empty() {
+            let names: Vec<String> = not_run
+                .iter()
+                .map(|(name, _)| format!("`{name}`"))
+                .collect();
+            failures.push(format!("- {NOT_RUN}: {}", names.join(", ")));
+        }
         if !failures.is_empty() {
             let _ = writeln!(
                 out,
@@ -83,6 +99,16 @@ fn tables(record: &Record) -> String {
     out.push('\n');
     head(&mut out, "how sends and receives are seen");
     row(&mut out, "", &per_kernel(&|run| escape(&run.way)));
+    row(
+        &mut out,
+        "io_uring",
+        &per_kernel(&|run| escape(&run.io_uring)),
+    );
+    row(
+        &mut out,
+        "keys of TLS",
+        &per_kernel(&|run| escape(&run.keys)),
+    );
     let refused = |run: &Run| match &*first_line(&run.refused) {
         "" if run.programs.is_empty() => "not known".to_owned(),
         "" => "all load".to_owned(),
@@ -120,12 +146,19 @@ fn count(run: &Run, of: Option<&str>) -> String {
         .tests
         .iter()
         .filter(|(name, _)| of.is_none_or(|of| theme(name) == of));
-    let results: Vec<bool> = tests.map(|(_, result)| result.is_ok()).collect();
-    let passed = results.iter().filter(|ok| **ok).count();
-    match results.len() {
-        0 => String::new(),
-        all if all == passed => format!("✓ {all}"),
-        all => format!("✗ {passed} of {all}"),
+    let (not_run, run): (Vec<_>, Vec<_>) = tests
+        .map(|(_, result)| result)
+        .partition(|result| matches!(result, Err(why) if why.starts_with(NOT_RUN)));
+    let passed = run.iter().filter(|result| result.is_ok()).count();
+    let text = match (run.len(), not_run.len()) {
+        (0, 0) => return String::new(),
+        (0, left) => return format!("✗ {left} not run"),
+        (all, _) if all == passed => format!("✓ {all}"),
+        (all, _) => format!("✗ {passed} of {all}"),
+    };
+    match not_run.len() {
+        0 => text,
+        left => format!("{text}, ✗ {left} not run"),
     }
 }
 
@@ -154,14 +187,24 @@ mod tests {
         assert!(between("nothing", "new").is_err());
     }
 
+    fn left_out() -> Record {
+        let mut run = Run::default();
+        let names = ["a::one", "a::two"].map(str::to_owned);
+        run.finish(&names, &crate::vm::record::End::Complete);
+        let mut record = Record::default();
+        let _ = record.merge("6.1", "6.1", run);
+        record
+    }
+
     #[test]
     fn kernels_in_order_and_failures_by_name() {
         let mut record = Record::default();
         for (series, event) in [("6.1", "failed"), ("5.10", "ok"), ("sid", "ok")] {
             let mut run = Run::default();
-            let _ = run.take(&format!(
-                r#"{{"type":"test","name":"a::one","event":"{event}","stdout":"x|y"}}"#
-            ));
+            let _ = run.take(
+                &format!(r#"{{"type":"test","name":"a::one","event":"{event}","stdout":"x|y"}}"#),
+                std::time::Duration::ZERO,
+            );
             let _ = record.merge(series, series, run);
         }
         let text = tables(&record);
@@ -170,6 +213,14 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("| a | ✓ 1 | ✗ 0 of 1 | ✓ 1 |"), "{text}");
+        assert!(
+            tables(&left_out()).contains("| a | ✗ 2 not run |"),
+            "{text}"
+        );
+        assert!(
+            tables(&left_out()).contains("Not passed on 6.1:\n\n- not run: `a::one`, `a::two`\n"),
+            "{text}"
+        );
         assert!(
             text.contains("Not passed on 6.1:\n\n- `a::one`: x\\|y"),
             "{text}"

@@ -1,10 +1,11 @@
 //! Probes at `SSL_read` and `SSL_write` of single processes: at entry and at return.
 //!
 //! On Linux ≥ 6.10 a link is for one process: no other meets the breakpoints. Before, such links took only
-//! the first thread of the process, so there they are for all, and the programs look who it is.
+//! the first thread of the process, so there they are for all, and the programs look who it is. Before 6.6
+//! there are none: perf events take their place, one a function, and those are for one process.
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -13,6 +14,7 @@ use std::path::Path;
 use aya::maps::{Array, HashMap as BpfHashMap, MapData};
 use monitor_ebpf::ssl_sockets;
 
+use super::probes::{Link, Means};
 use super::sys;
 
 /// Most processes at a time.
@@ -32,6 +34,8 @@ pub struct SslPoint {
 pub(super) struct Programs {
     pub(super) enter: OwnedFd,
     pub(super) leave: OwnedFd,
+    /// How they are attached.
+    pub(super) means: Means,
 }
 
 /// Where fallback probes are attached. Dropping it detaches all.
@@ -40,7 +44,7 @@ pub struct Fallback {
     active: Array<MapData, u32>,
     pids: BpfHashMap<MapData, u32, u32>,
     release: (u32, u32),
-    processes: BTreeMap<u32, Vec<[OwnedFd; 2]>>,
+    processes: BTreeMap<u32, Vec<Link>>,
 }
 
 impl std::fmt::Debug for Fallback {
@@ -100,6 +104,10 @@ impl Fallback {
             .get_mut(&pid)
             .ok_or(io::ErrorKind::NotFound)?;
         let path = CString::new(path.as_os_str().as_bytes())?;
+        if let Means::Perf(kind) = self.programs.means {
+            links.extend(by_events(&self.programs, kind, pid, &path, points)?);
+            return Ok(());
+        }
         let offsets: Vec<u64> = points.iter().map(|point| point.entry).collect();
         let cookies: Vec<u64> = points.iter().map(|point| point.call).collect();
         let pid = if self.release >= (6, 10) { pid } else { 0 };
@@ -116,7 +124,7 @@ impl Fallback {
         // What returns before it was seen entering is passed over.
         let leave = link(&self.programs.leave, true)?;
         let enter = link(&self.programs.enter, false)?;
-        links.push([enter, leave]);
+        links.extend([enter, leave].map(Link::from));
         Ok(())
     }
 
@@ -140,6 +148,31 @@ impl Fallback {
     pub fn forbidden(&self, status: &str) -> Option<&'static str> {
         forbidden(self.release, status)
     }
+}
+
+/// One event a function and moment: all, or none.
+fn by_events(
+    programs: &Programs,
+    kind: u32,
+    pid: u32,
+    path: &CStr,
+    points: &[SslPoint],
+) -> io::Result<Vec<Link>> {
+    let mut links = Vec::with_capacity(2 * points.len());
+    // What returns before it was seen entering is passed over.
+    for (program, at_return) in [(&programs.leave, true), (&programs.enter, false)] {
+        for point in points {
+            let place = sys::Place {
+                path,
+                offset: point.entry,
+                cookie: point.call,
+                pid: Some(pid),
+                at_return,
+            };
+            links.push(sys::link_perf(program.as_fd(), kind, &place)?.into());
+        }
+    }
+    Ok(links)
 }
 
 fn forbidden(release: (u32, u32), status: &str) -> Option<&'static str> {

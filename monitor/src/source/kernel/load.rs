@@ -1,5 +1,6 @@
 //! Loads and attaches the programs, and reads their rings.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Instant;
@@ -13,6 +14,7 @@ use super::fallback::Fallback;
 use super::hooks::{self, Hook, Kind, Way};
 use super::probes::{Code, ProbeError, Probes};
 use super::refusing::Refusing;
+use super::requests::{self, Requests};
 use super::ring::Ring;
 use super::slots::Slots;
 use super::{Figure, offsets, record};
@@ -136,6 +138,7 @@ pub struct Kernel {
     way: Way,
     figures: Vec<Figure>,
     malformed: u64,
+    requests: Result<Requests, String>,
     _programs: Ebpf,
 }
 
@@ -260,6 +263,14 @@ impl Kernel {
                 .ok_or("no map REFUSED; build again")?;
             Refusing::read(code, table)
         });
+        // Attached first: a request that is under way when the others come is not half seen.
+        let looked_at = requests::functions(&types);
+        let requests = match &code {
+            Ok(code) if !looked_at.is_empty() => Requests::start(code, &looked_at)
+                .inspect_err(|error| tracing::info!(error, "io_uring is counted only")),
+            Ok(_) => Err("this kernel has no functions of its own for them (Linux 6.0)".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
         let mut probes = code.and_then(|code| Probes::load(&code));
         let mut outer: ArrayOfMaps<MapData> =
             ArrayOfMaps::try_from(take(&mut programs, "DATA")?)
@@ -329,15 +340,17 @@ impl Kernel {
         }
 
         let btf = Btf::from_sys_fs().map_err(|e| kernel_error("reading the kernel's BTF", &e))?;
-        let mut figures = Vec::with_capacity(wanted.len());
-        for hook in &wanted {
-            figures.push(load(&mut programs, hook, &btf)?);
-        }
+        let mut figures = load_all(&mut programs, &wanted, &btf)?;
         // Attached only when all have loaded.
         for hook in &wanted {
             attach(&mut programs, hook)?;
         }
-        let hooks = wanted.iter().map(Hook::to_string).collect();
+        let mut hooks: Vec<String> = wanted.iter().map(Hook::to_string).collect();
+        if let Ok(requests) = &requests {
+            let functions = requests.functions.iter();
+            hooks.extend(functions.map(|function| format!("fentry/{function}")));
+            figures.extend(requests.figures.iter().cloned());
+        }
         Ok(Self {
             control,
             data,
@@ -352,6 +365,7 @@ impl Kernel {
             way,
             figures,
             malformed: 0,
+            requests,
             _programs: programs,
         })
     }
@@ -367,6 +381,17 @@ impl Kernel {
     /// The kernel side of refusals, or why there is none; `None` when it was taken before.
     pub fn take_refusing(&mut self) -> Option<Result<Refusing, String>> {
         self.refusing.take()
+    }
+
+    /// How many functions of io_uring are looked at, or why none is.
+    ///
+    /// # Errors
+    /// Why its bytes are counted only.
+    pub fn requests(&self) -> Result<usize, &str> {
+        let requests = self.requests.as_ref();
+        requests
+            .map(|requests| requests.functions.len())
+            .map_err(String::as_str)
     }
 
     /// How sends and receives are seen.
@@ -397,23 +422,50 @@ enum Program<'a> {
     Return(&'a mut FExit),
 }
 
-fn program<'a>(programs: &'a mut Ebpf, hook: &Hook) -> Result<Program<'a>, LoadError> {
-    let found = programs
-        .program_mut(hook.program)
-        .and_then(|program| match hook.kind {
-            Kind::Tracepoint => program.try_into().ok().map(Program::Tracepoint),
-            Kind::Return => program.try_into().ok().map(Program::Return),
-        });
+fn program<'a>(
+    found: Option<&'a mut aya::programs::Program>,
+    hook: &Hook,
+) -> Result<Program<'a>, LoadError> {
+    let found = found.and_then(|program| match hook.kind {
+        Kind::Tracepoint => program.try_into().ok().map(Program::Tracepoint),
+        Kind::Return => program.try_into().ok().map(Program::Return),
+    });
     found.ok_or_else(|| LoadError::Kernel {
         what: format!("finding program {}", hook.program),
         cause: "it is not in the object; build again".to_owned(),
     })
 }
 
-fn load(programs: &mut Ebpf, hook: &Hook, btf: &Btf) -> Result<Figure, LoadError> {
+/// Side by side: the verifier takes most of a start, and as many processors as it gets.
+fn load_all(programs: &mut Ebpf, wanted: &[Hook], btf: &Btf) -> Result<Vec<Figure>, LoadError> {
+    let mut found: BTreeMap<String, &mut aya::programs::Program> = programs
+        .programs_mut()
+        .map(|(name, program)| (name.to_owned(), program))
+        .collect();
+    std::thread::scope(|scope| {
+        let loads: Vec<_> = wanted
+            .iter()
+            .map(|hook| {
+                let program = program(found.remove(hook.program), hook);
+                scope.spawn(move || load(program?, hook, btf))
+            })
+            .collect();
+        let load = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+            thread.join().unwrap_or_else(|_| {
+                Err(LoadError::Kernel {
+                    what: "loading the programs".to_owned(),
+                    cause: "a thread ended early".to_owned(),
+                })
+            })
+        };
+        loads.into_iter().map(load).collect()
+    })
+}
+
+fn load(program: Program<'_>, hook: &Hook, btf: &Btf) -> Result<Figure, LoadError> {
     let begun = Instant::now();
     let figure = |fd: &ProgramFd| Figure::of(hook.program, fd.as_fd(), begun.elapsed());
-    let result = match program(programs, hook)? {
+    let result = match program {
         Program::Tracepoint(program) => program
             .load(hook.target, btf)
             .and_then(|()| program.fd().map(figure)),
@@ -425,7 +477,7 @@ fn load(programs: &mut Ebpf, hook: &Hook, btf: &Btf) -> Result<Figure, LoadError
 }
 
 fn attach(programs: &mut Ebpf, hook: &Hook) -> Result<(), LoadError> {
-    let result = match program(programs, hook)? {
+    let result = match program(programs.program_mut(hook.program), hook)? {
         Program::Tracepoint(program) => program.attach().map(drop),
         Program::Return(program) => program.attach().map(drop),
     };

@@ -8,6 +8,7 @@ pub mod offsets;
 pub mod probes;
 mod record;
 mod refusing;
+pub mod requests;
 mod ring;
 mod slots;
 mod sys;

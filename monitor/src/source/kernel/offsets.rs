@@ -13,6 +13,7 @@ pub fn resolve(btf: &Btf<'_>) -> Result<Offsets, BtfError> {
     let sock = |field: &str| btf.offset("sock_common", field).map(|at| at + common);
     let path = btf.offset("file", "f_path");
     let (nr, arg1, arg2) = REGISTERS;
+    let io = requests(btf).unwrap_or([ABSENT; 13]);
     Ok(Offsets {
         skc_family: sock("skc_family")?,
         skc_daddr: sock("skc_daddr")?,
@@ -66,7 +67,47 @@ pub fn resolve(btf: &Btf<'_>) -> Result<Offsets, BtfError> {
         regs_nr: btf.offset("pt_regs", nr)?,
         regs_arg1: btf.offset("pt_regs", arg1.0)? + arg1.1,
         regs_arg2: btf.offset("pt_regs", arg2.0)? + arg2.1,
+        task_io_uring: io[0],
+        file_f_inode: io[1],
+        file_private_data: io[2],
+        inode_i_mode: io[3],
+        kiocb_file: io[4],
+        kiocb_opcode: io[5],
+        kiocb_flags: io[6],
+        io_sr_buf: io[7],
+        io_sr_len: io[8],
+        io_sr_done: io[9],
+        io_sr_flags: io[10],
+        io_rw_addr: io[11],
+        io_rw_len: io[12],
     })
+}
+
+/// What is read of requests to io_uring, in the order of [`Offsets`]; `None`: they are not looked at.
+fn requests(btf: &Btf<'_>) -> Option<[u32; 13]> {
+    if super::requests::functions(btf).is_empty() {
+        return None;
+    }
+    let mut found = [0; 13];
+    let fields = [
+        ("task_struct", "io_uring"),
+        ("file", "f_inode"),
+        ("file", "private_data"),
+        ("inode", "i_mode"),
+        ("io_kiocb", "file"),
+        ("io_kiocb", "opcode"),
+        ("io_kiocb", "flags"),
+        ("io_sr_msg", "buf"),
+        ("io_sr_msg", "len"),
+        ("io_sr_msg", "done_io"),
+        ("io_sr_msg", "flags"),
+        ("io_rw", "addr"),
+        ("io_rw", "len"),
+    ];
+    for (to, (name, field)) in found.iter_mut().zip(fields) {
+        *to = btf.offset(name, field).ok()?;
+    }
+    Some(found)
 }
 
 /// Fields of `pt_regs`: the call's number, second and third argument (field, bytes into it).

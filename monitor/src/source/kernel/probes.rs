@@ -147,7 +147,7 @@ pub struct Attached {
 
 /// How programs are attached on this kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Means {
+pub(super) enum Means {
     Multi,
     /// With the type of the perf event.
     Perf(u32),
@@ -155,9 +155,27 @@ enum Means {
 
 /// Detaches when dropped, in this order.
 #[derive(Debug)]
-struct Link {
+pub(super) struct Link {
     _link: OwnedFd,
     _event: Option<OwnedFd>,
+}
+
+impl From<OwnedFd> for Link {
+    fn from(link: OwnedFd) -> Self {
+        Self {
+            _link: link,
+            _event: None,
+        }
+    }
+}
+
+impl From<(OwnedFd, OwnedFd)> for Link {
+    fn from((link, event): (OwnedFd, OwnedFd)) -> Self {
+        Self {
+            _link: link,
+            _event: Some(event),
+        }
+    }
 }
 
 /// The loaded programs and where they are attached. Dropping it detaches all. Independent of the thread
@@ -200,13 +218,14 @@ impl Probes {
             programs.push((hook, load(hook.program(), means == Means::Multi)?));
         }
         // Without them what has no keys stays closed.
-        let fallback = if means == Means::Multi {
-            let mut load = |name| load(name, true).map_err(|e| e.to_string());
-            load("ssl_enter")
-                .and_then(|enter| load("ssl_leave").map(|leave| Programs { enter, leave }))
-        } else {
-            Err("this kernel has no uprobe_multi links (Linux 6.6)".to_owned())
-        };
+        let mut load = |name| load(name, means == Means::Multi).map_err(|e| e.to_string());
+        let fallback = load("ssl_enter").and_then(|enter| {
+            load("ssl_leave").map(|leave| Programs {
+                enter,
+                leave,
+                means,
+            })
+        });
         Ok(Self {
             programs,
             means,
@@ -260,15 +279,16 @@ impl Probes {
         let path = CString::new(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))
             .map_err(|e| failed(e.into()))?;
         let link = match self.means {
-            Means::Multi => sys::link_multi(program, &path, offset).map(|link| Link {
-                _link: link,
-                _event: None,
-            }),
+            Means::Multi => sys::link_multi(program, &path, offset).map(Link::from),
             Means::Perf(kind) => {
-                sys::link_perf(program, kind, &path, offset).map(|(link, event)| Link {
-                    _link: link,
-                    _event: Some(event),
-                })
+                let place = sys::Place {
+                    path: &path,
+                    offset,
+                    cookie: 0,
+                    pid: None,
+                    at_return: false,
+                };
+                sys::link_perf(program, kind, &place).map(Link::from)
             }
         }
         .map_err(failed)?;

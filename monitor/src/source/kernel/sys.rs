@@ -13,15 +13,21 @@ use aya_obj::generated::{bpf_insn, bpf_prog_info};
 
 const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const BPF_RAW_TRACEPOINT_OPEN: libc::c_long = 17;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_PROG_TYPE_KPROBE: u32 = 2;
 const BPF_PROG_TYPE_CGROUP_SOCK_ADDR: u32 = 18;
 const BPF_CGROUP_INET4_CONNECT: u32 = 10;
 const BPF_CGROUP_INET6_CONNECT: u32 = 11;
+const BPF_PROG_TYPE_TRACING: u32 = 26;
+const BPF_TRACE_FENTRY: u32 = 24;
+const BPF_TRACE_FEXIT: u32 = 25;
 const BPF_F_SLEEPABLE: u32 = 1 << 4;
 const BPF_PERF_EVENT: u32 = 41;
 const BPF_TRACE_UPROBE_MULTI: u32 = 48;
 const BPF_F_UPROBE_MULTI_RETURN: u32 = 1;
+/// `perf_event_attr.config` of a user probe: bit 0 (/sys/bus/event_source/devices/uprobe/format/retprobe).
+const PERF_RETURN: u64 = 1;
 const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 /// Bytes of the verifier's words that are asked for.
 const LOG_BYTES: usize = 1 << 20;
@@ -66,6 +72,22 @@ struct ProgLoad {
     prog_name: [u8; 16],
     prog_ifindex: u32,
     expected_attach_type: u32,
+    prog_btf_fd: u32,
+    func_info_rec_size: u32,
+    func_info: u64,
+    func_info_cnt: u32,
+    line_info_rec_size: u32,
+    line_info: u64,
+    line_info_cnt: u32,
+    attach_btf_id: u32,
+}
+
+/// `bpf_attr` of BPF_RAW_TRACEPOINT_OPEN.
+#[repr(C)]
+struct OpenTracing {
+    name: u64,
+    prog_fd: u32,
+    pad: u32,
 }
 
 /// `bpf_attr` of BPF_OBJ_GET_INFO_BY_FD.
@@ -123,7 +145,8 @@ struct PerfEvent {
 }
 
 const _: () = {
-    assert!(size_of::<ProgLoad>() == 72);
+    assert!(size_of::<ProgLoad>() == 112);
+    assert!(size_of::<OpenTracing>() == 16);
     assert!(size_of::<InfoByFd>() == 16);
     assert!(size_of::<LinkMulti>() == 64);
     assert!(size_of::<LinkPerf>() == 24);
@@ -242,6 +265,56 @@ fn load(attr: &mut ProgLoad) -> Result<OwnedFd, (io::Error, String)> {
     }
 }
 
+/// When a program is to see a function of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    Entry,
+    Return,
+}
+
+/// Loads a program for the function of the kernel whose BTF id is `function`.
+///
+/// # Errors
+/// As [`load_probe`].
+pub(super) fn load_tracing(
+    name: &str,
+    instructions: &[bpf_insn],
+    license: &CStr,
+    moment: Moment,
+    function: u32,
+) -> Result<OwnedFd, (io::Error, String)> {
+    let mut attr = ProgLoad {
+        prog_type: BPF_PROG_TYPE_TRACING,
+        insn_cnt: u32::try_from(instructions.len()).unwrap_or(u32::MAX),
+        insns: pointer(instructions.as_ptr()),
+        license: pointer(license.as_ptr()),
+        expected_attach_type: match moment {
+            Moment::Entry => BPF_TRACE_FENTRY,
+            Moment::Return => BPF_TRACE_FEXIT,
+        },
+        attach_btf_id: function,
+        ..ProgLoad::default()
+    };
+    for (to, from) in attr.prog_name[..15].iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    load(&mut attr)
+}
+
+/// Attaches a program of [`load_tracing`] where it was loaded for, until the link is dropped.
+///
+/// # Errors
+/// What the kernel said.
+pub(super) fn link_tracing(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let attr = OpenTracing {
+        name: 0,
+        prog_fd: raw(program),
+        pad: 0,
+    };
+    // SAFETY: no name, no pointer.
+    unsafe { bpf(BPF_RAW_TRACEPOINT_OPEN, &attr) }
+}
+
 /// Loads a program that decides on connect(2) in a control group.
 ///
 /// # Errors
@@ -344,6 +417,20 @@ pub(super) fn link_places(program: BorrowedFd<'_>, places: &Places<'_>) -> io::R
     unsafe { bpf(BPF_LINK_CREATE, &attr) }
 }
 
+/// A place of one file, for a perf event.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) path: &'a CStr,
+    /// In bytes into the file.
+    pub(super) offset: u64,
+    /// What the program is told.
+    pub(super) cookie: u64,
+    /// The only process, all of its threads; `None`: all.
+    pub(super) pid: Option<u32>,
+    /// When the function that begins there returns.
+    pub(super) at_return: bool,
+}
+
 /// Like [`link_multi`], by way of a perf event of type `kind` (Linux 5.15). The event comes second; both
 /// are dropped to detach.
 ///
@@ -352,14 +439,21 @@ pub(super) fn link_places(program: BorrowedFd<'_>, places: &Places<'_>) -> io::R
 pub(super) fn link_perf(
     program: BorrowedFd<'_>,
     kind: u32,
-    path: &CStr,
-    offset: u64,
+    place: &Place<'_>,
 ) -> io::Result<(OwnedFd, OwnedFd)> {
+    // A process that is asked for is the one whose memory is probed: whichever of its threads comes by.
+    let pid = match place.pid {
+        Some(pid) => libc::pid_t::try_from(pid).map_err(io::Error::other)?,
+        None => -1,
+    };
+    // An event of all processes belongs to a processor; it is hit on every one.
+    let processor: libc::c_int = if pid < 0 { 0 } else { -1 };
     let attr = PerfEvent {
         kind,
         size: u32::try_from(size_of::<PerfEvent>()).unwrap_or(0),
-        config1: pointer(path.as_ptr()),
-        config2: offset,
+        config: if place.at_return { PERF_RETURN } else { 0 },
+        config1: pointer(place.path.as_ptr()),
+        config2: place.offset,
         ..PerfEvent::default()
     };
     // SAFETY: the structure and the path outlive the call.
@@ -367,8 +461,8 @@ pub(super) fn link_perf(
         libc::syscall(
             libc::SYS_perf_event_open,
             &raw const attr,
-            -1 as libc::pid_t,
-            0 as libc::c_int,
+            pid,
+            processor,
             -1 as libc::c_int,
             PERF_FLAG_FD_CLOEXEC,
         )
@@ -377,6 +471,7 @@ pub(super) fn link_perf(
         prog_fd: raw(program),
         target_fd: event.as_raw_fd().unsigned_abs(),
         attach_type: BPF_PERF_EVENT,
+        cookie: place.cookie,
         ..LinkPerf::default()
     };
     // SAFETY: the structure has no pointers.
