@@ -31,6 +31,13 @@ pub(crate) fn unavailable(message: impl Into<String>) -> anyhow::Error {
     .into()
 }
 
+/// Whether [`unavailable`] made it.
+pub(crate) fn is_unavailable(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<Stop>()
+        .is_some_and(|stop| stop.code == 69)
+}
+
 /// Needs more rights than this user has (77, `EX_NOPERM`).
 pub(crate) fn not_permitted(message: impl Into<String>) -> anyhow::Error {
     Stop {

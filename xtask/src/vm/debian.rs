@@ -114,9 +114,11 @@ impl Debian {
             .arg("--config-file")
             .arg(&apt)
             .args(["depends", "linux-image-cloud-amd64"]);
-        let text = capture(&mut policy)?;
-        let package = depends(&text, "linux-image-").with_context(|| {
-            format!("Debian's {suite} has no kernel behind linux-image-cloud-amd64")
+        let text = capture(&mut policy).map_err(unreachable_mirror)?;
+        let package = depends(&text, "linux-image-").ok_or_else(|| {
+            unavailable(format!(
+                "Debian's {suite} has no kernel behind linux-image-cloud-amd64"
+            ))
         })?;
         self.download(&apt, &[package.to_owned()], &dir)?;
         if unpacked(&dir).is_none() {
@@ -148,7 +150,7 @@ impl Debian {
             "--simulate",
             "--no-install-recommends",
         ]);
-        let text = capture(plan.args(packages))?;
+        let text = capture(plan.args(packages)).map_err(unreachable_mirror)?;
         self.download(&apt, &installs(&text), to)
     }
 
@@ -167,7 +169,7 @@ impl Debian {
             .arg(apt)
             .args(["download", "--quiet=2"]);
         // Not shown: the list is long.
-        capture(download.args(packages))?;
+        capture(download.args(packages)).map_err(unreachable_mirror)?;
         fs::create_dir_all(to)?;
         for entry in fs::read_dir(&archives)? {
             capture(
@@ -200,10 +202,21 @@ impl Debian {
                  Acquire::IndexTargets::deb::DEP-11::DefaultEnabled \"false\";\n"
             ),
         )?;
-        run(Command::new("apt-get").arg("--config-file").arg(&config).args(["update", "--quiet=2"]))
-            .context("Debian's package lists cannot be had: is there a network, and a proxy configured for apt?")?;
+        run(Command::new("apt-get")
+            .arg("--config-file")
+            .arg(&config)
+            .args(["update", "--quiet=2"]))
+        .context("is there a network, and a proxy configured for apt?")
+        .map_err(unreachable_mirror)?;
         Ok(config)
     }
+}
+
+/// apt's own words, as what they mean: the mirror does not give what is wanted.
+fn unreachable_mirror(error: anyhow::Error) -> anyhow::Error {
+    unavailable(format!(
+        "Debian's packages cannot be fetched from {MIRROR}: {error:#}"
+    ))
 }
 
 /// Sources of one suite, with its security updates if it has such.

@@ -21,7 +21,7 @@ use clap::Args;
 
 use crate::build;
 use crate::project::Project;
-use crate::shell::{capture, is_root, not_permitted};
+use crate::shell::{capture, is_root, not_permitted, unavailable};
 use debian::Debian;
 use machine::Machine;
 use record::{End, Record, Run};
@@ -76,13 +76,15 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
         ));
     }
     let dir = project.target().join("vm");
-    ensure!(
-        !["/tmp", "/run", "/var/tmp"]
-            .iter()
-            .any(|hidden| dir.starts_with(hidden)),
-        "the machines have directories of their own at /tmp, /var/tmp and /run, and this checkout lies there.\n\
-         hint: move it to another place"
-    );
+    if ["/tmp", "/run", "/var/tmp"]
+        .iter()
+        .any(|hidden| dir.starts_with(hidden))
+    {
+        return Err(unavailable(
+            "the machines have directories of their own at /tmp, /var/tmp and /run, and this checkout lies there.\n\
+             hint: move it to another place",
+        ));
+    }
     fs::create_dir_all(&dir)?;
     if !options.no_build {
         build::all(project)?;

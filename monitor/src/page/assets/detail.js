@@ -129,7 +129,7 @@ function storyBody(story) {
       : el('p', null, 'No webhook is configured: this page and the command line are all who know.')),
     story.around.events.length ? part('Around it', el('p', { class: 'none' }, clean(story.around.note, 300)), el('ul', { class: 'events' }, story.around.events.slice(0, 8).map(event))) : '',
     others.length ? part(number(others.length) + ' alerts like it', el('ul', null, others.slice(0, 20).map((other) => el('li', null, el('button', { type: 'button', class: 'link', on: { click: () => change({ detail: 'alert:' + other.id }) } }, clean(other.operation, 120)), ' ', when(other.last_seen))))) : '',
-    el('p', { class: 'none' }, 'Alert ', el('code', null, story.id)),
+    el('p', { class: 'none' }, 'Alert ', el('code', null, clean(story.id, 80))),
   ];
 }
 
@@ -209,10 +209,10 @@ function accessBody(n) {
     part('Who', pairs(
       ['Identity', value('identity', access.identity, { none: 'no credential', most: 80 })], ['Owner', access.owner && clean(access.owner)],
       ['Credential', access.credential && clean(access.credential.kind + (access.credential.hint ? ' ' + access.credential.hint : ''))],
-      ['Fingerprint', access.credential && el('code', null, access.credential.fingerprint)],
+      ['Fingerprint', access.credential && el('code', null, clean(access.credential.fingerprint))],
       ['Bound to', access.binding && clean((access.binding.bound_to || 'nothing') + ', proof ' + access.binding.proof)])),
     part('What', pairs(
-      ['Time', access.time], ['Route', clean(access.request.route, 300)], ['Answer', access.response ? access.response.status : 'none seen'],
+      ['Time', clean(access.time, 40)], ['Route', clean(access.request.route, 300)], ['Answer', access.response ? access.response.status : 'none seen'],
       ['Took', access.duration_us === null || access.duration_us === undefined ? null : (access.duration_us / 1000).toFixed(1) + ' ms'],
       ['Environment', value('env', access.environment)], ['Granted by', access.duties.length ? clean(access.duties.join(', ')) : 'no duty'],
       ['Protocol', clean(access.protocol) + (tls ? ' in TLS ' + clean(tls.version ?? '') + (tls.sni ? ', ' + clean(tls.sni) : '') : ', clear text')],
