@@ -1,4 +1,4 @@
-//! What the tests of TLS and HTTP/2 hold accesses against: one line for each request, whole.
+//! What tests hold accesses against; those of TLS and HTTP/2, one line for each request, whole.
 
 use std::collections::BTreeMap;
 
@@ -25,6 +25,26 @@ impl End {
     fn seen(end: Option<&EndpointRecord>) -> String {
         end.map_or_else(|| "-".to_owned(), |end| format!("{}:{}", end.pid, end.exe))
     }
+}
+
+/// It was answered with 200.
+pub(crate) fn answered(access: &AccessRecord) -> Result<()> {
+    let response = access.response.as_ref();
+    ensure!(
+        response.is_some_and(|response| response.status == 200),
+        "{access:#?}"
+    );
+    Ok(())
+}
+
+/// Process `id` asked.
+pub(crate) fn asked_by(access: &AccessRecord, id: u32) -> Result<()> {
+    let client = access.client.as_ref();
+    ensure!(
+        client.is_some_and(|client| client.pid == id),
+        "client of {access:#?}"
+    );
+    Ok(())
 }
 
 /// Requests that must have been seen, each once, and nothing else.

@@ -15,6 +15,8 @@ use e2e::watch::only;
 use e2e::{Daemon, Receiver, Server, Setup, wait_for};
 use libtest_mimic::Trial;
 
+use crate::expect::answered;
+
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         root(
@@ -72,13 +74,7 @@ fn ten_thousand_connections() -> Result<()> {
             access.server.as_ref().is_some_and(|end| end.pid == worker),
             "{access:#?}"
         );
-        ensure!(
-            access
-                .response
-                .as_ref()
-                .is_some_and(|response| response.status == 200),
-            "{access:#?}"
-        );
+        answered(access)?;
     }
     let grown = daemon.resident()?.saturating_sub(before);
     ensure!(
@@ -154,13 +150,7 @@ fn older_connection() -> Result<()> {
                 .is_some_and(|end| end.pid == std::process::id()),
             "{access:#?}"
         );
-        ensure!(
-            access
-                .response
-                .as_ref()
-                .is_some_and(|response| response.status == 200),
-            "{access:#?}"
-        );
+        answered(access)?;
     }
     Ok(())
 }

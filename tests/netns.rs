@@ -12,6 +12,8 @@ use e2e::trial::root;
 use e2e::{Daemon, netns, wait_for};
 use libtest_mimic::Trial;
 
+use crate::expect::{answered, asked_by};
+
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         root("netns::two_namespaces", two_namespaces),
@@ -158,19 +160,7 @@ fn only_the_client_is_covered() -> Result<()> {
     )?;
     let accesses = watch.exactly(1, &address.to_string())?;
     let access = &accesses[0];
-    ensure!(
-        access
-            .client
-            .as_ref()
-            .is_some_and(|client| client.pid == id),
-        "client of {access:#?}"
-    );
-    ensure!(
-        access
-            .response
-            .as_ref()
-            .is_some_and(|response| response.status == 200),
-        "{access:#?}"
-    );
+    asked_by(access, id)?;
+    answered(access)?;
     Ok(())
 }

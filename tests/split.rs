@@ -16,6 +16,8 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, recv, recvmsg, send, sendmsg,
 };
 
+use crate::expect::{answered, asked_by};
+
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         root("split::two_hundred_requests_byte_by_byte", byte_by_byte),
@@ -68,13 +70,7 @@ fn byte_by_byte() -> Result<()> {
             access.client.is_some() && access.server.is_some(),
             "ends of {access:#?}"
         );
-        ensure!(
-            access
-                .response
-                .as_ref()
-                .is_some_and(|response| response.status == 200),
-            "{access:#?}"
-        );
+        answered(access)?;
     }
     Ok(())
 }
@@ -163,13 +159,7 @@ fn peeked() -> Result<()> {
             access.client.is_some() && access.server.is_some(),
             "ends of {access:#?}"
         );
-        ensure!(
-            access
-                .response
-                .as_ref()
-                .is_some_and(|response| response.status == 200),
-            "{access:#?}"
-        );
+        answered(access)?;
     }
     Ok(())
 }
@@ -246,13 +236,7 @@ fn vectors_and_messages() -> Result<()> {
             access.client.is_some() && access.server.is_some(),
             "ends of {access:#?}"
         );
-        ensure!(
-            access
-                .response
-                .as_ref()
-                .is_some_and(|response| response.status == 200),
-            "{access:#?}"
-        );
+        answered(access)?;
     }
     Ok(())
 }
@@ -430,13 +414,7 @@ fn short_writes() -> Result<()> {
     for number in 0..COUNT {
         let access = only(&accesses, &format!("/short/n{number}n"))?;
         ensure!(access.credential.is_some(), "credential of {access:#?}");
-        ensure!(
-            access
-                .response
-                .as_ref()
-                .is_some_and(|response| response.status == 200),
-            "{access:#?}"
-        );
+        answered(access)?;
     }
     Ok(())
 }
@@ -474,13 +452,7 @@ fn bodies() -> Result<()> {
     ensure!(accesses.len() == 30, "{} accesses, not 30", accesses.len());
     for number in 0..30 {
         let access = only(&accesses, &format!("/body/n{number}n"))?;
-        ensure!(
-            access
-                .response
-                .as_ref()
-                .is_some_and(|response| response.status == 200),
-            "{access:#?}"
-        );
+        answered(access)?;
     }
     Ok(())
 }
@@ -533,20 +505,8 @@ fn uring_seen() -> Result<()> {
     for form in forms.split_whitespace() {
         let access = only(&accesses, &format!("/uring/{form}"))?;
         ensure!(access.credential.is_some(), "credential of {access:#?}");
-        ensure!(
-            access
-                .client
-                .as_ref()
-                .is_some_and(|client| client.pid == id),
-            "client of {access:#?}"
-        );
-        ensure!(
-            access
-                .response
-                .as_ref()
-                .is_some_and(|response| response.status == 200),
-            "{access:#?}"
-        );
+        asked_by(access, id)?;
+        answered(access)?;
     }
     let after = uncovered(&daemon, "io_uring")?;
     ensure!(after == before, "{} bytes were not seen", after - before);
@@ -579,13 +539,7 @@ fn counted(cause: &str) -> Result<()> {
             .is_some_and(|server| server.pid == std::process::id()),
         "{access:#?}"
     );
-    ensure!(
-        access
-            .response
-            .as_ref()
-            .is_some_and(|response| response.status == 200),
-        "{access:#?}"
-    );
+    answered(access)?;
     if let Some(client) = &access.client {
         ensure!(client.pid == id, "client of {access:#?}");
     }

@@ -28,6 +28,8 @@ use std::sync::Arc;
 pub use fingerprint::{Fingerprint, FingerprintKey};
 pub use workload::Workload;
 
+use credential::Recognised;
+
 use crate::judge::FindingSet;
 
 /// Kinds of credential.
@@ -238,6 +240,38 @@ pub struct Tls {
 }
 
 impl Access {
+    /// What a request said, with nothing of who, when and how it was answered. `no_duties` is shared by all that
+    /// no duty grants yet.
+    pub(crate) fn said(said: &Recognised, no_duties: &Arc<[Arc<str>]>) -> Self {
+        Self {
+            time_us: 0,
+            role: Role::Client,
+            credential: None,
+            location: None,
+            proof: None,
+            identity: None,
+            owner: None,
+            client: None,
+            server: None,
+            peer: Peer::Unknown,
+            local: false,
+            protocol: said.protocol,
+            method: Arc::clone(&said.method),
+            host: Arc::clone(&said.host),
+            path: String::new(),
+            route: Arc::clone(&said.route),
+            status: None,
+            grpc_status: None,
+            duration_us: None,
+            environment: None,
+            duties: Arc::clone(no_duties),
+            findings: FindingSet::default(),
+            tls: None,
+            resynchronised: false,
+            unknown_fields: 0,
+        }
+    }
+
     /// Whether the server refused the credential: then the access is judged, but says nothing of how the
     /// identity itself behaves, since nobody verified the credential.
     #[must_use]

@@ -8,11 +8,11 @@ use hdrhistogram::Histogram;
 use super::ends::Ends;
 use super::judging::Judging;
 use super::uses::Uses;
+use crate::access::Access;
 use crate::access::credential::{Found, Recognised, Recogniser};
 use crate::access::dpop::Proof;
 use crate::access::share::{share, share_end, share_some};
-use crate::access::{Access, Peer, Role};
-use crate::judge::{FindingSet, Sighted};
+use crate::judge::Sighted;
 use crate::wire::{Anomaly, Exchanges, RequestHead, ResponseHead, Unanswered};
 
 /// Accesses remembered for those who begin to look.
@@ -66,6 +66,14 @@ pub const ANOMALIES: [(Anomaly, &str); 16] = [
     (Anomaly::UnknownFields, "unknown_fields"),
     (Anomaly::Push, "push"),
 ];
+
+/// Counts an anomaly, in the order of [`ANOMALIES`].
+pub(crate) fn count(counts: &mut [u64; ANOMALIES.len()], cause: Anomaly) {
+    let at = ANOMALIES.iter().position(|(anomaly, _)| *anomaly == cause);
+    if let Some(slot) = at.and_then(|at| counts.get_mut(at)) {
+        *slot += 1;
+    }
+}
 
 /// Everything behind the decoder, owned by the hot thread.
 pub(super) struct Analyst {
@@ -198,7 +206,8 @@ impl Analyst {
         ends: &Ends,
     ) {
         if self.recent.len() < RECENT {
-            self.recent.push_back((0, blank(&self.no_duties, said)));
+            self.recent
+                .push_back((0, Access::said(said, &self.no_duties)));
         } else {
             self.recent.rotate_left(1);
         }
@@ -234,37 +243,6 @@ struct Over {
     grpc_status: Option<u32>,
     duration_us: Option<u64>,
     resynchronised: bool,
-}
-
-/// A place for an access.
-fn blank(no_duties: &Arc<[Arc<str>]>, said: &Recognised) -> Access {
-    Access {
-        time_us: 0,
-        role: Role::Client,
-        credential: None,
-        location: None,
-        proof: None,
-        identity: None,
-        owner: None,
-        client: None,
-        server: None,
-        peer: Peer::Unknown,
-        local: false,
-        protocol: said.protocol,
-        method: Arc::clone(&said.method),
-        host: Arc::clone(&said.host),
-        path: String::new(),
-        route: Arc::clone(&said.route),
-        status: None,
-        grpc_status: None,
-        duration_us: None,
-        environment: None,
-        duties: Arc::clone(no_duties),
-        findings: FindingSet::default(),
-        tls: None,
-        resynchronised: false,
-        unknown_fields: 0,
-    }
 }
 
 /// Writes what the exchange and its ends say over whatever stood there. Who it was is set apart, and the rest by
@@ -397,9 +375,6 @@ impl Exchanges for Receiver<'_> {
     }
 
     fn anomaly(&mut self, cause: Anomaly) {
-        let at = ANOMALIES.iter().position(|(anomaly, _)| *anomaly == cause);
-        if let Some(slot) = at.and_then(|at| self.analyst.counters.anomalies.get_mut(at)) {
-            *slot += 1;
-        }
+        count(&mut self.analyst.counters.anomalies, cause);
     }
 }

@@ -25,6 +25,7 @@ use hashbrown::HashMap;
 use monitor_ebpf::{Close, Data, Open, advice, close_flag, data_flag, dir};
 
 use analyst::Analyst;
+pub(crate) use analyst::count;
 pub use analyst::{ANOMALIES, Counters, Numbered};
 use cover::Counted;
 use judging::Judging;

@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::access::credential::{Found, Recognised, Recogniser};
-use crate::access::{Access, Peer, Role, Tls};
-use crate::judge::FindingSet;
-use crate::pipeline::ANOMALIES;
+use crate::access::{Access, Peer, Tls};
+use crate::pipeline::{ANOMALIES, count};
 use crate::wire::{Anomaly, Exchanges, RequestHead, ResponseHead, Unanswered};
 
 /// Spare buffers kept for requests to come.
@@ -88,32 +87,18 @@ impl Teller {
         let found = std::mem::take(&mut said.found);
         let mut access = Access {
             time_us: i64::try_from(time / 1000).unwrap_or(i64::MAX),
-            role: Role::Client,
-            credential: None,
-            location: None,
-            proof: None,
-            identity: None,
-            owner: None,
-            client: None,
-            server: None,
             peer: ends.peer.clone(),
             local: ends.local,
-            protocol: said.protocol,
-            method: Arc::clone(&said.method),
-            host: Arc::clone(&said.host),
             path: said.path.clone(),
-            route: Arc::clone(&said.route),
             status: answer.map(|answer| answer.status),
             grpc_status: answer.and_then(|answer| answer.grpc_status),
             duration_us: answer
                 .filter(|answer| answer.time >= time)
                 .map(|answer| (answer.time - time) / 1000),
-            environment: None,
-            duties: Arc::clone(&self.no_duties),
-            findings: FindingSet::default(),
             tls: tls.clone(),
             resynchronised,
             unknown_fields: said.unknown_fields,
+            ..Access::said(&said, &self.no_duties)
         };
         // As in live traffic: the most telling credential comes last.
         let mut found = found.into_iter();
@@ -175,9 +160,6 @@ impl Exchanges for Receiver<'_> {
     }
 
     fn anomaly(&mut self, cause: Anomaly) {
-        let at = ANOMALIES.iter().position(|(anomaly, _)| *anomaly == cause);
-        if let Some(slot) = at.and_then(|at| self.teller.anomalies.get_mut(at)) {
-            *slot += 1;
-        }
+        count(&mut self.teller.anomalies, cause);
     }
 }
